@@ -25,8 +25,8 @@ enum class ErrorKind {
 
 std::string_view to_string(ErrorKind kind);
 
-/// The one exception type of the library. `message` says what was wrong with value and limit, `hint`
-/// (may be empty) what to do about it.
+/// The one exception type of the library. `message` says what was wrong with value and limit,
+/// `hint` (may be empty) what to do about it.
 class Error : public std::exception {
  public:
   Error(ErrorKind kind, std::string message, std::string hint = {})
@@ -57,32 +57,33 @@ std::string_view to_string(FinishReason reason);
 /// `early_stopping` of beam search, as Hugging Face defines it.
 enum class EarlyStopping { no, yes, never };
 
-/// How tokens are chosen. Names, defaults and order of operations are those of Hugging Face `generate` and
-/// vLLM where the two agree; validated by `serving` (SamplingParams with impossible values are
-/// ErrorKind::invalid_input).
+/// How tokens are chosen. Names, defaults and order of operations are those of Hugging Face
+/// `generate` and vLLM where the two agree; validated by `serving` (SamplingParams with impossible
+/// values are ErrorKind::invalid_input).
 struct SamplingParams {
-  int64_t max_tokens = 128;           // new tokens, >= 1
-  int64_t min_tokens = 0;             // end-of-sequence and stop ids cannot be chosen before
-  double temperature = 1.0;           // 0 is greedy
-  int64_t top_k = 0;                  // 0: off
-  double top_p = 1.0;                 // (0, 1]
-  double min_p = 0.0;                 // [0, 1)
-  double repetition_penalty = 1.0;    // > 0; prompt and output tokens
-  double presence_penalty = 0.0;      // [-2, 2]; output tokens only
-  double frequency_penalty = 0.0;     // [-2, 2]; output tokens only
+  int64_t max_tokens = 128;         // new tokens, >= 1
+  int64_t min_tokens = 0;           // end-of-sequence and stop ids cannot be chosen before
+  double temperature = 1.0;         // 0 is greedy
+  int64_t top_k = 0;                // 0: off
+  double top_p = 1.0;               // (0, 1]
+  double min_p = 0.0;               // [0, 1)
+  double repetition_penalty = 1.0;  // > 0; prompt and output tokens
+  double presence_penalty = 0.0;    // [-2, 2]; output tokens only
+  double frequency_penalty = 0.0;   // [-2, 2]; output tokens only
   std::vector<std::pair<int32_t, float>> logit_bias;
-  std::vector<std::string> stop;      // strings; the output ends before the match
+  std::vector<std::string> stop;  // strings; the output ends before the match
   std::vector<int32_t> stop_token_ids;
   bool include_stop_str_in_output = false;
   bool ignore_eos = false;
-  std::optional<uint64_t> seed;       // absent: drawn from the operating system and reported
-  int64_t n = 1;                      // independent samples of one prompt
-  std::optional<int64_t> logprobs;    // number of alternatives per output token, 0 gives the chosen one only
+  std::optional<uint64_t> seed;  // absent: drawn from the operating system and reported
+  int64_t n = 1;                 // independent samples of one prompt
+  std::optional<int64_t>
+      logprobs;  // number of alternatives per output token, 0 gives the chosen one only
 
-  int64_t num_beams = 1;              // > 1: beam search; temperature, top_k, top_p, min_p must stay neutral
+  int64_t num_beams = 1;  // > 1: beam search; temperature, top_k, top_p, min_p must stay neutral
   double length_penalty = 1.0;
   EarlyStopping early_stopping = EarlyStopping::no;
-  int64_t no_repeat_ngram_size = 0;   // 0: off; beam search and sampling
+  int64_t no_repeat_ngram_size = 0;  // 0: off; beam search and sampling
 };
 
 }  // namespace veloz

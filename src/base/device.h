@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace veloz {
+
+enum class DeviceKind { cpu, cuda };
+
+std::string_view to_string(DeviceKind kind);
+
+/// Memory on one device, freed on destruction. The pointer is a host address only on a CPU device.
+class Buffer {
+ public:
+  using Deleter = std::function<void(void*)>;
+
+  Buffer() = default;
+  Buffer(void* data, size_t bytes, Deleter deleter)
+      : data_(data, std::move(deleter)), bytes_(bytes) {}
+
+  void* data() const { return data_.get(); }
+  size_t bytes() const { return bytes_; }
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  std::unique_ptr<void, Deleter> data_{nullptr, [](void*) {}};
+  size_t bytes_ = 0;
+};
+
+/// An in-order queue of work on one device. Whoever enqueues must keep the operands alive until
+/// `synchronize` returns.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  /// Blocks until all enqueued work is done. Throws Error(internal) when the device is lost.
+  virtual void synchronize() = 0;
+};
+
+/// What the runtime needs of an accelerator: memory, a stream, explicit copies. Implementations
+/// live in `cpu` and `cuda`; all methods may be called from any thread, a Stream from one thread at
+/// a time.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceKind kind() const = 0;
+  virtual std::string description() const = 0;
+  /// 64-byte aligned memory, contents unspecified. Throws Error(out_of_memory) with what was asked.
+  virtual Buffer allocate(size_t bytes) = 0;
+  virtual std::unique_ptr<Stream> create_stream() = 0;
+  virtual void copy_in(Stream& stream, void* device_to, const void* host_from, size_t bytes) = 0;
+  virtual void copy_out(Stream& stream, void* host_to, const void* device_from, size_t bytes) = 0;
+  virtual void copy(Stream& stream, void* device_to, const void* device_from, size_t bytes) = 0;
+  virtual void fill_zero(Stream& stream, void* device_to, size_t bytes) = 0;
+};
+
+}  // namespace veloz

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+namespace veloz {
+
+/// Element types of tensors. The names are those of graph text, JSON and flags.
+enum class DType : uint8_t { fp32, fp16, bf16, int64, int32, int8, uint8 };
+
+size_t dtype_bytes(DType dtype);
+std::string_view to_string(DType dtype);
+std::optional<DType> try_parse_dtype(std::string_view name);
+
+/// bf16 is the upper half of an fp32; conversion rounds to nearest even, NaN stays a (quiet) NaN.
+struct BFloat16 {
+  uint16_t bits = 0;
+  BFloat16() = default;
+  explicit BFloat16(float value) {
+    const uint32_t u = std::bit_cast<uint32_t>(value);
+    if ((u & 0x7fffffffu) > 0x7f800000u) {
+      bits = static_cast<uint16_t>((u >> 16) | 0x0040u);
+    } else {
+      bits = static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+    }
+  }
+  explicit operator float() const {
+    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
+};
+
+/// IEEE binary16, as stored in F16 checkpoints; exact to fp32.
+float fp16_to_fp32(uint16_t bits);
+
+}  // namespace veloz
