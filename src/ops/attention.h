@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "ops/op.h"
+
+namespace veloz::ops {
+
+/// Reads of the cache never look past these, whatever is in the step.
+inline constexpr int64_t kAttentionLeaf = 256;  // positions of one leaf of the reduction tree
+inline constexpr int64_t kAttentionFanIn = 8;   // leaves, then groups, folded together in order
+
+/// kv_append(cache, k, v, slots) {num_kv_heads, head_dim} -> cache
+/// Writes row t of k and v into slot slots[t] of the cache, rounded to the cache's dtype.
+/// cache [N, 2, num_kv_heads, block_size, head_dim] fp32 or bf16 (ops/kv_layout.h); k, v [T,
+/// num_kv_heads * head_dim] of the same dtype, rows may be strided; slots [T] int64 in [0, N *
+/// block_size), distinct.
+struct KvAppendArgs {
+  TensorView cache;
+  TensorView k;
+  TensorView v;
+  TensorView slots;
+
+  static KvAppendArgs from(const OpCall& call);
+};
+
+/// Causal attention of this step's tokens over their sequences' cached positions, those of this
+/// step (already appended) included. Grouped-query: q head h reads kv head h / (num_heads /
+/// num_kv_heads).
+///
+/// paged_attention(q, cache, q_starts, q_lens, kv_lens, block_tables) {num_heads, num_kv_heads,
+/// head_dim, scale}
+///   -> y
+/// q, y          [T, num_heads * head_dim] fp32 or bf16, q's rows may be strided
+/// cache         as for kv_append
+/// q_starts      [S] int32, first row of sequence s in q
+/// q_lens        [S] int32, its rows >= 1; row i of a sequence sits at position kv_len - q_len + i
+/// and sees the
+///               positions up to its own
+/// kv_lens       [S] int32, positions in the cache, this step's included
+/// block_tables  [S, B] int32, block of positions [b * block_size, (b+1) * block_size)
+///
+/// A fast kernel folds over KV positions in one tree whatever the step looks like: leaves of
+/// kAttentionLeaf positions, softmax rescaled per leaf, leaves folded in order in groups of
+/// kAttentionFanIn, groups folded in order. So a token's result does not depend on the batch or on
+/// how its prompt was cut into chunks.
+struct PagedAttentionArgs {
+  TensorView q;
+  TensorView cache;
+  TensorView q_starts;
+  TensorView q_lens;
+  TensorView kv_lens;
+  TensorView block_tables;
+  TensorView y;
+  int64_t num_heads = 0;
+  int64_t num_kv_heads = 0;
+  int64_t head_dim = 0;
+  float scale = 0;
+
+  static PagedAttentionArgs from(const OpCall& call);
+};
+
+}  // namespace veloz::ops
