@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace veloz::runtime {
+
+/// One step's work: a ragged, unpadded list of token runs, one per sequence, prefill chunks and
+/// decode tokens alike. Arrays are host memory; the session copies them to its device.
+struct Batch {
+  std::vector<int32_t> tokens;     // [T]
+  std::vector<int32_t> positions;  // [T], place of each token in its sequence
+  std::vector<int64_t>
+      slots;  // [T], cache slot (block * block_size + offset) each token's k and v go to
+  std::vector<int32_t> q_starts;      // [S], first token of each run
+  std::vector<int32_t> q_lens;        // [S], tokens of each run, >= 1
+  std::vector<int32_t> kv_lens;       // [S], positions in the cache after this step
+  std::vector<int32_t> block_tables;  // [S, blocks_per_seq], padded with 0
+  int64_t blocks_per_seq = 0;         // B, the longest table of this step
+  std::vector<int32_t> logit_rows;    // [R], tokens whose logits are wanted
+
+  int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
+  int64_t num_seqs() const { return static_cast<int64_t>(q_starts.size()); }
+};
+
+}  // namespace veloz::runtime

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/device.h"
+#include "base/thread_pool.h"
+#include "engine/engine.h"
+#include "ops/kernel.h"
+#include "runtime/batch.h"
+
+namespace veloz::runtime {
+
+struct SessionOptions {
+  int64_t num_kv_blocks = 0;  // >= 1; N of every KV cache
+};
+
+/// What a session keeps in memory.
+struct MemoryUse {
+  size_t weight_bytes = 0;
+  size_t kv_cache_bytes = 0;
+  size_t arena_bytes = 0;
+  size_t workspace_bytes = 0;
+};
+
+/// An engine loaded on one device, ready to run steps: weights touched, caches pre-faulted, kernels
+/// chosen; afterwards nothing allocates. Used by one thread at a time.
+class Session {
+ public:
+  /// `device` and `registry` outlive the session; `pool` (the CPU's team) too.
+  Session(const engine::Engine& engine, Device& device, const ops::KernelRegistry& registry,
+          ThreadPool& pool, const SessionOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Runs program "step". The result is the program's output 0: logits [R, vocab_size] fp32 in
+  /// device memory, valid until the next run. Throws Error(internal) where the batch exceeds the
+  /// engine's limits (the scheduler's business).
+  TensorView run(const Batch& batch);
+
+  /// Copies whole KV blocks (pairs from, to) in every cache: copy-on-write of beams.
+  void copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs);
+
+  /// Runs one op outside the program (sampling ops), with kernels chosen from the registry.
+  /// Operands are device views.
+  void run_op(ops::Op op, std::span<const TensorView> inputs, std::span<const TensorView> outputs,
+              const ops::Attrs& attrs);
+
+  Device& device();
+  Stream& stream();
+  const engine::Plan& plan() const;
+  MemoryUse memory() const;
+  /// Kernel name of each step of the program, in order, for `inspect` and `profile`.
+  std::vector<std::string_view> kernel_names() const;
+  /// Called before (begin) and after (end) each step when set: (index, op, call). For profile and
+  /// verify.
+  using StepHook = std::function<void(size_t step, const ops::OpCall& call, bool done)>;
+  void set_step_hook(StepHook hook);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Bytes of one KV block over all layers: what the planner divides a budget by.
+size_t kv_block_bytes(const engine::Plan& plan);
+
+}  // namespace veloz::runtime
