@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# The everyday commands. `make help` lists them; CMake presets do the work.
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+ENGINE_DIR ?= build/demo-engine
+PROMPT ?= $(shell cat models/tiny-llama/demo_prompt.txt 2>/dev/null)
+
+.PHONY: help setup demo build test test-full bench format format-check lint clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
+
+setup:  ## Install the packages the build needs (asks for sudo only when not root)
+	@scripts/bootstrap
+
+build: setup  ## Build the optimised program (build/release/veloz)
+	@cmake --preset release -DVELOZ_BUILD_TESTS=OFF -DVELOZ_BUILD_BENCH=OFF $(CMAKE_ARGS) > build-configure.log 2>&1 \
+	  || { cat build-configure.log; exit 1; }
+	@rm -f build-configure.log
+	@cmake --build --preset release -j $(JOBS) --target veloz | { grep -vE 'ninja: no work to do' || true; }
+
+demo: build  ## Compile the bundled chat model into an engine and let it answer
+	@build/release/veloz build models/tiny-llama -o $(ENGINE_DIR) --if-needed
+	@build/release/veloz chat $(ENGINE_DIR) --prompt "$(PROMPT)" --stats
+
+test: setup  ## Unit, golden and end-to-end tests (under 15 minutes with the build on 2 cores)
+	@cmake --preset dev > /dev/null && cmake --build --preset dev -j $(JOBS)
+	@ctest --preset dev --no-tests=error
+
+test-full: test  ## What takes longer: sanitizers, fuzzing, lint, big models, the CUDA compile
+	@scripts/test-full
+
+bench: setup  ## Build and run the benchmarks
+	@cmake --preset release > /dev/null && cmake --build --preset release -j $(JOBS)
+	@build/release/bench/veloz_bench_kernels
+
+format:  ## Format all C++ with clang-format
+	@git ls-files '*.h' '*.cpp' | xargs clang-format -i
+
+format-check:
+	@git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror
+
+lint: format-check  ## clang-format and clang-tidy on all files
+	@cmake --preset dev > /dev/null
+	@git ls-files 'src/*.cpp' | xargs -P $(JOBS) -n 4 clang-tidy -p build/dev --quiet
+
+clean:  ## Remove everything built
+	@rm -rf build
