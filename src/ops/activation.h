@@ -29,4 +29,7 @@ struct ActArgs {
   static ActArgs from(const OpCall& call);
 };
 
+OpDef act_def();
+OpDef gated_act_def();
+
 }  // namespace veloz::ops

@@ -59,4 +59,7 @@ struct PagedAttentionArgs {
   static PagedAttentionArgs from(const OpCall& call);
 };
 
+OpDef kv_append_def();
+OpDef paged_attention_def();
+
 }  // namespace veloz::ops

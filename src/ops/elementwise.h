@@ -14,4 +14,9 @@ struct AddArgs {
   static AddArgs from(const OpCall& call);
 };
 
+/// slice(x) {begin, end} -> y: columns [begin, end) of x [T, C], fp32 or bf16. Only a view:
+/// lowering gives y a slot inside x's, and nothing runs.
+OpDef slice_def();
+OpDef add_def();
+
 }  // namespace veloz::ops

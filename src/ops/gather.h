@@ -26,4 +26,7 @@ struct EmbeddingArgs {
   static EmbeddingArgs from(const OpCall& call);
 };
 
+OpDef gather_rows_def();
+OpDef embedding_def();
+
 }  // namespace veloz::ops

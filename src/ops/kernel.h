@@ -72,8 +72,8 @@ class KernelRegistry {
   /// The first kernel that accepts the query. Throws Error(unsupported) that names op, dtypes and
   /// layout.
   const Kernel& choose(const KernelQuery& query) const;
-  /// Throws Error(unsupported) for an unknown layout, with those known.
-  const WeightLayout& layout(std::string_view name) const;
+  /// Throws Error(unsupported) for an unknown layout or a dtype it does not hold, with those known.
+  const WeightLayout& layout(std::string_view name, DType dtype) const;
   std::span<const Kernel> kernels() const { return kernels_; }
   std::span<const WeightLayout> layouts() const { return layouts_; }
 

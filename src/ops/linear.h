@@ -21,4 +21,6 @@ struct LinearArgs {
   static LinearArgs from(const OpCall& call);
 };
 
+OpDef linear_def();
+
 }  // namespace veloz::ops

@@ -40,4 +40,9 @@ struct LayerNormArgs {
   static LayerNormArgs from(const OpCall& call);
 };
 
+OpDef rms_norm_def();
+OpDef add_rms_norm_def();
+OpDef layer_norm_def();
+OpDef add_layer_norm_def();
+
 }  // namespace veloz::ops

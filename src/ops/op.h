@@ -65,6 +65,10 @@ struct OpDef {
   /// The plain implementation: the oracle of tests and of `veloz verify`. Weights in layout
   /// "plain". Absent only for `slice`, which is a view and never runs.
   void (*reference)(OpContext&, const OpCall&) noexcept;
+  /// How far from the reference's element [row, column] of `output` a kernel may be. `call` holds
+  /// the inputs, weights in layout "plain", and the reference's outputs. Null where outputs are
+  /// exact, bit for bit.
+  double (*tolerance)(const OpCall& call, size_t output, int64_t row, int64_t column) = nullptr;
   /// Input 0 is a state and output 0 the same state after the op: both share one buffer.
   bool threads_state = false;
 };

@@ -55,4 +55,7 @@ struct RopeArgs {
   static RopeArgs from(const OpCall& call);
 };
 
+OpDef rope_angles_def();
+OpDef rope_def();
+
 }  // namespace veloz::ops

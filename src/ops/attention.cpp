@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "ops/element.h"
+#include "ops/kv_layout.h"
+#include "ops/shape_rule.h"
+
+namespace veloz::ops {
+namespace {
+
+/// The cache operand against the attributes; its block count may be symbolic.
+const ValueType& expect_cache(const ShapeRule& rule, size_t operand, int64_t num_kv_heads,
+                              int64_t head_dim) {
+  const ValueType& cache = rule.type(operand);
+  const bool is_float = cache.dtype == DType::fp32 || cache.dtype == DType::bf16;
+  if (cache.dims.size() != 5 || !is_float)
+    rule.fail_operand(operand, "fp32 or bf16 [N, 2, num_kv_heads, block_size, head_dim]");
+  if (cache.dims[0].is_constant()) rule.constant_extent(operand, 0);
+  const int64_t block_size = rule.constant_extent(operand, 3);
+  rule.expect_type(operand, {cache.dtype, {cache.dims[0], 2, num_kv_heads, block_size, head_dim}},
+                   "num_kv_heads and head_dim of the attributes");
+  return cache;
+}
+
+int64_t even_head_dim(const ShapeRule& rule) {
+  const int64_t head_dim = rule.int_attr("head_dim", 2, kMaxHeadDim);
+  if (head_dim % 2 != 0) rule.fail("attribute head_dim is odd, the cache holds pairs of channels");
+  return head_dim;
+}
+
+std::vector<ValueType> infer_kv_append(const OpSignature& signature) {
+  const ShapeRule rule("kv_append", signature, {"cache", "k", "v", "slots"},
+                       {"num_kv_heads", "head_dim"});
+  const int64_t num_kv_heads = rule.int_attr("num_kv_heads", 1, kMaxHeads);
+  const int64_t head_dim = even_head_dim(rule);
+  const ValueType& cache = expect_cache(rule, 0, num_kv_heads, head_dim);
+  const ValueType& k = rule.expect_matrix(1);
+  rule.expect_type(1, {cache.dtype, {k.dims[0], num_kv_heads * head_dim}},
+                   "dtype of the cache, num_kv_heads * head_dim");
+  rule.expect_type(2, k, "as k");
+  rule.expect_type(3, {DType::int64, {k.dims[0]}}, "one per row of k");
+  return {cache};
+}
+
+Cost kv_append_cost(const OpCall& call) {
+  const double moved = static_cast<double>(call.inputs[1].num_bytes());
+  return {.flops = 0, .bytes = 4 * moved + static_cast<double>(call.inputs[3].num_bytes())};
+}
+
+void store_cache(const TensorView& cache, int64_t index, float value) {
+  if (cache.dtype == DType::bf16)
+    cache.as<BFloat16>()[index] = BFloat16(value);
+  else
+    cache.as<float>()[index] = value;
+}
+
+float load_cache(const TensorView& cache, int64_t index) {
+  return cache.dtype == DType::bf16 ? static_cast<float>(cache.as<const BFloat16>()[index])
+                                    : cache.as<const float>()[index];
+}
+
+void kv_append_reference(OpContext&, const OpCall& call) noexcept {
+  const KvAppendArgs a = KvAppendArgs::from(call);
+  const KvLayout layout = KvLayout::of(a.cache);
+  for (int64_t t = 0; t < a.k.shape[0]; ++t) {
+    const int64_t slot = a.slots.as<const int64_t>()[t];
+    VELOZ_DCHECK(slot >= 0 && slot < layout.num_blocks * layout.block_size, "slot {}", slot);
+    for (int64_t head = 0; head < layout.num_kv_heads; ++head) {
+      for (int64_t d = 0; d < layout.head_dim; ++d) {
+        const int64_t column = head * layout.head_dim + d;
+        store_cache(a.cache, layout.k_index(slot, head, d), load_element(a.k, t, column));
+        store_cache(a.cache, layout.v_index(slot, head, d), load_element(a.v, t, column));
+      }
+    }
+  }
+}
+
+std::vector<ValueType> infer_paged_attention(const OpSignature& signature) {
+  const ShapeRule rule("paged_attention", signature,
+                       {"q", "cache", "q_starts", "q_lens", "kv_lens", "block_tables"},
+                       {"num_heads", "num_kv_heads", "head_dim", "scale"});
+  const int64_t num_heads = rule.int_attr("num_heads", 1, kMaxHeads);
+  const int64_t num_kv_heads = rule.int_attr("num_kv_heads", 1, num_heads);
+  const int64_t head_dim = even_head_dim(rule);
+  if (num_heads % num_kv_heads != 0)
+    rule.fail("attribute num_heads is no multiple of num_kv_heads");
+  rule.positive_attr("scale");
+  const ValueType& q = rule.expect_matrix(0);
+  const ValueType& cache = expect_cache(rule, 1, num_kv_heads, head_dim);
+  rule.expect_type(0, {cache.dtype, {q.dims[0], num_heads * head_dim}},
+                   "dtype of the cache, num_heads * head_dim");
+  const ValueType& q_starts = rule.expect_vector(2, DType::int32);
+  rule.expect_type(3, q_starts, "as q_starts");
+  rule.expect_type(4, q_starts, "as q_starts");
+  const ValueType& tables = rule.type(5);
+  if (tables.dims.size() != 2) rule.fail_operand(5, "int32 [S, B]");
+  if (tables.dims[1].is_constant()) rule.constant_extent(5, 1);
+  rule.expect_type(5, {DType::int32, {q_starts.dims[0], tables.dims[1]}}, "one row per sequence");
+  return {q};
+}
+
+/// From shapes alone, as kv_lens may lie on a device: every sequence is as long as its block table
+/// can hold, and this step's rows are its last ones.
+Cost paged_attention_cost(const OpCall& call) {
+  const PagedAttentionArgs a = PagedAttentionArgs::from(call);
+  const double num_tokens = static_cast<double>(a.q.shape[0]);
+  const double num_seqs = static_cast<double>(a.block_tables.shape[0]);
+  if (num_seqs == 0) return {};
+  const double kv_len = static_cast<double>(a.block_tables.shape[1] * a.cache.shape[3]);
+  const double visible = std::max(kv_len - (num_tokens / num_seqs - 1) / 2, 0.0);
+  const double kv_bytes = num_seqs * kv_len * 2 * static_cast<double>(a.num_kv_heads * a.head_dim) *
+                          static_cast<double>(dtype_bytes(a.cache.dtype));
+  return {.flops = 4 * num_tokens * visible * static_cast<double>(a.num_heads * a.head_dim),
+          .bytes = kv_bytes + 2 * static_cast<double>(a.q.num_bytes())};
+}
+
+/// One q row of one head and the cached positions it sees.
+struct AttentionRow {
+  const PagedAttentionArgs& a;
+  KvLayout layout;
+  int64_t sequence;
+  int64_t row;       // of q and y
+  int64_t head;      // of q
+  int64_t num_seen;  // positions 0 ... num_seen - 1
+
+  int64_t kv_head() const { return head / (a.num_heads / a.num_kv_heads); }
+  int64_t slot(int64_t position) const {
+    const int64_t entry = sequence * a.block_tables.row_stride + position / layout.block_size;
+    return a.block_tables.as<const int32_t>()[entry] * layout.block_size +
+           position % layout.block_size;
+  }
+  double score(int64_t position) const {
+    double sum = 0;
+    for (int64_t d = 0; d < a.head_dim; ++d)
+      sum += static_cast<double>(load_element(a.q, row, head * a.head_dim + d)) *
+             load_cache(a.cache, layout.k_index(slot(position), kv_head(), d));
+    return sum * a.scale;
+  }
+  double v(int64_t position, int64_t d) const {
+    return load_cache(a.cache, layout.v_index(slot(position), kv_head(), d));
+  }
+  double max_score() const {
+    double largest = -std::numeric_limits<double>::infinity();
+    for (int64_t p = 0; p < num_seen; ++p) largest = std::max(largest, score(p));
+    return largest;
+  }
+};
+
+/// Calls f(AttentionRow) for each row of each head.
+template <typename F>
+void for_each_attention_row(const PagedAttentionArgs& a, const F& f) {
+  const KvLayout layout = KvLayout::of(a.cache);
+  for (int64_t s = 0; s < a.q_starts.shape[0]; ++s) {
+    const int64_t q_len = a.q_lens.as<const int32_t>()[s];
+    const int64_t kv_len = a.kv_lens.as<const int32_t>()[s];
+    for (int64_t i = 0; i < q_len; ++i)
+      for (int64_t head = 0; head < a.num_heads; ++head)
+        f(AttentionRow{.a = a,
+                       .layout = layout,
+                       .sequence = s,
+                       .row = a.q_starts.as<const int32_t>()[s] + i,
+                       .head = head,
+                       .num_seen = kv_len - q_len + i + 1});
+  }
+}
+
+/// softmax(q k^T scale) v over the positions seen. The outputs of a head gather in a fixed array,
+/// a slice of channels at a time.
+void paged_attention_reference(OpContext&, const OpCall& call) noexcept {
+  constexpr int64_t kChannels = 256;
+  const PagedAttentionArgs a = PagedAttentionArgs::from(call);
+  for_each_attention_row(a, [&](const AttentionRow& r) {
+    const double largest = r.max_score();
+    for (int64_t begin = 0; begin < a.head_dim; begin += kChannels) {
+      const int64_t count = std::min(kChannels, a.head_dim - begin);
+      double weights = 0;
+      double sums[kChannels] = {};
+      for (int64_t p = 0; p < r.num_seen; ++p) {
+        const double weight = std::exp(r.score(p) - largest);
+        weights += weight;
+        for (int64_t d = 0; d < count; ++d) sums[d] += weight * r.v(p, begin + d);
+      }
+      for (int64_t d = 0; d < count; ++d)
+        store_element(a.y, r.row, r.head * a.head_dim + begin + d,
+                      static_cast<float>(sums[d] / weights));
+    }
+  });
+}
+
+/// Scores are fp32 sums of head_dim products, weights their exponentials, both with a relative
+/// error; with a bf16 cache a kernel may round the weights to bf16 before they meet v.
+double paged_attention_tolerance(const OpCall& call, size_t, int64_t row, int64_t column) {
+  const PagedAttentionArgs a = PagedAttentionArgs::from(call);
+  const double u = unit_roundoff(DType::fp32);
+  double bound = 0;
+  for_each_attention_row(a, [&](const AttentionRow& r) {
+    if (r.row != row || r.head != column / a.head_dim) return;
+    const double largest = r.max_score();
+    double weights = 0, magnitude = 0, largest_terms = 0;
+    for (int64_t p = 0; p < r.num_seen; ++p) {
+      const double weight = std::exp(r.score(p) - largest);
+      weights += weight;
+      magnitude += weight * std::abs(r.v(p, column % a.head_dim));
+      double terms = 0;
+      for (int64_t d = 0; d < a.head_dim; ++d)
+        terms += std::abs(static_cast<double>(load_element(a.q, row, r.head * a.head_dim + d)) *
+                          load_cache(a.cache, r.layout.k_index(r.slot(p), r.kv_head(), d)));
+      largest_terms = std::max(largest_terms, terms * a.scale);
+    }
+    const double score_error = 4 * std::sqrt(static_cast<double>(a.head_dim)) * u * largest_terms;
+    const double sum_error = (8 + 4 * std::sqrt(static_cast<double>(r.num_seen))) * u;
+    bound = magnitude / weights *
+                (2 * score_error + 2 * sum_error +
+                 (a.cache.dtype == DType::bf16 ? unit_roundoff(DType::bf16) : 0.0)) +
+            2 * unit_roundoff(a.y.dtype) * std::abs(load_element(a.y, row, column));
+  });
+  return bound;
+}
+
+}  // namespace
+
+KvAppendArgs KvAppendArgs::from(const OpCall& call) {
+  VELOZ_DCHECK(call.inputs.size() == 4 && call.outputs.size() == 1, "kv_append of {} operands",
+               call.inputs.size());
+  return {
+      .cache = call.outputs[0], .k = call.inputs[1], .v = call.inputs[2], .slots = call.inputs[3]};
+}
+
+PagedAttentionArgs PagedAttentionArgs::from(const OpCall& call) {
+  VELOZ_DCHECK(call.inputs.size() == 6 && call.outputs.size() == 1,
+               "paged_attention of {} operands", call.inputs.size());
+  return {.q = call.inputs[0],
+          .cache = call.inputs[1],
+          .q_starts = call.inputs[2],
+          .q_lens = call.inputs[3],
+          .kv_lens = call.inputs[4],
+          .block_tables = call.inputs[5],
+          .y = call.outputs[0],
+          .num_heads = call.attrs.get_int("num_heads"),
+          .num_kv_heads = call.attrs.get_int("num_kv_heads"),
+          .head_dim = call.attrs.get_int("head_dim"),
+          .scale = static_cast<float>(call.attrs.get_float("scale"))};
+}
+
+OpDef kv_append_def() {
+  return {.op = Op::kv_append,
+          .name = "kv_append",
+          .infer = infer_kv_append,
+          .cost = kv_append_cost,
+          .reference = kv_append_reference,
+          .threads_state = true};
+}
+OpDef paged_attention_def() {
+  return {.op = Op::paged_attention,
+          .name = "paged_attention",
+          .infer = infer_paged_attention,
+          .cost = paged_attention_cost,
+          .reference = paged_attention_reference,
+          .tolerance = paged_attention_tolerance};
+}
+
+}  // namespace veloz::ops
