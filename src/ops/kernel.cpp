@@ -104,7 +104,8 @@ std::vector<Kernel> reference_kernels() {
     kernels.push_back({.name = kNames[static_cast<size_t>(def.op)],
                        .op = def.op,
                        .accepts = reference_accepts,
-                       .run = def.reference});
+                       .run = def.reference,
+                       .workspace_bytes = def.workspace_bytes});
   }
   return kernels;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -69,6 +70,8 @@ struct OpDef {
   /// the inputs, weights in layout "plain", and the reference's outputs. Null where outputs are
   /// exact, bit for bit.
   double (*tolerance)(const OpCall& call, size_t output, int64_t row, int64_t column) = nullptr;
+  /// Scratch bytes of the reference, monotone in every extent; null where none is needed.
+  size_t (*workspace_bytes)(const OpCall& call, int num_threads) = nullptr;
   /// Input 0 is a state and output 0 the same state after the op: both share one buffer.
   bool threads_state = false;
 };
