@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "engine/manifest.h"
 #include "engine/plan.h"
+#include "engine/weights_file.h"
 
 namespace veloz::engine {
 
@@ -35,8 +36,8 @@ class Engine {
   /// Stored (packed) bytes of weight i of the plan.
   size_t weight_bytes(size_t weight) const;
   /// Copies all weights to `to[i]` (host addresses of weight_bytes(i) bytes) on the pool's threads,
-  /// verifying every chunk's checksum on the way; throws Error(corrupt_data) naming chunk and
-  /// weight.
+  /// verifying every chunk's checksum on the way; throws Error(corrupt_data) naming the chunk's
+  /// byte range and the weights in it.
   void read_weights(std::span<std::byte* const> to, ThreadPool& pool) const;
   /// Verifies the checksum of every file; throws as above.
   void verify_checksums(ThreadPool& pool) const;
@@ -45,17 +46,17 @@ class Engine {
   static bool is_engine(const std::filesystem::path& directory);
 
  private:
-  struct WeightRange {
-    uint64_t offset = 0;
-    size_t bytes = 0;
-  };
+  Engine(std::filesystem::path directory, Manifest manifest, Plan plan, File weights_file);
+  const FileRecord& record(std::string_view name) const;
+  void read_chunk(size_t chunk, std::span<std::byte* const> to) const;
+  std::string weights_of_chunk(size_t chunk) const;
 
-  Engine(std::filesystem::path directory, File weights_file);
   std::filesystem::path directory_;
   Manifest manifest_;
   Plan plan_;
   File weights_file_;
-  std::vector<WeightRange> weight_ranges_;
+  std::vector<WeightRange> weight_ranges_;  // one per weight of the plan
+  std::vector<size_t> by_offset_;           // weights in the order of the file
 };
 
 /// Writes an engine directory atomically: everything goes to a hidden sibling directory that is
@@ -75,10 +76,12 @@ class EngineWriter {
   EngineWriter& operator=(EngineWriter&&) noexcept;
 
   /// Bytes [offset, offset + bytes.size()) of weight i; any thread, any order, each byte once.
+  /// Throws Error(io), a full disk included.
   void write_weight(size_t weight, uint64_t offset, std::span<const std::byte> bytes);
-  void write_file(std::string_view name,
-                  std::string_view text);  // "graph.txt", "tokenizer/tokenizer.json"
-  /// Computes the checksums, writes plan.json and engine.json last, syncs and renames.
+  /// "graph.txt" (must be there), "report.md", "tokenizer/tokenizer.json"; by one thread at a time.
+  void write_file(std::string_view name, std::string_view text);
+  /// Computes the checksums, writes plan.json and engine.json last, syncs and renames. Sets the
+  /// manifest's `limits` and `files`.
   void commit(Manifest manifest, ThreadPool& pool);
 
  private:

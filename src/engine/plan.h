@@ -25,6 +25,7 @@ struct Limits {
 
   /// B: entries of a block table.
   int64_t max_blocks_per_seq() const { return (max_model_len + block_size - 1) / block_size; }
+  bool operator==(const Limits&) const = default;
 };
 
 /// A weight of the engine, stored in weights.safetensors under its graph name.
