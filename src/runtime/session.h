@@ -47,11 +47,12 @@ class Session {
   /// engine's limits (the scheduler's business).
   TensorView run(const Batch& batch);
 
-  /// Copies whole KV blocks (pairs from, to) in every cache: copy-on-write of beams.
+  /// Copies whole KV blocks (pairs from, to) in every cache, in order: copy-on-write of beams.
   void copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs);
 
   /// Runs one op outside the program (sampling ops), with kernels chosen from the registry.
-  /// Operands are device views.
+  /// Operands are device views. Workspace beyond what the program needs is allocated by the first
+  /// call that needs it.
   void run_op(ops::Op op, std::span<const TensorView> inputs, std::span<const TensorView> outputs,
               const ops::Attrs& attrs);
 
@@ -61,6 +62,9 @@ class Session {
   MemoryUse memory() const;
   /// Kernel name of each step of the program, in order, for `inspect` and `profile`.
   std::vector<std::string_view> kernel_names() const;
+  /// One line, with bytes, for each weight that had to change its layout because no kernel here
+  /// takes the one it was built for; empty on the machine an engine was built for.
+  const std::vector<std::string>& repacks() const;
   /// Called before (begin) and after (end) each step when set: (index, op, call). For profile and
   /// verify.
   using StepHook = std::function<void(size_t step, const ops::OpCall& call, bool done)>;

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/numeric.h"
+#include "runtime/check_batch.h"
+#include "runtime/kernel_choice.h"
+#include "runtime/load_weights.h"
+#include "runtime/step_program.h"
+
+namespace veloz::runtime {
+namespace {
+
+using engine::PlanState;
+using ops::Symbol;
+
+constexpr size_t kAlignment = 64;
+
+bool is_cache(const PlanState& state) {
+  return !state.type.dims.empty() && state.type.dims[0] == Symbol::N;
+}
+
+ops::Binding with_blocks(int64_t num_kv_blocks) {
+  ops::Binding binding{};
+  binding[static_cast<size_t>(Symbol::N)] = num_kv_blocks;
+  return binding;
+}
+
+/// Bytes of a state whose cache has `num_kv_blocks` blocks; the plan proved those of one block.
+size_t state_bytes(const PlanState& state, int64_t num_kv_blocks) {
+  const size_t one = narrow<size_t>(state.type.bind(with_blocks(1)).num_elements()) *
+                     dtype_bytes(state.type.dtype);
+  if (!is_cache(state)) return one;
+  const std::optional<uint64_t> bytes = try_multiply(one, static_cast<uint64_t>(num_kv_blocks));
+  if (!bytes || *bytes > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
+    throw Error(ErrorKind::out_of_memory,
+                fmt::format("a KV cache of {} blocks of {}", num_kv_blocks, format_bytes(one)),
+                "ask for fewer blocks");
+  return *bytes;
+}
+
+/// Rows of the smallest embedding: ids at or above have none.
+int64_t count_vocab_rows(const engine::Program& program) {
+  int64_t rows = std::numeric_limits<int32_t>::max();
+  for (const engine::PlanStep& step : program.steps)
+    if (step.op == ops::Op::embedding)
+      rows = std::min(rows, program.values[static_cast<size_t>(step.inputs[1])].type.dims[0].value);
+  return rows;
+}
+
+/// An array of the batch that a step's input takes, under the input's name.
+std::span<const std::byte> batch_array(const Batch& batch, std::string_view name) {
+  const auto bytes = [](const auto& array) { return std::as_bytes(std::span(array)); };
+  if (name == "tokens") return bytes(batch.tokens);
+  if (name == "positions") return bytes(batch.positions);
+  if (name == "slots") return bytes(batch.slots);
+  if (name == "q_starts") return bytes(batch.q_starts);
+  if (name == "q_lens") return bytes(batch.q_lens);
+  if (name == "kv_lens") return bytes(batch.kv_lens);
+  if (name == "block_tables") return bytes(batch.block_tables);
+  VELOZ_CHECK(name == "logit_rows", "a step supplies no input \"{}\"", name);
+  return bytes(batch.logit_rows);
+}
+
+/// One input of the step: host memory that outlives the asynchronous copy, and its device twin.
+struct StagedInput {
+  std::string_view name;  // lives in the plan
+  std::vector<std::byte> host;
+  Buffer device;
+};
+
+}  // namespace
+
+struct Session::State {
+  State(const engine::Engine& engine, Device& device_in, const ops::KernelRegistry& registry_in,
+        ThreadPool& pool_in, const SessionOptions& options)
+      : device(device_in),
+        registry(registry_in),
+        pool(pool_in),
+        num_kv_blocks(options.num_kv_blocks),
+        plan(engine.plan()),
+        program(plan.program("step")),
+        stream(device.create_stream()) {
+    if (num_kv_blocks < 1 || num_kv_blocks > std::numeric_limits<int32_t>::max())
+      throw Error(ErrorKind::invalid_input,
+                  fmt::format("a KV cache of {} blocks, 1 to 2^31 - 1 are possible", num_kv_blocks),
+                  "give the cache more memory");
+    bounds = {num_kv_blocks, count_vocab_rows(program)};
+    const KernelChoice choice = choose_kernels(plan, program, registry);
+    weights = load_weights(engine, choice, device, *stream, pool);
+    ProgramMemory memory;
+    memory.weights = weights.data;
+    memory.states = allocate_states();
+    memory.inputs = allocate_inputs();
+    arena = device.allocate(std::max(narrow<size_t>(program.arena_bytes), kAlignment));
+    zero(arena);
+    memory.arena = static_cast<std::byte*>(arena.data());
+    steps.emplace(program, choice.kernels, memory);
+    steps->bind(engine::limit_binding(plan.limits, num_kv_blocks));
+    reserve_workspace(steps->workspace_bytes(pool.num_threads()));
+    stream->synchronize();
+  }
+
+  std::vector<void*> allocate_states();
+  std::vector<void*> allocate_inputs();
+  /// Touches every page, on the CPU with the threads that will use them.
+  void zero(const Buffer& buffer);
+  void reserve_workspace(size_t bytes);
+  const ops::Kernel& choose_outside(ops::Op op, const ops::OpCall& call);
+
+  Device& device;
+  const ops::KernelRegistry& registry;
+  ThreadPool& pool;
+  const int64_t num_kv_blocks;
+  const engine::Plan plan;
+  const engine::Program& program;
+  BatchBounds bounds;
+  std::unique_ptr<Stream> stream;
+  LoadedWeights weights;
+  std::vector<Buffer> states;  // one per state of the plan
+  std::vector<StagedInput> inputs;
+  Buffer arena;
+  Buffer workspace;
+  std::optional<StepProgram> steps;
+  StepHook hook;
+  std::vector<ops::ValueType> input_types;  // of run_op, kept for their memory
+  std::vector<ops::ValueType> output_types;
+};
+
+void Session::State::zero(const Buffer& buffer) {
+  if (device.kind() != DeviceKind::cpu) {
+    device.fill_zero(*stream, buffer.data(), buffer.bytes());
+    return;
+  }
+  constexpr int64_t kHugePage = int64_t{2} << 20;
+  pool.for_range(narrow<int64_t>(buffer.bytes()), kHugePage, [&](int64_t begin, int64_t end) {
+    std::memset(static_cast<std::byte*>(buffer.data()) + begin, 0,
+                static_cast<size_t>(end - begin));
+  });
+}
+
+std::vector<void*> Session::State::allocate_states() {
+  std::vector<void*> data;
+  for (const PlanState& state : plan.states) {
+    states.push_back(device.allocate(state_bytes(state, num_kv_blocks)));
+    zero(states.back());
+    data.push_back(states.back().data());
+  }
+  return data;
+}
+
+std::vector<void*> Session::State::allocate_inputs() {
+  const ops::Binding binding = engine::limit_binding(plan.limits, num_kv_blocks);
+  std::vector<void*> data;
+  for (const int64_t input : program.inputs) {
+    const engine::PlanValue& value = program.values[static_cast<size_t>(input)];
+    const size_t bytes =
+        narrow<size_t>(value.type.bind(binding).num_elements()) * dtype_bytes(value.type.dtype);
+    inputs.push_back({value.name, std::vector<std::byte>(bytes), device.allocate(bytes)});
+    data.push_back(inputs.back().device.data());
+  }
+  return data;
+}
+
+void Session::State::reserve_workspace(size_t bytes) {
+  if (bytes <= workspace.bytes()) return;
+  stream->synchronize();
+  workspace = device.allocate(round_up(bytes, kAlignment));
+  zero(workspace);
+}
+
+const ops::Kernel& Session::State::choose_outside(ops::Op op, const ops::OpCall& call) {
+  const auto describe = [](std::span<const TensorView> views, std::vector<ops::ValueType>& types) {
+    types.resize(views.size());
+    for (size_t i = 0; i < views.size(); ++i) {
+      types[i].dtype = views[i].dtype;
+      types[i].dims.assign(views[i].shape.dims().begin(), views[i].shape.dims().end());
+    }
+  };
+  describe(call.inputs, input_types);
+  describe(call.outputs, output_types);
+  return registry.choose({op, input_types, output_types, call.attrs, ""});
+}
+
+Session::Session(const engine::Engine& engine, Device& device, const ops::KernelRegistry& registry,
+                 ThreadPool& pool, const SessionOptions& options)
+    : state_(std::make_unique<State>(engine, device, registry, pool, options)) {}
+Session::~Session() = default;
+
+TensorView Session::run(const Batch& batch) {
+  State& state = *state_;
+  check_batch(batch, state.plan.limits, state.bounds);
+  state.stream->synchronize();  // the last step's copies have left the staging memory
+  for (StagedInput& input : state.inputs) {
+    const std::span<const std::byte> bytes = batch_array(batch, input.name);
+    VELOZ_CHECK(bytes.size() <= input.host.size(), "{} bytes of input \"{}\", {} were reserved",
+                bytes.size(), input.name, input.host.size());
+    if (bytes.empty()) continue;
+    std::memcpy(input.host.data(), bytes.data(), bytes.size());
+    state.device.copy_in(*state.stream, input.device.data(), input.host.data(), bytes.size());
+  }
+  ops::Binding binding = with_blocks(state.num_kv_blocks);
+  binding[static_cast<size_t>(Symbol::T)] = batch.num_tokens();
+  binding[static_cast<size_t>(Symbol::S)] = batch.num_seqs();
+  binding[static_cast<size_t>(Symbol::R)] = static_cast<int64_t>(batch.logit_rows.size());
+  binding[static_cast<size_t>(Symbol::B)] = batch.blocks_per_seq;
+  state.steps->bind(binding);
+  ops::OpContext context{
+      &state.pool,
+      state.stream.get(),
+      {static_cast<std::byte*>(state.workspace.data()), state.workspace.bytes()}};
+  state.steps->run(context, state.hook);
+  return state.steps->output(0);
+}
+
+void Session::copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs) {
+  State& state = *state_;
+  for (const auto& [from, to] : pairs)
+    VELOZ_CHECK(from >= 0 && from < state.num_kv_blocks && to >= 0 && to < state.num_kv_blocks,
+                "block {} is copied to {}, the cache has {}", from, to, state.num_kv_blocks);
+  for (size_t i = 0; i < state.states.size(); ++i) {
+    if (!is_cache(state.plan.states[i])) continue;
+    const size_t bytes = state_bytes(state.plan.states[i], 1);
+    auto* const base = static_cast<std::byte*>(state.states[i].data());
+    for (const auto& [from, to] : pairs)
+      if (from != to)
+        state.device.copy(*state.stream, base + static_cast<size_t>(to) * bytes,
+                          base + static_cast<size_t>(from) * bytes, bytes);
+  }
+}
+
+void Session::run_op(ops::Op op, std::span<const TensorView> inputs,
+                     std::span<const TensorView> outputs, const ops::Attrs& attrs) {
+  State& state = *state_;
+  const ops::OpCall call{inputs, outputs, attrs};
+  const ops::Kernel& kernel = state.choose_outside(op, call);
+  if (kernel.workspace_bytes != nullptr)
+    state.reserve_workspace(kernel.workspace_bytes(call, state.pool.num_threads()));
+  ops::OpContext context{
+      &state.pool,
+      state.stream.get(),
+      {static_cast<std::byte*>(state.workspace.data()), state.workspace.bytes()}};
+  kernel.run(context, call);
+}
+
+Device& Session::device() { return state_->device; }
+Stream& Session::stream() { return *state_->stream; }
+const engine::Plan& Session::plan() const { return state_->plan; }
+const std::vector<std::string>& Session::repacks() const { return state_->weights.repacks; }
+void Session::set_step_hook(StepHook hook) { state_->hook = std::move(hook); }
+
+MemoryUse Session::memory() const {
+  MemoryUse use;
+  use.weight_bytes = state_->weights.buffer.bytes();
+  for (size_t i = 0; i < state_->states.size(); ++i)
+    if (is_cache(state_->plan.states[i])) use.kv_cache_bytes += state_->states[i].bytes();
+  use.arena_bytes = state_->arena.bytes();
+  use.workspace_bytes = state_->workspace.bytes();
+  return use;
+}
+
+std::vector<std::string_view> Session::kernel_names() const {
+  std::vector<std::string_view> names;
+  for (const ops::Kernel* kernel : state_->steps->kernels()) names.push_back(kernel->name);
+  return names;
+}
+
+size_t kv_block_bytes(const engine::Plan& plan) {
+  size_t bytes = 0;
+  for (const PlanState& state : plan.states)
+    if (is_cache(state)) bytes += state_bytes(state, 1);
+  return bytes;
+}
+
+}  // namespace veloz::runtime
