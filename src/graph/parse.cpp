@@ -56,6 +56,20 @@ class Cursor {
     rest_.remove_prefix(static_cast<size_t>(end - rest_.data()));
     return value;
   }
+  /// A quoted string with its escapes resolved.
+  std::string take_string() {
+    take("\"");
+    for (size_t i = 0; i < rest_.size(); ++i) {
+      if (rest_[i] == '\\') {
+        ++i;
+      } else if (rest_[i] == '"') {
+        const ops::Attrs attrs = ops::parse_attrs(fmt::format("s=\"{}\"", rest_.substr(0, i)));
+        rest_.remove_prefix(i + 1);
+        return attrs.get_string("s");
+      }
+    }
+    refuse(fmt::format("no closing quote after \"{}\"", rest_.substr(0, 40)));
+  }
   /// Up to and without `close`, which is taken too; quoted text is passed over.
   std::string_view take_until(char close) {
     bool is_quoted = false;
@@ -143,7 +157,6 @@ class Parser {
     const std::string name = take_new_name(line, '@');
     line.take(":");
     const ops::ValueType type = line.take_type();
-    Shape shape;
     std::vector<int64_t> dims;
     for (const ops::Dim& dim : type.dims) {
       if (!dim.is_constant()) refuse("a weight has constant extents only");
@@ -153,9 +166,7 @@ class Parser {
     line.take("=");
     std::vector<WeightSegment> segments;
     do {
-      line.take("\"");
-      std::string quoted = fmt::format("t=\"{}\"", line.take_until('"'));
-      WeightSegment segment{ops::parse_attrs(quoted).get_string("t"), 0};
+      WeightSegment segment{line.take_string(), 0};
       line.take("[");
       segment.rows = line.take_int();
       line.take("]");

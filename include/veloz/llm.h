@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "veloz/types.h"
+
+namespace veloz {
+
+struct LLMOptions {
+  std::string isa;      // "", or the instruction set to use: portable, avx2, avx512, avx512_bf16
+  int num_threads = 0;  // 0: as many as this process may use
+  size_t kv_cache_memory_bytes =
+      0;                     // 0: enough for max_num_seqs sequences, at most half of free memory
+  int64_t max_num_seqs = 0;  // 0: the engine's limit; else at most that
+  int64_t max_num_batched_tokens = 0;  // likewise
+};
+
+/// Text (tokenised with the model's special tokens, as Hugging Face's tokenizer call does) or token
+/// ids.
+using Prompt = std::variant<std::string, std::vector<int32_t>>;
+
+struct ChatMessage {
+  std::string role;  // "system", "user", "assistant"
+  std::string content;
+};
+
+struct TokenLogprob {
+  int32_t token_id = 0;
+  float logprob = 0;
+};
+
+/// One generated sequence.
+struct Completion {
+  int64_t index = 0;
+  std::string text;
+  std::vector<int32_t>
+      token_ids;  // new tokens, the end-of-sequence token included where it was chosen
+  FinishReason finish_reason = FinishReason::stop;
+  std::string stop_reason;  // the stop string that matched, or ""
+  double score = 0;         // beam search: sum of log-probabilities / length^length_penalty
+  /// With SamplingParams::logprobs: per token the chosen one first, then the best ones.
+  std::vector<std::vector<TokenLogprob>> logprobs;
+};
+
+/// Seconds on the monotonic clock, from submission.
+struct Timing {
+  double ttft_s = 0;   // to the first token
+  double total_s = 0;  // to the end
+};
+
+struct RequestOutput {
+  std::vector<int32_t> prompt_token_ids;
+  std::vector<Completion> completions;  // n of them, best first for beam search
+  uint64_t seed = 0;                    // given, or drawn
+  Timing timing;
+  std::optional<Error> error;  // this request failed; its neighbours did not
+};
+
+/// A piece of text as it is generated. Whole code points, never part of a stop string.
+struct TextDelta {
+  size_t request = 0;  // index into the prompts of this call
+  int64_t completion = 0;
+  std::string_view text;
+};
+
+/// Called from the engine's thread; return false to cancel that request.
+using TextSink = std::function<bool(const TextDelta&)>;
+
+/// Called from the engine's thread when a request (index into the prompts) has ended.
+using EndSink = std::function<void(size_t request)>;
+
+/// A model ready to generate: one engine loaded on one device, with its tokenizer. Methods may be
+/// called from any thread; calls share the engine's batches.
+class LLM {
+ public:
+  /// Loads an engine directory. Throws Error: not_found, corrupt_data, unsupported, out_of_memory
+  /// (with the arithmetic).
+  static LLM load(const std::filesystem::path& engine, const LLMOptions& options = {});
+  ~LLM();
+  LLM(LLM&&) noexcept;
+  LLM& operator=(LLM&&) noexcept;
+
+  /// Generates for all prompts together, with parameters for each, and returns when all have ended,
+  /// in the order of the prompts. Tokens of a request do not depend on its neighbours. Throws
+  /// Error(invalid_input) for impossible parameters or a prompt that cannot fit, before anything
+  /// runs; a failure while running is in RequestOutput::error.
+  std::vector<RequestOutput> generate(std::span<const Prompt> prompts,
+                                      std::span<const SamplingParams> params,
+                                      const TextSink& sink = {}, const EndSink& on_end = {});
+  RequestOutput generate(const Prompt& prompt, const SamplingParams& params,
+                         const TextSink& sink = {});
+
+  /// The conversation through the model's chat template, ready to be a prompt. Throws
+  /// Error(unsupported) where the model has none.
+  Prompt apply_chat_template(std::span<const ChatMessage> messages) const;
+
+  std::vector<int32_t> encode(std::string_view text) const;
+  std::string decode(std::span<const int32_t> token_ids) const;
+
+  /// Sampling defaults of the checkpoint's generation_config.json.
+  SamplingParams default_params() const;
+  /// Longest prompt + output of one sequence.
+  int64_t max_model_len() const;
+  int64_t vocab_size() const;
+  /// "2 threads, avx512_bf16; weights 1.2 GiB, KV cache 512 MiB (8,192 tokens) ..."
+  std::string description() const;
+
+ private:
+  struct State;
+  explicit LLM(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace veloz

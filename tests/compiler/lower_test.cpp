@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/lower.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "graph/graph.h"
+
+namespace veloz::compiler {
+namespace {
+
+constexpr const char* kTied = R"(graph tied {
+  input %tokens : int32[T]
+  input %logit_rows : int32[R]
+  weight @embed : bf16[48,64] = "embed"[48]
+  weight @g : fp32[64] = "g"[64]
+  %0 = embedding(%tokens, @embed) : bf16[T,64]
+  %1 = gather_rows(%0, %logit_rows) : bf16[R,64]
+  %2 = rms_norm(%1, @g) {eps=1e-05} : bf16[R,64]
+  %logits = linear(%2, @embed) {out="fp32"} : fp32[R,48]
+  return %logits
+}
+)";
+
+engine::Limits small_limits() {
+  engine::Limits limits;
+  limits.max_num_batched_tokens = 32;
+  limits.max_num_seqs = 4;
+  limits.max_model_len = 128;
+  limits.max_logit_rows = 4;
+  return limits;
+}
+
+bool accepts_packed(const ops::KernelQuery& query) { return query.weight_layout == "packed"; }
+void do_nothing(ops::OpContext&, const ops::OpCall&) noexcept {}
+
+/// The reference kernels, preceded by a made-up packed linear, and an embedding for it where asked.
+ops::KernelRegistry target_with_packed_linear(bool has_packed_embedding) {
+  std::vector<ops::Kernel> kernels = {
+      {"linear/packed", ops::Op::linear, accepts_packed, do_nothing}};
+  if (has_packed_embedding)
+    kernels.push_back({"embedding/packed", ops::Op::embedding, accepts_packed, do_nothing});
+  for (const ops::Kernel& kernel : ops::reference_kernels()) kernels.push_back(kernel);
+  std::vector<ops::WeightLayout> layouts = ops::plain_layouts();
+  ops::WeightLayout packed = layouts.front();
+  packed.name = "packed";
+  packed.dtype = DType::bf16;
+  layouts.push_back(packed);
+  return {std::move(kernels), std::move(layouts)};
+}
+
+TEST(Lower, GivesATiedTableTheLayoutThatItsLinearWants) {
+  const LoweredGraph lowered =
+      lower(graph::parse(kTied), small_limits(), target_with_packed_linear(true));
+  EXPECT_EQ(lowered.plan.weights[0].layout, "packed");
+  EXPECT_EQ(lowered.layouts[0].reason, "for linear/packed, shared by 2 readers");
+  EXPECT_EQ(lowered.plan.weights[1].layout, "plain");
+}
+
+TEST(Lower, KeepsATiedTablePlainWhereOneReaderCannotUnpack) {
+  const LoweredGraph lowered =
+      lower(graph::parse(kTied), small_limits(), target_with_packed_linear(false));
+  EXPECT_EQ(lowered.plan.weights[0].layout, "plain");
+}
+
+TEST(Lower, TurnsSlicesIntoViewsAndStatesIntoOneSlot) {
+  const LoweredGraph lowered = lower(graph::parse(R"(graph kv {
+  input %x : bf16[T,96]
+  input %slots : int64[T]
+  input %q_starts : int32[S]
+  input %q_lens : int32[S]
+  input %kv_lens : int32[S]
+  input %block_tables : int32[S,B]
+  state %kv : bf16[N,2,1,64,32]
+  %k = slice(%x) {begin=32, end=64} : bf16[T,32]
+  %q = slice(%x) {begin=0, end=32} : bf16[T,32]
+  %kv1 = kv_append(%kv, %k, %k, %slots) {head_dim=32, num_kv_heads=1} : bf16[N,2,1,64,32]
+  %y = paged_attention(%q, %kv1, %q_starts, %q_lens, %kv_lens, %block_tables) {head_dim=32, num_heads=1, num_kv_heads=1, scale=0.125} : bf16[T,32]
+  return %y
+}
+)"),
+                                     small_limits(), target_with_packed_linear(false));
+  const engine::Program& program = lowered.plan.program("step");
+  EXPECT_EQ(program.steps.size(), 2u);
+  const auto slot_of = [&](int64_t value) {
+    return program.values[static_cast<size_t>(value)].slot;
+  };
+  EXPECT_EQ(std::get<engine::ViewSlot>(slot_of(program.steps[0].inputs[1])).begin, 32);
+  EXPECT_EQ(slot_of(program.steps[0].inputs[0]), slot_of(program.steps[0].outputs[0]));
+  EXPECT_EQ(program.arena_bytes, 32 * 32 * 2);
+}
+
+}  // namespace
+}  // namespace veloz::compiler
