@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/manifest.h"
+#include "runtime/step_runner.h"
+#include "serving/request.h"
+#include "serving/scheduler.h"
+
+namespace veloz::serving {
+
+/// What the executor must know of the engine behind its StepRunner.
+struct ExecutorOptions {
+  SchedulerLimits limits;
+  int64_t vocab_size = 0;                 // columns of the logits
+  std::vector<int32_t> eos_token_ids;     // end a choice unless ignore_eos
+  std::vector<int32_t> banned_token_ids;  // never chosen: ids that the tokenizer lacks
+  int64_t max_beam_width = 8;
+  int64_t max_logprobs = 20;
+
+  /// As the engine's manifest says; banned ids are for the caller to add.
+  static ExecutorOptions of(const engine::Manifest& manifest, int64_t num_kv_blocks);
+};
+
+/// A moment's numbers.
+struct ExecutorStats {
+  int64_t num_running = 0;  // requests
+  int64_t num_waiting = 0;
+  int64_t num_free_blocks = 0;
+  int64_t num_blocks = 0;
+  int64_t num_steps = 0;           // since the start
+  int64_t num_batched_tokens = 0;  // of all steps
+};
+
+/// Runs requests to their ends, many at a time: the one generation loop. An engine thread repeats
+/// drain commands -> schedule -> run -> sample -> apply -> publish and sleeps where nothing is to
+/// do; all other threads talk to it through `submit` and `cancel`. Each request ends exactly once.
+/// Errors stay with the requests they concern: NaN logits fail one request, an exception in a step
+/// fails those that took part in it.
+class Executor {
+ public:
+  /// `runner` outlives the executor and is used by its thread alone.
+  Executor(runtime::StepRunner& runner, ExecutorOptions options);
+  /// Cancels what is still there and waits for the engine thread.
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  /// From any thread. Throws Error(invalid_input) for parameters that cannot be, and for a request
+  /// that could never fit the engine's limits; afterwards everything goes through the sink.
+  RequestId submit(Request request, std::unique_ptr<EventSink> sink);
+  /// From any thread; takes effect before the next step. Unknown and finished ids are ignored.
+  void cancel(RequestId id);
+  ExecutorStats stats() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace veloz::serving

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serving/generation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "serving/beam_search.h"
+
+namespace veloz::serving {
+namespace {
+
+void check_not_nan(const runtime::RowResult& result, int64_t position) {
+  if (result.is_nan)
+    throw Error(ErrorKind::internal,
+                fmt::format("the logits of output token {} hold a NaN", position + 1),
+                "the checkpoint may hold NaN or infinite weights; `veloz build` warns of them");
+}
+
+/// Independent choices of one prompt: each row gives one token.
+class ChoiceGeneration final : public Generation {
+ public:
+  explicit ChoiceGeneration(GenerationPlan plan) : plan_(std::move(plan)) {
+    open_choices_.resize(static_cast<size_t>(plan_.params.n));
+    std::iota(open_choices_.begin(), open_choices_.end(), 0);
+  }
+
+  int64_t prompt_rows() const override { return plan_.params.n; }
+
+  void add_rows(const SequenceGroup& group, std::vector<runtime::SampleRow>& rows) const override {
+    for (size_t i = 0; i < open_choices_.size(); ++i)
+      rows.push_back({.params = &plan_.params,
+                      .seed = plan_.seed,
+                      .choice = open_choices_[i],
+                      .position = length_,
+                      .prompt = group.prompt(),
+                      .output = group.output(parent_of(i)),
+                      .banned = banned()});
+  }
+
+  std::vector<Child> take(std::span<runtime::RowResult> results, Reply& reply) override {
+    for (const runtime::RowResult& result : results) check_not_nan(result, length_);
+    std::vector<Child> children;
+    std::vector<int64_t> still_open;
+    const bool is_last = length_ + 1 == plan_.params.max_tokens;
+    for (size_t i = 0; i < open_choices_.size(); ++i) {
+      const int64_t choice = open_choices_[i];
+      const int32_t token = results[i].chosen.token;
+      reply.token({choice, token, results[i].chosen.logprob, std::move(results[i].top)});
+      if (const std::optional<ChoiceEnd> end = end_of(choice, token, is_last)) {
+        reply.end_choice(*end);
+      } else {
+        children.push_back({static_cast<int64_t>(parent_of(i)), token});
+        still_open.push_back(choice);
+      }
+    }
+    open_choices_ = std::move(still_open);
+    ++length_;
+    return children;
+  }
+
+ private:
+  // All first tokens follow the one sequence that computed the prompt.
+  size_t parent_of(size_t i) const { return length_ == 0 ? 0 : i; }
+
+  std::span<const int32_t> banned() const {
+    if (length_ >= plan_.params.min_tokens) return {};
+    return plan_.end_token_ids;
+  }
+
+  std::optional<ChoiceEnd> end_of(int64_t choice, int32_t token, bool is_last) {
+    ChoiceEnd end{.choice = choice};
+    if (std::binary_search(plan_.end_token_ids.begin(), plan_.end_token_ids.end(), token)) {
+      end.reason = FinishReason::stop;
+      end.stop_token = token;
+      return end;
+    }
+    if (plan_.observer != nullptr) {
+      if (const auto reason = plan_.observer->on_token(choice, token)) {
+        end.reason = *reason;
+        return end;
+      }
+    }
+    if (!is_last) return std::nullopt;
+    end.reason = FinishReason::length;
+    return end;
+  }
+
+  GenerationPlan plan_;
+  int64_t length_ = 0;                 // tokens of every open choice
+  std::vector<int64_t> open_choices_;  // that of each sequence of the group, once forked
+};
+
+/// One beam search: rows are the running beams, and all tokens are answered at the end.
+class BeamGeneration final : public Generation {
+ public:
+  explicit BeamGeneration(GenerationPlan plan)
+      : plan_(std::move(plan)),
+        beams_({.num_beams = plan_.params.num_beams,
+                .max_tokens = plan_.params.max_tokens,
+                .length_penalty = plan_.params.length_penalty,
+                .early_stopping = plan_.params.early_stopping,
+                .end_token_ids = plan_.end_token_ids}) {}
+
+  int64_t prompt_rows() const override { return 1; }
+
+  void add_rows(const SequenceGroup& group, std::vector<runtime::SampleRow>& rows) const override {
+    const bool bans_ends = length_ < plan_.params.min_tokens;
+    for (size_t beam = 0; beam < group.sequences.size(); ++beam)
+      rows.push_back({.params = &plan_.params,
+                      .seed = plan_.seed,
+                      .position = length_,
+                      .prompt = group.prompt(),
+                      .output = group.output(beam),
+                      .banned = bans_ends ? std::span<const int32_t>(plan_.end_token_ids)
+                                          : std::span<const int32_t>(),
+                      .num_candidates = beams_.num_candidates()});
+  }
+
+  std::vector<Child> take(std::span<runtime::RowResult> results, Reply& reply) override {
+    for (const runtime::RowResult& result : results) check_not_nan(result, length_);
+    std::vector<Child> children = beams_.advance(results);
+    ++length_;
+    if (children.empty()) answer(reply);
+    return children;
+  }
+
+ private:
+  void answer(Reply& reply) const {
+    const auto num_finished = std::ssize(beams_.finished());
+    if (num_finished < plan_.params.n)
+      throw Error(ErrorKind::invalid_input,
+                  fmt::format("beam search found {} of n = {} outputs: after {} tokens the bans "
+                              "leave no continuation",
+                              num_finished, plan_.params.n, length_),
+                  "loosen no_repeat_ngram_size or min_tokens");
+    for (int64_t choice = 0; choice < plan_.params.n; ++choice) {
+      const Hypothesis& hypothesis = beams_.finished()[static_cast<size_t>(choice)];
+      for (const runtime::TokenLogprob& token : hypothesis.tokens)
+        reply.token({choice, token.token, token.logprob, {}});
+      reply.end_choice(end_of(choice, hypothesis));
+    }
+  }
+
+  ChoiceEnd end_of(int64_t choice, const Hypothesis& hypothesis) const {
+    ChoiceEnd end{.choice = choice, .reason = FinishReason::length, .beam_score = hypothesis.score};
+    const int32_t last = hypothesis.tokens.back().token;
+    if (std::binary_search(plan_.end_token_ids.begin(), plan_.end_token_ids.end(), last)) {
+      end.reason = FinishReason::stop;
+      end.stop_token = last;
+    }
+    return end;
+  }
+
+  GenerationPlan plan_;
+  BeamState beams_;
+  int64_t length_ = 0;  // tokens of every running beam
+};
+
+}  // namespace
+
+Demand GenerationPlan::demand(int64_t num_prompt_tokens) const {
+  return {.num_prompt_tokens = num_prompt_tokens,
+          .max_tokens = params.max_tokens,
+          .width = is_beam_search() ? params.num_beams : params.n};
+}
+
+std::unique_ptr<Generation> create_generation(GenerationPlan plan) {
+  if (plan.is_beam_search()) return std::make_unique<BeamGeneration>(std::move(plan));
+  return std::make_unique<ChoiceGeneration>(std::move(plan));
+}
+
+}  // namespace veloz::serving

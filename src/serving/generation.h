@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/sampler.h"
+#include "serving/reply.h"
+#include "serving/request.h"
+#include "serving/scheduler.h"
+#include "serving/sequence.h"
+
+namespace veloz::serving {
+
+/// What a request is made into before its first step.
+struct GenerationPlan {
+  SamplingParams params;
+  std::vector<int32_t> end_token_ids;  // sorted
+  std::unique_ptr<TokenObserver> observer;
+  uint64_t seed = 0;
+
+  Demand demand(int64_t num_prompt_tokens) const;
+  bool is_beam_search() const { return params.num_beams > 1; }
+};
+
+/// Turns the logits of one request into its tokens: says how each of its rows is to be sampled, and
+/// what the results mean for its sequences. Used on the engine thread.
+class Generation {
+ public:
+  virtual ~Generation() = default;
+  /// Rows of logits wanted at the end of the prompt.
+  virtual int64_t prompt_rows() const = 0;
+  /// Appends one SampleRow per row of this step; their spans point into the group.
+  virtual void add_rows(const SequenceGroup& group,
+                        std::vector<runtime::SampleRow>& rows) const = 0;
+  /// Takes the results of those rows and answers through `reply`; returns the sequences to go on
+  /// with, none at the end. Throws Error where the request cannot go on.
+  virtual std::vector<Child> take(std::span<runtime::RowResult> results, Reply& reply) = 0;
+};
+
+std::unique_ptr<Generation> create_generation(GenerationPlan plan);
+
+}  // namespace veloz::serving
