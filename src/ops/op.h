@@ -22,17 +22,23 @@ enum class Op : uint8_t {
   add_layer_norm,
   add_rms_norm,
   act,
+  beam_candidates,
   embedding,
   gated_act,
   gather_rows,
   kv_append,
   layer_norm,
   linear,
+  log_softmax,
+  mask_logits,
   paged_attention,
+  penalize,
   rms_norm,
   rope,
   rope_angles,
+  sample,
   slice,
+  top_logprobs,
 };
 
 /// Types and constants of one node, as shape rules see it.
@@ -74,11 +80,15 @@ struct OpDef {
   size_t (*workspace_bytes)(const OpCall& call, int num_threads) = nullptr;
   /// Input 0 is a state and output 0 the same state after the op: both share one buffer.
   bool threads_state = false;
+  /// False for the ops that run on logits between steps: no graph or plan may name them, as they
+  /// trust the contents of their operands.
+  bool stands_in_graphs = true;
 };
 
 /// All ops, indexed by Op.
 std::span<const OpDef> op_defs();
 const OpDef& op_def(Op op);
+/// Of ops that stand in graphs only.
 std::optional<Op> try_parse_op(std::string_view name);
 
 }  // namespace veloz::ops

@@ -63,6 +63,25 @@ const ValueType& ShapeRule::expect_vector(size_t operand, DType dtype) const {
   return t;
 }
 
+const ValueType& ShapeRule::expect_logits(size_t operand) const {
+  const ValueType& t = type(operand);
+  if (t.dims.size() != 2 || t.dtype != DType::fp32) fail_operand(operand, "fp32 [R, V]");
+  constant_extent(operand, 1);
+  return t;
+}
+
+const ValueType& ShapeRule::expect_list(size_t operand, DType dtype) const {
+  const ValueType& t = type(operand);
+  if (t.dims.size() != 1 || t.dtype != dtype)
+    fail_operand(operand, fmt::format("a vector of {}", veloz::to_string(dtype)));
+  return t;
+}
+
+void ShapeRule::expect_offsets(size_t operand, const Dim& rows) const {
+  if (!rows.is_constant()) fail("rows of logits are symbolic, expected a constant number");
+  expect_type(operand, {DType::int32, {rows.value + 1}}, "one per row of logits, and the end");
+}
+
 void ShapeRule::expect_type(size_t operand, const ValueType& expected, std::string_view why) const {
   if (type(operand) != expected)
     fail_operand(operand, fmt::format("{} ({})", to_string(expected), why));

@@ -27,6 +27,12 @@ class ShapeRule {
   const ValueType& expect_matrix(size_t operand) const;
   /// Rank 1 of a dtype.
   const ValueType& expect_vector(size_t operand, DType dtype) const;
+  /// fp32 [R, V]: a constant number of columns >= 1.
+  const ValueType& expect_logits(size_t operand) const;
+  /// Rank 1, perhaps empty.
+  const ValueType& expect_list(size_t operand, DType dtype) const;
+  /// int32, one more than `rows`, which must be constant.
+  void expect_offsets(size_t operand, const Dim& rows) const;
   /// Exactly this type; `why` says where it comes from ("as x").
   void expect_type(size_t operand, const ValueType& expected, std::string_view why) const;
   /// The extent on `axis`, which must be a constant >= 1.

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/sample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <span>
+
+#include "base/error.h"
+#include "base/philox.h"
+#include "ops/rows.h"
+#include "ops/shape_rule.h"
+
+namespace veloz::ops {
+namespace {
+
+/// A token that may still be chosen.
+struct Candidate {
+  double weight;
+  float logit;
+  int32_t token;
+};
+
+bool is_better(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
+std::vector<ValueType> infer(const OpSignature& signature) {
+  const ShapeRule rule("sample", signature, {"logits", "params", "top_k", "rng"}, {});
+  const ValueType& logits = rule.expect_logits(0);
+  const Dim rows = logits.dims[0];
+  rule.expect_type(1, {DType::fp32, {rows, 3}}, "three per row of logits");
+  rule.expect_type(2, {DType::int32, {rows}}, "one per row of logits");
+  rule.expect_type(3, {DType::int32, {rows, 5}}, "five per row of logits");
+  return {{DType::int32, {rows}}, {DType::int32, {rows}}};
+}
+
+Cost cost(const OpCall& call) {
+  return {.flops = 4 * static_cast<double>(call.inputs[0].shape.num_elements()),
+          .bytes = operand_bytes(call)};
+}
+
+/// Each thread works on one row at a time, with a list of all its tokens.
+size_t workspace_bytes(const OpCall& call, int num_threads) {
+  return static_cast<size_t>(call.inputs[0].shape[1]) * sizeof(Candidate) *
+         static_cast<size_t>(num_threads);
+}
+
+/// The first of the largest logits, or nothing where the row has NaN or +inf or only -inf.
+std::optional<size_t> try_find_largest(std::span<const float> logits) {
+  size_t best = 0;
+  bool is_nan = false;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > logits[best]) best = i;
+    is_nan |= std::isnan(logits[i]);
+  }
+  if (is_nan || !std::isfinite(logits[best])) return std::nullopt;
+  return best;
+}
+
+/// Moves the k best to the front.
+std::span<Candidate> keep_top_k(std::span<Candidate> candidates, size_t k) {
+  if (k == 0 || k >= candidates.size()) return candidates;
+  std::ranges::nth_element(candidates, candidates.begin() + static_cast<ptrdiff_t>(k), is_better);
+  return candidates.first(k);
+}
+
+double sum_of_weights(std::span<const Candidate> candidates) {
+  double sum = 0;
+  for (const Candidate& candidate : candidates) sum += candidate.weight;
+  return sum;
+}
+
+/// Moves the fewest best whose weights reach the share `top_p` to the front: bisects for their
+/// number, each time ordering only the half that holds the edge, so the whole is linear.
+std::span<Candidate> keep_top_p(std::span<Candidate> candidates, double top_p) {
+  if (top_p >= 1) return candidates;
+  double missing = top_p * sum_of_weights(candidates);
+  size_t begin = 0;                // those before are kept
+  size_t end = candidates.size();  // those from here on are not
+  while (end - begin > 1) {
+    const size_t middle = begin + (end - begin) / 2;
+    const std::span<Candidate> open = candidates.subspan(begin, end - begin);
+    std::ranges::nth_element(open, open.begin() + static_cast<ptrdiff_t>(middle - begin),
+                             is_better);
+    const double upper = sum_of_weights(open.first(middle - begin));
+    if (upper >= missing) {
+      end = middle;
+    } else {
+      missing -= upper;
+      begin = middle;
+    }
+  }
+  return candidates.first(end);
+}
+
+int32_t run_race(std::span<const Candidate> candidates, const std::array<uint32_t, 5>& rng) {
+  double best = std::numeric_limits<double>::infinity();
+  int32_t winner = -1;
+  for (const Candidate& candidate : candidates) {
+    const double uniform = race_uniform(rng, candidate.token);
+    // -ln(u) >= 1 - u: most tokens are out of the race without a logarithm.
+    if (1 - uniform > best * candidate.weight) continue;
+    const double time = -std::log(uniform) / candidate.weight;
+    if (time < best || (time == best && candidate.token < winner) || winner < 0) {
+      best = time;
+      winner = candidate.token;
+    }
+  }
+  return winner;
+}
+
+struct RowParams {
+  double temperature;
+  double top_p;
+  double min_p;
+  size_t top_k;
+  std::array<uint32_t, 5> rng;
+};
+
+RowParams row_params(const SampleArgs& a, int64_t r) {
+  const float* const params = a.params.row<const float>(r);
+  RowParams p{.temperature = params[0],
+              .top_p = params[1],
+              .min_p = params[2],
+              .top_k = static_cast<size_t>(a.top_k.as<const int32_t>()[r]),
+              .rng = {}};
+  for (size_t i = 0; i < p.rng.size(); ++i)
+    p.rng[i] = static_cast<uint32_t>(a.rng.row<const int32_t>(r)[i]);
+  return p;
+}
+
+int32_t sample_row(std::span<const float> logits, float max, const RowParams& p,
+                   std::span<Candidate> memory) {
+  size_t count = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double weight = std::exp((static_cast<double>(logits[i]) - max) / p.temperature);
+    if (weight > 0 && weight >= p.min_p)
+      memory[count++] = {weight, logits[i], static_cast<int32_t>(i)};
+  }
+  return run_race(keep_top_p(keep_top_k(memory.first(count), p.top_k), p.top_p), p.rng);
+}
+
+void reference(OpContext& context, const OpCall& call) noexcept {
+  const SampleArgs a = SampleArgs::from(call);
+  const auto vocab_size = static_cast<size_t>(a.logits.shape[1]);
+  VELOZ_DCHECK(context.workspace.size() >= workspace_bytes(call, 1), "a workspace of {} bytes",
+               context.workspace.size());
+  auto* const memory = reinterpret_cast<Candidate*>(context.workspace.data());
+  for_each_row(context, a.logits.shape[0], [&](int64_t r, int thread_idx) {
+    const std::span<const float> logits(a.logits.row<const float>(r), vocab_size);
+    const RowParams params = row_params(a, r);
+    const std::optional<size_t> largest = try_find_largest(logits);
+    a.is_valid.as<int32_t>()[r] = largest ? 1 : 0;
+    int32_t token = largest ? static_cast<int32_t>(*largest) : 0;
+    if (largest && params.temperature > 0)
+      token = sample_row(logits, logits[*largest], params,
+                         {memory + static_cast<size_t>(thread_idx) * vocab_size, vocab_size});
+    a.tokens.as<int32_t>()[r] = token;
+  });
+}
+
+}  // namespace
+
+double race_uniform(const std::array<uint32_t, 5>& rng, int32_t token) {
+  const auto id = static_cast<uint32_t>(token);
+  const std::array<uint32_t, 4> words =
+      philox4x32({rng[2], rng[3], rng[4], id / 4}, {rng[0], rng[1]});
+  return (static_cast<double>(words[id % 4]) + 0.5) * 0x1p-32;
+}
+
+SampleArgs SampleArgs::from(const OpCall& call) {
+  VELOZ_DCHECK(call.inputs.size() == 4 && call.outputs.size() == 2, "sample of {} operands",
+               call.inputs.size());
+  return {.logits = call.inputs[0],
+          .params = call.inputs[1],
+          .top_k = call.inputs[2],
+          .rng = call.inputs[3],
+          .tokens = call.outputs[0],
+          .is_valid = call.outputs[1]};
+}
+
+OpDef sample_def() {
+  return {.op = Op::sample,
+          .name = "sample",
+          .infer = infer,
+          .cost = cost,
+          .reference = reference,
+          .workspace_bytes = workspace_bytes,
+          .stands_in_graphs = false};
+}
+
+}  // namespace veloz::ops

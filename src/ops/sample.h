@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+
+#include "ops/op.h"
+
+namespace veloz::ops {
+
+/// sample(logits, params, top_k, rng) -> tokens, is_valid: one token per row, which depends on that
+/// row alone.
+///
+/// Temperature 0 takes the largest logit, the lowest id among equals. Otherwise weights are
+/// exp((logit - max) / temperature), and filters apply in this order (vLLM's):
+///   min_p  drops weights below min_p times the largest
+///   top_k  keeps the k largest of the rest; 0: all
+///   top_p  keeps the fewest largest whose share of the rest's sum reaches top_p
+/// A tie at a filter's edge goes to the lower id. Then an exponential race chooses: the token with
+/// the least -ln(u) / weight wins, u the token's own uniform number (`race_uniform`). That is
+/// sampling in proportion to the weights, and needs no sorted or summed probabilities, so devices
+/// agree.
+///
+/// logits    [R, V] fp32; -inf: cannot be chosen
+/// params    [R, 3] fp32: temperature >= 0, top_p in (0, 1], min_p in [0, 1)
+/// top_k     [R] int32 >= 0
+/// rng       [R, 5] int32, bits of five words: seed low, seed high, choice, position, draw
+/// tokens    [R] int32
+/// is_valid  [R] int32: 0 where a logit is NaN or +inf or all are -inf; the row's token is 0 then
+struct SampleArgs {
+  TensorView logits;
+  TensorView params;
+  TensorView top_k;
+  TensorView rng;
+  TensorView tokens;
+  TensorView is_valid;
+
+  static SampleArgs from(const OpCall& call);
+};
+
+/// The uniform number in (0, 1) of a token in the race of a row: 32 bits of Philox with the seed as
+/// key and (choice, position, draw, token / 4) as counter, word token % 4.
+double race_uniform(const std::array<uint32_t, 5>& rng, int32_t token);
+
+OpDef sample_def();
+
+}  // namespace veloz::ops
