@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace veloz::cpu {
+
+/// Instruction sets that kernels are written for, each a superset of those before it. The names are
+/// those of flags and targets.
+enum class Isa : uint8_t {
+  portable,     // plain C++ at the compiler's baseline
+  avx2,         // AVX2, FMA, F16C
+  avx512,       // AVX-512 F, BW, VL, DQ, on top of avx2
+  avx512_bf16,  // AVX-512 BF16, on top of avx512
+};
+
+std::string_view to_string(Isa isa);
+/// Throws Error(invalid_input) with the names known.
+Isa parse_isa(std::string_view name);
+
+/// What this processor and its operating system offer.
+struct CpuFeatures {
+  std::string model;  // "AMD EPYC 9554", empty where unknown
+  bool avx2 = false;
+  bool fma = false;
+  bool f16c = false;
+  bool avx512f = false;
+  bool avx512bw = false;
+  bool avx512vl = false;
+  bool avx512dq = false;
+  bool avx512_bf16 = false;
+  bool avx512_vnni = false;
+  bool avx_vnni = false;
+  bool amx_bf16 = false;  // instructions only; the permission to use them is not asked for
+};
+
+/// Asks cpuid, and xgetbv for the registers that the operating system saves.
+CpuFeatures detect_features();
+
+/// The largest instruction set that `features` holds.
+Isa best_isa(const CpuFeatures& features);
+
+/// Throws Error(unsupported) naming what is missing, where the processor cannot run `isa`.
+void require_isa(Isa isa, const CpuFeatures& features);
+
+/// "avx2 fma avx512f ..." as a person reads it; "none" where nothing is known.
+std::string describe_features(const CpuFeatures& features);
+
+}  // namespace veloz::cpu

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/features.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace veloz::cpu {
+namespace {
+
+CpuFeatures avx512_without_bf16() {
+  return {.model = "Some CPU",
+          .avx2 = true,
+          .fma = true,
+          .f16c = true,
+          .avx512f = true,
+          .avx512bw = true,
+          .avx512vl = true,
+          .avx512dq = true};
+}
+
+TEST(Isa, NamesAreReadAsTheyAreWritten) {
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16})
+    EXPECT_EQ(parse_isa(to_string(isa)), isa);
+}
+
+TEST(Isa, AnUnknownNameIsRefusedWithThoseKnown) {
+  try {
+    parse_isa("sse9");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::invalid_input);
+    EXPECT_EQ(e.message(),
+              "unknown instruction set \"sse9\", known are portable, avx2, avx512, avx512_bf16");
+  }
+}
+
+TEST(Isa, TheBestIsTheLargestWhoseFeaturesAreAllThere) {
+  EXPECT_EQ(best_isa({}), Isa::portable);
+  EXPECT_EQ(best_isa(avx512_without_bf16()), Isa::avx512);
+  CpuFeatures features = avx512_without_bf16();
+  features.avx512_bf16 = true;
+  EXPECT_EQ(best_isa(features), Isa::avx512_bf16);
+  features.fma = false;
+  EXPECT_EQ(best_isa(features), Isa::portable);
+}
+
+TEST(Isa, ForcingOneThatTheProcessorLacksNamesWhatIsMissing) {
+  EXPECT_NO_THROW(require_isa(Isa::avx512, avx512_without_bf16()));
+  try {
+    require_isa(Isa::avx512_bf16, avx512_without_bf16());
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::unsupported);
+    EXPECT_EQ(e.message(),
+              "instruction set avx512_bf16 cannot run here: this processor (Some CPU) lacks "
+              "avx512_bf16");
+    EXPECT_NE(e.hint().find("avx512"), std::string::npos);
+  }
+}
+
+TEST(Isa, DetectionAgreesWithTheCompilersOwn) {
+  const CpuFeatures features = detect_features();
+#if defined(__x86_64__)
+  EXPECT_EQ(features.avx2, __builtin_cpu_supports("avx2") != 0);
+  EXPECT_EQ(features.avx512f, __builtin_cpu_supports("avx512f") != 0);
+  EXPECT_EQ(features.avx512_bf16, __builtin_cpu_supports("avx512bf16") != 0);
+  EXPECT_EQ(features.avx512_vnni, __builtin_cpu_supports("avx512vnni") != 0);
+#endif
+  EXPECT_NO_THROW(require_isa(best_isa(features), features));
+}
+
+}  // namespace
+}  // namespace veloz::cpu
