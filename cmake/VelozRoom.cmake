@@ -9,6 +9,7 @@ endif()
 # Flags every target of ours is compiled with.
 add_library(veloz_flags INTERFACE)
 target_compile_features(veloz_flags INTERFACE cxx_std_20)
+target_compile_definitions(veloz_flags INTERFACE VELOZ_VERSION="${PROJECT_VERSION}")
 # No contraction of a*b+c behind our back: the order and rounding of every sum is written out.
 target_compile_options(veloz_flags INTERFACE -ffp-contract=off)
 if(VELOZ_WARNINGS_AS_ERRORS)

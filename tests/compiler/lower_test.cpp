@@ -65,13 +65,15 @@ TEST(Lower, KeepsATiedTablePlainWhereOneReaderCannotUnpack) {
 
 TEST(Lower, TurnsSlicesIntoViewsAndStatesIntoOneSlot) {
   const LoweredGraph lowered = lower(graph::parse(R"(graph kv {
-  input %x : bf16[T,96]
+  input %tokens : int32[T]
   input %slots : int64[T]
   input %q_starts : int32[S]
   input %q_lens : int32[S]
   input %kv_lens : int32[S]
   input %block_tables : int32[S,B]
   state %kv : bf16[N,2,1,64,32]
+  weight @embed : bf16[48,96] = "embed"[48]
+  %x = embedding(%tokens, @embed) : bf16[T,96]
   %k = slice(%x) {begin=32, end=64} : bf16[T,32]
   %q = slice(%x) {begin=0, end=32} : bf16[T,32]
   %kv1 = kv_append(%kv, %k, %k, %slots) {head_dim=32, num_kv_heads=1} : bf16[N,2,1,64,32]
@@ -81,13 +83,13 @@ TEST(Lower, TurnsSlicesIntoViewsAndStatesIntoOneSlot) {
 )"),
                                      small_limits(), target_with_packed_linear(false));
   const engine::Program& program = lowered.plan.program("step");
-  EXPECT_EQ(program.steps.size(), 2u);
+  EXPECT_EQ(program.steps.size(), 3u);
   const auto slot_of = [&](int64_t value) {
     return program.values[static_cast<size_t>(value)].slot;
   };
-  EXPECT_EQ(std::get<engine::ViewSlot>(slot_of(program.steps[0].inputs[1])).begin, 32);
-  EXPECT_EQ(slot_of(program.steps[0].inputs[0]), slot_of(program.steps[0].outputs[0]));
-  EXPECT_EQ(program.arena_bytes, 32 * 32 * 2);
+  EXPECT_EQ(std::get<engine::ViewSlot>(slot_of(program.steps[1].inputs[1])).begin, 32);
+  EXPECT_EQ(slot_of(program.steps[1].inputs[0]), slot_of(program.steps[1].outputs[0]));
+  EXPECT_EQ(program.arena_bytes, 32 * (96 + 32) * 2);  // x, and y beside it
 }
 
 }  // namespace

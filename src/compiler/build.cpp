@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/build.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/dummy_weights.h"
+#include "checkpoint/generation_config.h"
+#include "checkpoint/model_config.h"
+#include "compiler/lower.h"
+#include "compiler/pack_weights.h"
+#include "compiler/pipeline.h"
+#include "models/model.h"
+
+namespace veloz::compiler {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxTokenizerBytes = uint64_t{256} << 20;
+constexpr int64_t kDefaultMaxModelLen = 8192;  // where the model would take more, the user says so
+
+// What text/ reads, as it was.
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",        "tokenizer.model",
+                                           "tokenizer_config.json", "special_tokens_map.json",
+                                           "chat_template.jinja",   "chat_template.json"};
+constexpr const char* kGenerationConfig = "generation_config.json";
+
+DType choose_dtype(DTypeChoice choice, const checkpoint::ModelConfig& config) {
+  switch (choice) {
+    case DTypeChoice::bf16:
+      return DType::bf16;
+    case DTypeChoice::fp32:
+      return DType::fp32;
+    case DTypeChoice::automatic:
+      break;
+  }
+  return config.dtype == DType::fp32 ? DType::fp32 : DType::bf16;
+}
+
+std::string read_generation_config(const fs::path& model_dir) {
+  const fs::path path = model_dir / kGenerationConfig;
+  if (!fs::exists(path)) return "";
+  return read_text_file(path, uint64_t{1} << 20);
+}
+
+engine::Limits resolve_limits(const CompileOptions& options,
+                              const checkpoint::ModelConfig& config) {
+  engine::Limits limits = options.limits;
+  if (limits.max_model_len == 0)
+    limits.max_model_len = std::min(config.max_position_embeddings, kDefaultMaxModelLen);
+  if (limits.max_model_len > config.max_position_embeddings)
+    throw Error(ErrorKind::invalid_input,
+                fmt::format("--max-model-len {} exceeds the {} positions the model was trained for",
+                            limits.max_model_len, config.max_position_embeddings),
+                fmt::format("use at most {}", config.max_position_embeddings));
+  const auto require = [](bool is_fine, const char* flag, int64_t value, const char* limit) {
+    if (!is_fine)
+      throw Error(ErrorKind::invalid_input,
+                  fmt::format("{} is {}, it must be {}", flag, value, limit));
+  };
+  constexpr int64_t kMaxTokens = 1 << 20;
+  constexpr int64_t kMaxSeqs = 1 << 16;
+  require(limits.max_num_seqs >= 1 && limits.max_num_seqs <= kMaxSeqs, "--max-num-seqs",
+          limits.max_num_seqs, "from 1 to 65536");
+  require(limits.max_num_batched_tokens >= limits.max_num_seqs &&
+              limits.max_num_batched_tokens <= kMaxTokens,
+          "--max-num-batched-tokens", limits.max_num_batched_tokens,
+          "from --max-num-seqs to 1048576");
+  require(limits.max_beam_width >= 1 && limits.max_beam_width <= limits.max_num_seqs,
+          "--max-beam-width", limits.max_beam_width, "from 1 to --max-num-seqs");
+  require(limits.block_size >= 16 && limits.block_size % 16 == 0 && limits.block_size <= 1024,
+          "--block-size", limits.block_size, "a multiple of 16 from 16 to 1024");
+  limits.max_logit_rows = limits.max_num_seqs;
+  return limits;
+}
+
+struct Source {
+  std::unique_ptr<checkpoint::TensorSource> tensors;
+  std::string hash;
+};
+
+Source open_source(const CompileOptions& options, const std::string& config_text,
+                   const graph::Graph& graph) {
+  StreamHasher hasher;
+  hasher.update(config_text);
+  if (options.load_format == LoadFormat::safetensors) {
+    auto files =
+        std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(options.model));
+    hasher.update(files->fingerprint());
+    return {std::move(files), hasher.hex_digest()};
+  }
+  auto dummy = std::make_unique<checkpoint::DummyWeights>(options.seed);
+  for (const graph::ValueId id : graph.values_of_kind(graph::ValueKind::weight)) {
+    for (const graph::WeightSegment& segment : graph.value(id).segments) {
+      Shape shape = graph.value(id).type.bind({});
+      shape[0] = segment.rows;
+      dummy->declare(segment.tensor, shape);
+    }
+  }
+  hasher.update(fmt::format("dummy {}", options.seed));
+  return {std::move(dummy), hasher.hex_digest()};
+}
+
+engine::ModelFacts facts_of(const checkpoint::ModelConfig& config, const graph::Graph& graph,
+                            DType dtype, const fs::path& model_dir) {
+  engine::ModelFacts facts;
+  facts.architecture = checkpoint::to_string(config.architecture);
+  facts.name = fs::weakly_canonical(model_dir).filename().string();
+  facts.dtype = facts.kv_cache_dtype = dtype;
+  facts.num_layers = config.num_layers;
+  facts.hidden_size = config.hidden_size;
+  facts.num_heads = config.num_heads;
+  facts.num_kv_heads = config.num_kv_heads;
+  facts.head_dim = config.head_dim;
+  facts.vocab_size = config.vocab_size;
+  for (const graph::ValueId id : graph.values_of_kind(graph::ValueKind::weight))
+    facts.num_parameters += graph.value(id).type.bind({}).num_elements();
+  facts.eos_token_ids = config.eos_token_ids;
+  facts.bos_token_id = config.bos_token_id;
+  facts.pad_token_id = config.pad_token_id;
+  facts.generation_config = read_generation_config(model_dir);
+  if (!facts.generation_config.empty()) {
+    try {
+      const checkpoint::GenerationConfig generation =
+          checkpoint::parse_generation_config(facts.generation_config);
+      // It is the newer file of the two, and chat models list all their ends only here.
+      if (!generation.eos_token_ids.empty()) facts.eos_token_ids = generation.eos_token_ids;
+    } catch (Error& e) {
+      e.add_context(fmt::format("\"{}\"", (model_dir / kGenerationConfig).string()));
+      throw;
+    }
+  }
+  return facts;
+}
+
+std::vector<std::string> describe(const std::vector<PassRecord>& records) {
+  std::vector<std::string> lines;
+  for (const PassRecord& record : records) {
+    lines.push_back(record.is_disabled
+                        ? fmt::format("{}: disabled", record.pass)
+                        : fmt::format("{}: {} rewrites", record.pass, record.report.num_rewrites));
+    for (const std::string& remark : record.report.remarks) lines.push_back("  " + remark);
+  }
+  return lines;
+}
+
+void copy_tokenizer(const fs::path& model_dir, engine::EngineWriter& writer) {
+  for (const char* name : kTokenizerFiles) {
+    const fs::path path = model_dir / name;
+    if (fs::exists(path))
+      writer.write_file(fmt::format("tokenizer/{}", name),
+                        read_text_file(path, kMaxTokenizerBytes));
+  }
+}
+
+}  // namespace
+
+CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& target,
+                      ThreadPool& pool, const ProgressSink& progress) {
+  const checkpoint::ModelConfig config = checkpoint::load_model_config(options.model);
+  const std::string config_text = read_text_file(options.model / "config.json", uint64_t{16} << 20);
+  const DType dtype = choose_dtype(options.dtype, config);
+  const engine::Limits limits = resolve_limits(options, config);
+
+  graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
+  const Source source = open_source(options, config_text, graph);
+  check_tensors(graph, *source.tensors);
+  const std::string imported = graph::print(graph);
+  const std::vector<PassRecord> records = run_pipeline(graph, {options.disabled_passes, {}});
+  const LoweredGraph lowered = lower(graph, limits, target);
+
+  const std::vector<size_t> weight_bytes = packed_sizes(lowered.plan, target);
+  engine::EngineWriter writer =
+      engine::EngineWriter::create(options.output, lowered.plan, weight_bytes, options.existing);
+  writer.write_file("graph.txt", graph::print(graph));
+  writer.write_file(kImportedGraphFile, imported);
+  copy_tokenizer(options.model, writer);
+
+  CompileReport report;
+  report.warnings =
+      pack_weights(graph, lowered.plan, *source.tensors, target, pool, progress, writer);
+  if (config.dtype == DType::fp16 && dtype == DType::bf16)
+    report.warnings.push_back(
+        "the checkpoint is fp16; bf16 keeps 8 of its 11 significant bits (--dtype fp32 keeps all)");
+  for (const size_t bytes : weight_bytes) report.weight_bytes += bytes;
+
+  engine::Manifest manifest;
+  manifest.producer = "veloz " VELOZ_VERSION;
+  manifest.source_hash = source.hash;
+  manifest.target = options.target;
+  manifest.load_format = options.load_format == LoadFormat::dummy ? "dummy" : "safetensors";
+  manifest.model = facts_of(config, graph, dtype, options.model);
+  manifest.limits = limits;
+  manifest.pass_reports = describe(records);
+  report.num_parameters = manifest.model.num_parameters;
+  writer.commit(std::move(manifest), pool);
+  return report;
+}
+
+std::string cache_key(const CompileOptions& options) {
+  StreamHasher hasher;
+  const auto add_file = [&](const fs::path& path) {
+    if (fs::exists(path)) hasher.update(read_text_file(path, kMaxTokenizerBytes));
+    hasher.update(";");
+  };
+  checkpoint::load_model_config(options.model);  // a directory that is no model is refused as such
+  add_file(options.model / "config.json");
+  add_file(options.model / kGenerationConfig);
+  for (const char* name : kTokenizerFiles) add_file(options.model / name);
+  if (options.load_format == LoadFormat::safetensors)
+    hasher.update(checkpoint::Checkpoint::open(options.model).fingerprint());
+  const engine::Limits& limits = options.limits;
+  hasher.update(fmt::format(
+      "{} {} {} {} {}; {} {} {} {} {}; {}; " VELOZ_VERSION " {}.{}", options.target,
+      static_cast<int>(options.dtype), static_cast<int>(options.load_format), options.seed,
+      fs::weakly_canonical(options.model).filename().string(), limits.max_model_len,
+      limits.max_num_batched_tokens, limits.max_num_seqs, limits.max_beam_width, limits.block_size,
+      fmt::join(options.disabled_passes, ","), engine::kFormatMajor, engine::kFormatMinor));
+  return hasher.hex_digest();
+}
+
+}  // namespace veloz::compiler

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/progress.h"
+#include "base/thread_pool.h"
+#include "engine/engine.h"
+#include "ops/kernel.h"
+
+namespace veloz::compiler {
+
+/// The graph as its architecture's file writes it, before the passes, beside graph.txt: so that
+/// `veloz inspect` can show what each pass did.
+inline constexpr std::string_view kImportedGraphFile = "graph.imported.txt";
+
+enum class LoadFormat { safetensors, dummy };
+enum class DTypeChoice { automatic, bf16, fp32 };
+
+struct CompileOptions {
+  std::filesystem::path model;
+  std::filesystem::path output;
+  std::string target = "cpu";  // as it is recorded
+  DTypeChoice dtype = DTypeChoice::automatic;
+  LoadFormat load_format = LoadFormat::safetensors;
+  uint64_t seed = 0;
+  engine::Limits limits;  // max_model_len 0: the model's own
+  std::vector<std::string> disabled_passes;
+  engine::EngineWriter::Existing existing = engine::EngineWriter::Existing::refuse;
+};
+
+struct CompileReport {
+  uint64_t weight_bytes = 0;
+  int64_t num_parameters = 0;
+  std::vector<std::string> warnings;
+};
+
+/// Checkpoint -> graph -> passes -> plan -> engine directory. `target` holds the kernels and
+/// layouts of the device the engine is for; nothing is run on it.
+CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& target,
+                      ThreadPool& pool, const ProgressSink& progress);
+
+/// What identifies the result of `compile` beside the format's version: content of the checkpoint
+/// and options. Reads headers and a sample of the data only, so that it is quick.
+std::string cache_key(const CompileOptions& options);
+
+}  // namespace veloz::compiler
