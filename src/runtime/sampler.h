@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/tensor_view.h"
@@ -12,6 +14,24 @@
 
 namespace veloz::runtime {
 
+/// How the token after one row of logits is to be chosen. What is pointed to outlives the call.
+struct SampleRow {
+  const SamplingParams* params = nullptr;
+  uint64_t seed = 0;  // with the choice and the output's length the key of the row's random numbers
+  int64_t choice = 0;
+  std::span<const int32_t> tokens;  // of the sequence so far, prompt first
+  int64_t num_prompt_tokens = 0;
+  std::span<const int32_t> banned;  // ids that must not be chosen
+  float beam_score = 0;             // of a beam: sum of its tokens' scores
+};
+
+/// Rows of logits that belong together, one after the other: the choices of a request, or its
+/// beams.
+struct SampleGroup {
+  std::vector<SampleRow> rows;
+  int64_t num_candidates = 0;  // > 0: beams, whose best continuations are wanted, not tokens
+};
+
 /// A token and the logarithm of its probability.
 struct TokenLogprob {
   int32_t token = 0;
@@ -19,40 +39,48 @@ struct TokenLogprob {
   bool operator==(const TokenLogprob&) const = default;
 };
 
-/// How the token after one row of logits is to be chosen. What is pointed to outlives the call.
-struct SampleRow {
-  const SamplingParams* params = nullptr;
-  uint64_t seed = 0;  // with choice and position the key of the row's random numbers
-  int64_t choice = 0;
-  int64_t position = 0;             // of the token to be chosen, in its output
-  std::span<const int32_t> prompt;  // tokens so far
-  std::span<const int32_t> output;
-  std::span<const int32_t> banned;  // ids that must not be chosen
-  int64_t num_candidates = 0;       // > 0: wanted are the best continuations of a beam, not a token
+/// The token of one row.
+struct SampledToken {
+  int32_t token = 0;
+  // With SamplingParams::logprobs, under softmax(logits): before bias, penalties, bans,
+  // temperature.
+  std::optional<float> logprob;
+  std::vector<TokenLogprob> top;  // the likeliest, best first
 };
 
-/// What a row gave.
-struct RowResult {
-  bool is_nan = false;  // a logit is NaN: nothing else is valid
-  TokenLogprob chosen;  // logprob under softmax(logits), before penalties, masks, temperature
-  std::vector<TokenLogprob> top;         // SamplingParams::logprobs of them, most likely first
-  std::vector<TokenLogprob> candidates;  // num_candidates of log_softmax(logits) after bias,
-                                         // penalties and bans, best first; bans leave fewer
+/// A continuation of one of a group's beams.
+struct BeamCandidate {
+  int64_t beam = 0;  // row within the group
+  int32_t token = 0;
+  float score = 0;  // beam_score + its log-probability after bias, penalties and bans
+};
+
+/// Why no token could be chosen.
+enum class SampleFault { nan_logits, infinite_logits, all_tokens_banned };
+
+std::string_view to_string(SampleFault fault);
+
+struct GroupResult {
+  std::optional<SampleFault> fault;       // where set, of any row, the rest means nothing
+  std::vector<SampledToken> tokens;       // one per row, where tokens are wanted
+  std::vector<BeamCandidate> candidates;  // of beams: num_candidates, best first; bans leave fewer
 };
 
 /// What the sampler's buffers are made for.
 struct SamplerLimits {
   int64_t max_rows = 0;
   int64_t vocab_size = 0;
-  int64_t max_model_len = 0;  // tokens of one sequence
+  int64_t max_model_len = 0;      // tokens of one sequence
+  int64_t max_edits_per_row = 0;  // biases and bans other than those of n-grams
   int64_t max_logprobs = 0;
-  int64_t max_candidates = 0;
+  int64_t max_candidates = 0;             // of one group
   std::vector<int32_t> banned_token_ids;  // never chosen by any row
 };
 
 /// Turns rows of logits into tokens by running the sampling ops on the runner's device, with
-/// operands in buffers allocated once. Used by one thread. A row's result depends on that row
-/// alone.
+/// operands in buffers allocated once. Used by one thread. A group's result depends on its own rows
+/// alone. Order of operations, Hugging Face's and vLLM's where the two agree: (of beams:
+/// log_softmax,) bias and bans, penalties, temperature, min_p, top_k, top_p.
 class Sampler {
  public:
   /// `runner` outlives the sampler.
@@ -61,8 +89,9 @@ class Sampler {
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
 
-  /// logits [R, vocab_size] fp32 in device memory, overwritten; rows [R].
-  std::vector<RowResult> sample(const TensorView& logits, std::span<const SampleRow> rows);
+  /// logits [R, vocab_size] fp32 in device memory, overwritten; the groups' rows in order are its
+  /// R.
+  std::vector<GroupResult> sample(const TensorView& logits, std::span<const SampleGroup> groups);
 
  private:
   struct State;

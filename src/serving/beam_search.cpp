@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -17,21 +16,18 @@ int64_t BeamState::num_candidates() const {
   return std::max<int64_t>(2, 1 + std::ssize(params_.end_token_ids)) * params_.num_beams;
 }
 
-std::vector<Child> BeamState::advance(std::span<const runtime::RowResult> rows) {
-  VELOZ_CHECK(std::ssize(rows) == num_running(), "{} rows for {} beams", rows.size(),
-              running_.size());
-  const std::vector<Candidate> candidates = best_candidates(rows);
+std::vector<Child> BeamState::advance(std::span<const runtime::BeamCandidate> candidates) {
   const bool is_last = length_ + 1 == params_.max_tokens;
   std::vector<Hypothesis> next;
   std::vector<Child> children;
   for (size_t rank = 0; rank < candidates.size(); ++rank) {
-    const Candidate& candidate = candidates[rank];
-    if (is_last || is_end(candidate)) {
+    const runtime::BeamCandidate& candidate = candidates[rank];
+    if (is_last || is_end(candidate.token)) {
       // Only the num_beams best may finish; those behind stand by to keep enough beams running.
       if (std::cmp_less(rank, params_.num_beams)) finish(candidate);
     } else if (std::ssize(next) < params_.num_beams) {
       next.push_back(extend(candidate));
-      children.push_back({candidate.parent, candidate.token.token});
+      children.push_back({candidate.beam, candidate.token});
     }
   }
   ++length_;
@@ -46,37 +42,20 @@ std::vector<Child> BeamState::advance(std::span<const runtime::RowResult> rows) 
   return children;
 }
 
-std::vector<BeamState::Candidate> BeamState::best_candidates(
-    std::span<const runtime::RowResult> rows) const {
-  std::vector<Candidate> all;
-  for (size_t row = 0; row < rows.size(); ++row)
-    for (const runtime::TokenLogprob& token : rows[row].candidates)
-      if (token.logprob > -std::numeric_limits<float>::infinity())
-        all.push_back({static_cast<int64_t>(row), token, token.logprob + running_[row].score});
-  const auto is_better = [](const Candidate& a, const Candidate& b) {
-    if (a.score != b.score) return a.score > b.score;
-    if (a.parent != b.parent) return a.parent < b.parent;
-    return a.token.token < b.token.token;
-  };
-  const auto num_kept = std::min<int64_t>(std::ssize(all), num_candidates());
-  std::partial_sort(all.begin(), all.begin() + num_kept, all.end(), is_better);
-  all.resize(static_cast<size_t>(num_kept));
-  return all;
+bool BeamState::is_end(int32_t token) const {
+  return std::binary_search(params_.end_token_ids.begin(), params_.end_token_ids.end(), token);
 }
 
-bool BeamState::is_end(const Candidate& candidate) const {
-  return std::binary_search(params_.end_token_ids.begin(), params_.end_token_ids.end(),
-                            candidate.token.token);
-}
-
-Hypothesis BeamState::extend(const Candidate& candidate) const {
-  Hypothesis hypothesis = running_[static_cast<size_t>(candidate.parent)];
+Hypothesis BeamState::extend(const runtime::BeamCandidate& candidate) const {
+  VELOZ_CHECK(candidate.beam >= 0 && candidate.beam < num_running(), "beam {} of {}",
+              candidate.beam, num_running());
+  Hypothesis hypothesis = running_[static_cast<size_t>(candidate.beam)];
   hypothesis.tokens.push_back(candidate.token);
   hypothesis.score = candidate.score;
   return hypothesis;
 }
 
-void BeamState::finish(const Candidate& candidate) {
+void BeamState::finish(const runtime::BeamCandidate& candidate) {
   Hypothesis hypothesis = extend(candidate);
   hypothesis.score = penalised(candidate.score, length_ + 1);
   const auto is_worse = [](float score, const Hypothesis& h) { return h.score < score; };

@@ -52,9 +52,8 @@ Error to_error(const std::exception& e) {
   return Error(ErrorKind::internal, e.what());
 }
 
-int64_t max_candidates(const ExecutorOptions& options) {
-  const int64_t max_end_ids = std::ssize(options.eos_token_ids) + kMaxStopTokenIds;
-  return (1 + max_end_ids) * options.max_beam_width;
+int64_t max_end_ids(const ExecutorOptions& options) {
+  return std::ssize(options.eos_token_ids) + kMaxStopTokenIds;
 }
 
 void check_prompt(std::span<const int32_t> prompt_tokens, int64_t vocab_size) {
@@ -95,8 +94,9 @@ struct Executor::State {
         sampler(runner, {.max_rows = options.limits.max_num_seqs,
                          .vocab_size = options.vocab_size,
                          .max_model_len = options.limits.max_model_len,
+                         .max_edits_per_row = kMaxLogitBiases + max_end_ids(options),
                          .max_logprobs = options.max_logprobs,
-                         .max_candidates = max_candidates(options),
+                         .max_candidates = (1 + max_end_ids(options)) * options.max_beam_width,
                          .banned_token_ids = options.banned_token_ids}) {
     stats.num_blocks = stats.num_free_blocks = options.limits.num_kv_blocks;
   }
@@ -114,8 +114,8 @@ struct Executor::State {
   void apply(Submit& submit);
   void apply(const Cancel& cancel);
   void step();
-  std::vector<runtime::RowResult> run(const Step& step);
-  void take(const GroupRows& rows, std::span<runtime::RowResult> results, int64_t step_number);
+  std::vector<runtime::GroupResult> run(const Step& step);
+  void take(SequenceGroup& group, runtime::GroupResult result, int64_t step_number);
   void fail(RequestId id, const Error& error);
   void fail_all(const Error& error);
   int64_t count_step(const Step& step);
@@ -222,13 +222,10 @@ void Executor::State::step() {
   std::vector<RequestId> ids;
   for (const SequenceGroup* group : step.groups) ids.push_back(group->id);
   try {
-    std::vector<runtime::RowResult> results = run(step);
+    std::vector<runtime::GroupResult> results = run(step);
     scheduler.complete(step);
-    for (const GroupRows& rows : step.rows)
-      take(rows,
-           std::span(results).subspan(static_cast<size_t>(rows.first_row),
-                                      static_cast<size_t>(rows.num_rows)),
-           step_number);
+    for (size_t i = 0; i < results.size(); ++i)
+      take(*step.deciding[i], std::move(results[i]), step_number);
   } catch (const std::exception& e) {
     Error error = to_error(e);
     error.add_context(fmt::format("step {}", step_number));
@@ -240,27 +237,24 @@ void Executor::State::step() {
   note_books();
 }
 
-std::vector<runtime::RowResult> Executor::State::run(const Step& step) {
+std::vector<runtime::GroupResult> Executor::State::run(const Step& step) {
   std::vector<std::pair<int32_t, int32_t>> copies;
   for (const kv::BlockCopy& copy : step.copies)
     copies.emplace_back(static_cast<int32_t>(copy.from), static_cast<int32_t>(copy.to));
   if (!copies.empty()) runner.copy_kv_blocks(copies);
   const TensorView logits = runner.run(step.batch);
-  std::vector<runtime::SampleRow> rows;
-  for (const GroupRows& group_rows : step.rows)
-    active.at(group_rows.group->id).generation->add_rows(*group_rows.group, rows);
-  VELOZ_CHECK(rows.size() == step.batch.logit_rows.size(), "{} rows to sample of {} logits",
-              rows.size(), step.batch.logit_rows.size());
-  return rows.empty() ? std::vector<runtime::RowResult>() : sampler.sample(logits, rows);
+  std::vector<runtime::SampleGroup> groups;
+  for (const SequenceGroup* group : step.deciding)
+    groups.push_back(active.at(group->id).generation->sample_group(*group));
+  return groups.empty() ? std::vector<runtime::GroupResult>() : sampler.sample(logits, groups);
 }
 
-void Executor::State::take(const GroupRows& rows, std::span<runtime::RowResult> results,
-                           int64_t step_number) {
-  const RequestId id = rows.group->id;
+void Executor::State::take(SequenceGroup& group, runtime::GroupResult result, int64_t step_number) {
+  const RequestId id = group.id;
   try {
     ActiveRequest& request = active.at(id);
-    const std::vector<Child> children = request.generation->take(results, request.reply);
-    scheduler.advance(*rows.group, children);
+    const std::vector<Child> children = request.generation->take(std::move(result), request.reply);
+    scheduler.advance(group, children);
     if (children.empty()) active.erase(id);
   } catch (const std::exception& e) {
     Error error = to_error(e);

@@ -14,11 +14,14 @@
 namespace veloz::serving {
 namespace {
 
-void check_not_nan(const runtime::RowResult& result, int64_t position) {
-  if (result.is_nan)
-    throw Error(ErrorKind::internal,
-                fmt::format("the logits of output token {} hold a NaN", position + 1),
-                "the checkpoint may hold NaN or infinite weights; `veloz build` warns of them");
+void check_fault(const runtime::GroupResult& result, int64_t length) {
+  if (!result.fault) return;
+  const bool is_banned = *result.fault == runtime::SampleFault::all_tokens_banned;
+  throw Error(is_banned ? ErrorKind::invalid_input : ErrorKind::internal,
+              fmt::format("output token {}: {}", length + 1, to_string(*result.fault)),
+              is_banned ? "loosen no_repeat_ngram_size, logit_bias or min_tokens"
+                        : "the checkpoint may hold NaN or infinite weights; `veloz build` warns of "
+                          "them");
 }
 
 /// Independent choices of one prompt: each row gives one token.
@@ -31,30 +34,31 @@ class ChoiceGeneration final : public Generation {
 
   int64_t prompt_rows() const override { return plan_.params.n; }
 
-  void add_rows(const SequenceGroup& group, std::vector<runtime::SampleRow>& rows) const override {
+  runtime::SampleGroup sample_group(const SequenceGroup& group) const override {
+    runtime::SampleGroup sampled;
     for (size_t i = 0; i < open_choices_.size(); ++i)
-      rows.push_back({.params = &plan_.params,
-                      .seed = plan_.seed,
-                      .choice = open_choices_[i],
-                      .position = length_,
-                      .prompt = group.prompt(),
-                      .output = group.output(parent_of(i)),
-                      .banned = banned()});
+      sampled.rows.push_back({.params = &plan_.params,
+                              .seed = plan_.seed,
+                              .choice = open_choices_[i],
+                              .tokens = group.sequences[parent_of(i)].tokens,
+                              .num_prompt_tokens = group.num_prompt_tokens,
+                              .banned = plan_.banned_after(length_)});
+    return sampled;
   }
 
-  std::vector<Child> take(std::span<runtime::RowResult> results, Reply& reply) override {
-    for (const runtime::RowResult& result : results) check_not_nan(result, length_);
+  std::vector<Child> take(runtime::GroupResult result, Reply& reply) override {
+    check_fault(result, length_);
     std::vector<Child> children;
     std::vector<int64_t> still_open;
     const bool is_last = length_ + 1 == plan_.params.max_tokens;
     for (size_t i = 0; i < open_choices_.size(); ++i) {
       const int64_t choice = open_choices_[i];
-      const int32_t token = results[i].chosen.token;
-      reply.token({choice, token, results[i].chosen.logprob, std::move(results[i].top)});
-      if (const std::optional<ChoiceEnd> end = end_of(choice, token, is_last)) {
+      runtime::SampledToken& sampled = result.tokens[i];
+      reply.token({choice, sampled.token, sampled.logprob, std::move(sampled.top)});
+      if (const std::optional<ChoiceEnd> end = end_of(choice, sampled.token, is_last)) {
         reply.end_choice(*end);
       } else {
-        children.push_back({static_cast<int64_t>(parent_of(i)), token});
+        children.push_back({static_cast<int64_t>(parent_of(i)), sampled.token});
         still_open.push_back(choice);
       }
     }
@@ -67,14 +71,9 @@ class ChoiceGeneration final : public Generation {
   // All first tokens follow the one sequence that computed the prompt.
   size_t parent_of(size_t i) const { return length_ == 0 ? 0 : i; }
 
-  std::span<const int32_t> banned() const {
-    if (length_ >= plan_.params.min_tokens) return {};
-    return plan_.end_token_ids;
-  }
-
   std::optional<ChoiceEnd> end_of(int64_t choice, int32_t token, bool is_last) {
     ChoiceEnd end{.choice = choice};
-    if (std::binary_search(plan_.end_token_ids.begin(), plan_.end_token_ids.end(), token)) {
+    if (plan_.is_end(token)) {
       end.reason = FinishReason::stop;
       end.stop_token = token;
       return end;
@@ -108,22 +107,20 @@ class BeamGeneration final : public Generation {
 
   int64_t prompt_rows() const override { return 1; }
 
-  void add_rows(const SequenceGroup& group, std::vector<runtime::SampleRow>& rows) const override {
-    const bool bans_ends = length_ < plan_.params.min_tokens;
-    for (size_t beam = 0; beam < group.sequences.size(); ++beam)
-      rows.push_back({.params = &plan_.params,
-                      .seed = plan_.seed,
-                      .position = length_,
-                      .prompt = group.prompt(),
-                      .output = group.output(beam),
-                      .banned = bans_ends ? std::span<const int32_t>(plan_.end_token_ids)
-                                          : std::span<const int32_t>(),
-                      .num_candidates = beams_.num_candidates()});
+  runtime::SampleGroup sample_group(const SequenceGroup& group) const override {
+    runtime::SampleGroup sampled{.rows = {}, .num_candidates = beams_.num_candidates()};
+    for (int64_t beam = 0; beam < beams_.num_running(); ++beam)
+      sampled.rows.push_back({.params = &plan_.params,
+                              .tokens = group.sequences[static_cast<size_t>(beam)].tokens,
+                              .num_prompt_tokens = group.num_prompt_tokens,
+                              .banned = plan_.banned_after(length_),
+                              .beam_score = beams_.running_score(beam)});
+    return sampled;
   }
 
-  std::vector<Child> take(std::span<runtime::RowResult> results, Reply& reply) override {
-    for (const runtime::RowResult& result : results) check_not_nan(result, length_);
-    std::vector<Child> children = beams_.advance(results);
+  std::vector<Child> take(runtime::GroupResult result, Reply& reply) override {
+    check_fault(result, length_);
+    std::vector<Child> children = beams_.advance(result.candidates);
     ++length_;
     if (children.empty()) answer(reply);
     return children;
@@ -140,16 +137,16 @@ class BeamGeneration final : public Generation {
                   "loosen no_repeat_ngram_size or min_tokens");
     for (int64_t choice = 0; choice < plan_.params.n; ++choice) {
       const Hypothesis& hypothesis = beams_.finished()[static_cast<size_t>(choice)];
-      for (const runtime::TokenLogprob& token : hypothesis.tokens)
-        reply.token({choice, token.token, token.logprob, {}});
+      for (const int32_t token : hypothesis.tokens)
+        reply.token({.choice = choice, .token = token, .logprob = {}, .top = {}});
       reply.end_choice(end_of(choice, hypothesis));
     }
   }
 
   ChoiceEnd end_of(int64_t choice, const Hypothesis& hypothesis) const {
     ChoiceEnd end{.choice = choice, .reason = FinishReason::length, .beam_score = hypothesis.score};
-    const int32_t last = hypothesis.tokens.back().token;
-    if (std::binary_search(plan_.end_token_ids.begin(), plan_.end_token_ids.end(), last)) {
+    const int32_t last = hypothesis.tokens.back();
+    if (plan_.is_end(last)) {
       end.reason = FinishReason::stop;
       end.stop_token = last;
     }
@@ -167,6 +164,15 @@ Demand GenerationPlan::demand(int64_t num_prompt_tokens) const {
   return {.num_prompt_tokens = num_prompt_tokens,
           .max_tokens = params.max_tokens,
           .width = is_beam_search() ? params.num_beams : params.n};
+}
+
+bool GenerationPlan::is_end(int32_t token) const {
+  return std::binary_search(end_token_ids.begin(), end_token_ids.end(), token);
+}
+
+std::span<const int32_t> GenerationPlan::banned_after(int64_t num_tokens) const {
+  if (num_tokens >= params.min_tokens) return {};
+  return end_token_ids;
 }
 
 std::unique_ptr<Generation> create_generation(GenerationPlan plan) {

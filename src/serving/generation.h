@@ -23,6 +23,9 @@ struct GenerationPlan {
 
   Demand demand(int64_t num_prompt_tokens) const;
   bool is_beam_search() const { return params.num_beams > 1; }
+  bool is_end(int32_t token) const;
+  /// Ids that must not follow an output of `num_tokens` tokens: the ends, until min_tokens.
+  std::span<const int32_t> banned_after(int64_t num_tokens) const;
 };
 
 /// Turns the logits of one request into its tokens: says how each of its rows is to be sampled, and
@@ -32,12 +35,11 @@ class Generation {
   virtual ~Generation() = default;
   /// Rows of logits wanted at the end of the prompt.
   virtual int64_t prompt_rows() const = 0;
-  /// Appends one SampleRow per row of this step; their spans point into the group.
-  virtual void add_rows(const SequenceGroup& group,
-                        std::vector<runtime::SampleRow>& rows) const = 0;
-  /// Takes the results of those rows and answers through `reply`; returns the sequences to go on
+  /// How the rows of this step are to be sampled; spans point into the group and this object.
+  virtual runtime::SampleGroup sample_group(const SequenceGroup& group) const = 0;
+  /// Takes the result of those rows and answers through `reply`; returns the sequences to go on
   /// with, none at the end. Throws Error where the request cannot go on.
-  virtual std::vector<Child> take(std::span<runtime::RowResult> results, Reply& reply) = 0;
+  virtual std::vector<Child> take(runtime::GroupResult result, Reply& reply) = 0;
 };
 
 std::unique_ptr<Generation> create_generation(GenerationPlan plan);

@@ -20,10 +20,11 @@ using runtime::TokenLogprob;
 /// One token of one choice, in order. With beam search all tokens come at the end, best choice
 /// first, and carry no logprobs.
 struct TokenEvent {
-  int64_t choice = 0;             // [0, n)
-  int32_t token = 0;              // end-of-sequence and stop ids are events too
-  float logprob = 0;              // under softmax of the logits as they came
-  std::vector<TokenLogprob> top;  // SamplingParams::logprobs of them, most likely first
+  int64_t choice = 0;  // [0, n)
+  int32_t token = 0;   // end-of-sequence and stop ids are events too
+  // With SamplingParams::logprobs: of this token, and that many of the likeliest, best first.
+  std::optional<float> logprob;
+  std::vector<TokenLogprob> top;
 };
 
 /// The end of one choice.

@@ -104,7 +104,7 @@ void check_beams(const SamplingParams& params, const SamplingLimits& limits) {
   require_neutral("presence_penalty", params.presence_penalty == 0, "0");
   require_neutral("frequency_penalty", params.frequency_penalty == 0, "0");
   require_neutral("stop", params.stop.empty(), "no string, use stop_token_ids");
-  require_neutral("logprobs", params.logprobs.value_or(0) == 0, "none or 0");
+  require_neutral("logprobs", !params.logprobs, "none");
 }
 
 }  // namespace

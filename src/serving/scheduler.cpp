@@ -103,7 +103,6 @@ int64_t Scheduler::budget_left(const Step& step) const {
 void Scheduler::add_group(SequenceGroup& group, Step& step) {
   if (budget_left(step) == 0) return;
   step.groups.push_back(&group);
-  const auto first_row = static_cast<int64_t>(step.batch.logit_rows.size());
   for (Sequence& sequence : group.sequences) {
     add_run(sequence, step);
     if (sequence.num_pending() > 0) return;  // the prompt goes on in the next step
@@ -112,8 +111,7 @@ void Scheduler::add_group(SequenceGroup& group, Step& step) {
                                  static_cast<size_t>(is_prompt_end ? group.prompt_rows : 1),
                                  narrow<int32_t>(step.batch.num_tokens() - 1));
   }
-  const auto end_row = static_cast<int64_t>(step.batch.logit_rows.size());
-  step.rows.push_back({&group, first_row, end_row - first_row});
+  step.deciding.push_back(&group);
 }
 
 void Scheduler::add_run(Sequence& sequence, Step& step) {

@@ -38,18 +38,12 @@ int64_t num_blocks_needed(const Demand& demand, int64_t block_size);
 /// Throws Error(invalid_input) with the arithmetic where a request could never run.
 void check_fits(const Demand& demand, const SchedulerLimits& limits);
 
-/// The rows of a step's logits that belong to one group, one after the other.
-struct GroupRows {
-  SequenceGroup* group = nullptr;
-  int64_t first_row = 0;
-  int64_t num_rows = 0;
-};
-
 /// What to do next: make the copies, then run the batch. Empty where nothing can run.
 struct Step {
   runtime::Batch batch;
   std::vector<kv::BlockCopy> copies;
-  std::vector<GroupRows> rows;         // groups whose next tokens this step decides
+  std::vector<SequenceGroup*>
+      deciding;                        // those whose next tokens it decides, in order of logit_rows
   std::vector<SequenceGroup*> groups;  // all that take part
   std::vector<Sequence*> sequences;    // [S], as in the batch
 

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/sampler.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "base/numeric.h"
+#include "ops/attrs.h"
+#include "runtime/device_list.h"
+#include "runtime/logit_editor.h"
+
+namespace veloz::runtime {
+namespace {
+
+int64_t num_rows_of(std::span<const SampleGroup> groups) {
+  int64_t num_rows = 0;
+  for (const SampleGroup& group : groups) num_rows += std::ssize(group.rows);
+  return num_rows;
+}
+
+bool wants_logprobs(const SampleRow& row) { return row.params->logprobs.has_value(); }
+
+/// Neighbouring groups of one kind: their ops run once for all of them.
+struct Stretch {
+  bool is_beams = false;
+  size_t first_group = 0;
+  std::span<const SampleGroup> groups;
+  int64_t first_row = 0;
+  int64_t num_rows = 0;
+};
+
+std::vector<Stretch> split_by_kind(std::span<const SampleGroup> groups) {
+  std::vector<Stretch> stretches;
+  int64_t row = 0;
+  for (size_t begin = 0; begin < groups.size();) {
+    const bool is_beams = groups[begin].num_candidates > 0;
+    size_t end = begin;
+    while (end < groups.size() && (groups[end].num_candidates > 0) == is_beams) ++end;
+    const std::span<const SampleGroup> same = groups.subspan(begin, end - begin);
+    stretches.push_back({is_beams, begin, same, row, num_rows_of(same)});
+    row += stretches.back().num_rows;
+    begin = end;
+  }
+  return stretches;
+}
+
+}  // namespace
+
+std::string_view to_string(SampleFault fault) {
+  switch (fault) {
+    case SampleFault::nan_logits:
+      return "the logits hold a NaN";
+    case SampleFault::infinite_logits:
+      return "the logits hold an infinity";
+    case SampleFault::all_tokens_banned:
+      return "every token is banned";
+  }
+  return "";
+}
+
+struct Sampler::State {
+  State(StepRunner& runner_in, const SamplerLimits& limits_in);
+
+  void choose_tokens(const TensorView& logits, const TensorView& raw_logits, const Stretch& stretch,
+                     std::span<GroupResult> results);
+  void fill_choice_operands(const Stretch& stretch);
+  int64_t add_logprobs(const TensorView& raw_logits, const Stretch& stretch);
+  void choose_candidates(const TensorView& logits, const Stretch& stretch,
+                         std::span<GroupResult> results);
+  SampleFault find_fault(const TensorView& logits, int64_t row);
+
+  StepRunner& runner;
+  const SamplerLimits limits;
+  LogitEditor editor;
+  Buffer raw_logits;  // [max_rows, vocab_size] fp32, as they came, for logprobs
+
+  // Of choices; R rows.
+  DeviceList<float> params;        // [R, 3]: temperature, top_p, min_p
+  DeviceList<int32_t> top_k;       // [R]
+  DeviceList<int32_t> rng;         // [R, 5]
+  DeviceList<int32_t> tokens;      // [R]
+  DeviceList<int32_t> is_valid;    // [R], or [G]
+  DeviceList<float> logprobs;      // [R]
+  DeviceList<float> top_logprobs;  // [R, k]
+  DeviceList<int32_t> top_tokens;  // [R, k]
+
+  // Of beams; G groups.
+  DeviceList<float> beam_scores;         // [R]
+  DeviceList<int32_t> group_starts;      // [G + 1]
+  DeviceList<float> scores;              // [G, k]
+  DeviceList<int32_t> beams;             // [G, k]
+  DeviceList<int32_t> candidate_tokens;  // [G, k]
+};
+
+Sampler::State::State(StepRunner& runner_in, const SamplerLimits& l)
+    : runner(runner_in),
+      limits(l),
+      editor(runner, l),
+      raw_logits(
+          runner.device().allocate(narrow<size_t>(l.max_rows * l.vocab_size) * sizeof(float))),
+      params(runner, l.max_rows * 3),
+      top_k(runner, l.max_rows),
+      rng(runner, l.max_rows * 5),
+      tokens(runner, l.max_rows),
+      is_valid(runner, l.max_rows),
+      logprobs(runner, l.max_rows),
+      top_logprobs(runner, l.max_rows * l.max_logprobs),
+      top_tokens(runner, l.max_rows * l.max_logprobs),
+      beam_scores(runner, l.max_rows),
+      group_starts(runner, l.max_rows + 1),
+      scores(runner, l.max_rows * l.max_candidates),
+      beams(runner, l.max_rows * l.max_candidates),
+      candidate_tokens(runner, l.max_rows * l.max_candidates) {}
+
+Sampler::Sampler(StepRunner& runner, const SamplerLimits& limits)
+    : state_(std::make_unique<State>(runner, limits)) {}
+Sampler::~Sampler() = default;
+
+std::vector<GroupResult> Sampler::sample(const TensorView& logits,
+                                         std::span<const SampleGroup> groups) {
+  State& state = *state_;
+  const int64_t num_rows = num_rows_of(groups);
+  VELOZ_CHECK(logits.shape == Shape({num_rows, state.limits.vocab_size}) &&
+                  num_rows <= state.limits.max_rows,
+              "logits {} for {} rows, at most {}", to_string(logits.shape), num_rows,
+              state.limits.max_rows);
+  const std::vector<Stretch> stretches = split_by_kind(groups);
+  std::vector<const SampleRow*> rows;
+  for (const SampleGroup& group : groups)
+    for (const SampleRow& row : group.rows) rows.push_back(&row);
+
+  const TensorView raw(state.raw_logits.data(), DType::fp32, logits.shape);
+  if (std::ranges::any_of(rows, [](const SampleRow* row) { return wants_logprobs(*row); }))
+    state.runner.device().copy(state.runner.stream(), raw.data, logits.data, logits.num_bytes());
+  for (const Stretch& stretch : stretches) {
+    const TensorView beams = rows_of(logits, stretch.first_row, stretch.num_rows);
+    if (stretch.is_beams)
+      state.runner.run_op(ops::Op::log_softmax, std::array{beams}, std::array{beams}, {});
+  }
+  state.editor.edit(logits, rows);
+
+  std::vector<GroupResult> results(groups.size());
+  for (const Stretch& stretch : stretches) {
+    const std::span<GroupResult> of_stretch =
+        std::span(results).subspan(stretch.first_group, stretch.groups.size());
+    if (stretch.is_beams)
+      state.choose_candidates(logits, stretch, of_stretch);
+    else
+      state.choose_tokens(logits, raw, stretch, of_stretch);
+  }
+  return results;
+}
+
+void Sampler::State::choose_tokens(const TensorView& logits, const TensorView& raw,
+                                   const Stretch& stretch, std::span<GroupResult> results) {
+  const int64_t num_rows = stretch.num_rows;
+  fill_choice_operands(stretch);
+  runner.run_op(ops::Op::sample,
+                std::array{rows_of(logits, stretch.first_row, num_rows),
+                           params.upload({num_rows, 3}), top_k.upload(), rng.upload({num_rows, 5})},
+                std::array{tokens.view({num_rows}), is_valid.view({num_rows})}, {});
+  tokens.download({num_rows});
+  is_valid.download({num_rows});
+  const int64_t num_top = add_logprobs(raw, stretch);
+  runner.stream().synchronize();
+
+  size_t i = 0;
+  for (size_t g = 0; g < stretch.groups.size(); ++g) {
+    for (const SampleRow& row : stretch.groups[g].rows) {
+      if (is_valid.host[i] == 0)
+        results[g].fault = find_fault(logits, stretch.first_row + static_cast<int64_t>(i));
+      SampledToken& sampled = results[g].tokens.emplace_back();
+      sampled.token = tokens.host[i];
+      if (wants_logprobs(row)) {
+        sampled.logprob = logprobs.host[i];
+        const size_t first = i * static_cast<size_t>(num_top);
+        for (size_t j = first; j < first + static_cast<size_t>(*row.params->logprobs); ++j)
+          sampled.top.push_back({top_tokens.host[j], top_logprobs.host[j]});
+      }
+      ++i;
+    }
+  }
+}
+
+void Sampler::State::fill_choice_operands(const Stretch& stretch) {
+  params.host.clear();
+  top_k.host.clear();
+  rng.host.clear();
+  for (const SampleGroup& group : stretch.groups) {
+    for (const SampleRow& row : group.rows) {
+      const SamplingParams& p = *row.params;
+      for (const double value : {p.temperature, p.top_p, p.min_p})
+        params.host.push_back(static_cast<float>(value));
+      top_k.host.push_back(narrow<int32_t>(std::min(p.top_k, limits.vocab_size)));
+      const int64_t position = std::ssize(row.tokens) - row.num_prompt_tokens;
+      constexpr uint64_t kDraw = 0;  // one draw per token
+      for (const uint64_t word :
+           {row.seed & 0xFFFFFFFFu, row.seed >> 32, static_cast<uint64_t>(row.choice),
+            static_cast<uint64_t>(position), kDraw})
+        rng.host.push_back(static_cast<int32_t>(static_cast<uint32_t>(word)));
+    }
+  }
+}
+
+/// Enqueues the logprobs of the tokens just sampled where a row wants them; returns how many
+/// alternatives per row.
+int64_t Sampler::State::add_logprobs(const TensorView& raw, const Stretch& stretch) {
+  bool is_wanted = false;
+  int64_t num_top = 0;
+  for (const SampleGroup& group : stretch.groups)
+    for (const SampleRow& row : group.rows) {
+      is_wanted = is_wanted || wants_logprobs(row);
+      num_top = std::max(num_top, row.params->logprobs.value_or(0));
+    }
+  if (!is_wanted) return 0;
+  const int64_t num_rows = stretch.num_rows;
+  runner.run_op(ops::Op::top_logprobs,
+                std::array{rows_of(raw, stretch.first_row, num_rows), tokens.view({num_rows})},
+                std::array{logprobs.view({num_rows}), top_logprobs.view({num_rows, num_top}),
+                           top_tokens.view({num_rows, num_top})},
+                {{"k", num_top}});
+  logprobs.download({num_rows});
+  top_logprobs.download({num_rows, num_top});
+  top_tokens.download({num_rows, num_top});
+  return num_top;
+}
+
+void Sampler::State::choose_candidates(const TensorView& logits, const Stretch& stretch,
+                                       std::span<GroupResult> results) {
+  const int64_t num_rows = stretch.num_rows;
+  const int64_t num_groups = std::ssize(stretch.groups);
+  int64_t k = 0;
+  beam_scores.host.clear();
+  group_starts.host.assign(1, 0);
+  for (const SampleGroup& group : stretch.groups) {
+    for (const SampleRow& row : group.rows) beam_scores.host.push_back(row.beam_score);
+    group_starts.host.push_back(narrow<int32_t>(beam_scores.host.size()));
+    k = std::max(k, group.num_candidates);
+  }
+  const Shape per_candidate{num_groups, k};
+  runner.run_op(ops::Op::beam_candidates,
+                std::array{rows_of(logits, stretch.first_row, num_rows), beam_scores.upload(),
+                           group_starts.upload()},
+                std::array{scores.view(per_candidate), beams.view(per_candidate),
+                           candidate_tokens.view(per_candidate), is_valid.view({num_groups})},
+                {{"k", k}});
+  scores.download(per_candidate);
+  beams.download(per_candidate);
+  candidate_tokens.download(per_candidate);
+  is_valid.download({num_groups});
+  runner.stream().synchronize();
+
+  for (size_t g = 0; g < results.size(); ++g) {
+    if (is_valid.host[g] == 0) results[g].fault = SampleFault::nan_logits;
+    const size_t first = g * static_cast<size_t>(k);
+    const auto wanted = static_cast<size_t>(stretch.groups[g].num_candidates);
+    for (size_t j = first; j < first + wanted && beams.host[j] >= 0; ++j)
+      results[g].candidates.push_back({beams.host[j], candidate_tokens.host[j], scores.host[j]});
+  }
+}
+
+/// Why a row could not be sampled: looks at it on the host, which only a failing request pays for.
+SampleFault Sampler::State::find_fault(const TensorView& logits, int64_t row) {
+  std::vector<float> host(static_cast<size_t>(limits.vocab_size));
+  const TensorView view = rows_of(logits, row, 1);
+  runner.device().copy_out(runner.stream(), host.data(), view.data, host.size() * sizeof(float));
+  runner.stream().synchronize();
+  if (std::ranges::any_of(host, [](float x) { return std::isnan(x); }))
+    return SampleFault::nan_logits;
+  if (std::ranges::any_of(host, [](float x) { return std::isinf(x) && x > 0; }))
+    return SampleFault::infinite_logits;
+  return SampleFault::all_tokens_banned;
+}
+
+}  // namespace veloz::runtime
