@@ -13,7 +13,7 @@ namespace veloz::text::jinja {
 Value without_case(const Value& value, Meter& meter) {
   if (!value.is_string()) return value;
   const Charge room(&meter, value.as_string().size() * 7);
-  meter.work(value.as_string().size() * 8);
+  meter.scan(value.as_string().size());
   return Value::string(lower(value.as_string()), &meter);
 }
 
@@ -56,7 +56,7 @@ Value default_filter(Interpreter&, const Value& input, const Arguments& argument
 
 Value length_filter(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
   const BoundArguments bound("length", arguments, {});
-  if (input.is_string()) interpreter.meter().work(input.as_string().size());
+  if (input.is_string()) interpreter.meter().scan(input.as_string().size());
   return Value::integer(length(input));
 }
 
@@ -230,9 +230,10 @@ Value batch(Interpreter& interpreter, const Value& input, const Arguments& argum
     current.push_back(item);
   }
   if (!current.empty()) {
-    while (!bound.is_none(1) && current.size() < count) {
-      meter.step();
-      current.push_back(*bound[1]);
+    if (!bound.is_none(1)) {
+      const size_t missing = count - current.size();
+      const Charge room(&meter, std::min(missing, SIZE_MAX / sizeof(Value)) * sizeof(Value));
+      current.resize(count, *bound[1]);
     }
     batches.push_back(Value::list(std::move(current), &meter));
   }

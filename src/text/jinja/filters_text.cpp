@@ -40,6 +40,8 @@ Value title_filter(Interpreter& interpreter, const Value& input, const Arguments
   const BoundArguments bound("title", arguments, {});
   const Value text = as_text(interpreter, input);
   const std::string_view all = text.as_string();
+  const Charge room(&interpreter.meter(), all.size() * 7);
+  interpreter.meter().scan(all.size());
   TextBuilder out(interpreter.meter());
   const auto is_break = [](char32_t c) {
     return is_space(c) || (c < 0x80 && std::string_view("-({[<").find(static_cast<char>(c)) !=
@@ -102,7 +104,8 @@ Value indent(Interpreter& interpreter, const Value& input, const Arguments& argu
                                            Value::integer(bound.integer(0, 4)), meter);
   // The added newline makes a line of what follows the last one, which may be empty.
   const std::string with_end = std::string(input.as_string()) + "\n";
-  meter.work(with_end.size() * 8);
+  const Charge room(&meter, with_end.size() * (1 + sizeof(std::string_view)));
+  meter.scan(with_end.size());
   TextBuilder out(meter);
   bool is_first = true;
   for (const std::string_view line : split_lines(with_end)) {
@@ -155,7 +158,7 @@ Value wordcount(Interpreter& interpreter, const Value& input, const Arguments& a
   const BoundArguments bound("wordcount", arguments, {});
   const Value text = as_text(interpreter, input);
   const std::string_view all = text.as_string();
-  interpreter.meter().work(all.size() * 8);
+  interpreter.meter().scan(all.size());
   int64_t count = 0;
   bool in_word = false;
   for (size_t at = 0; at < all.size(); at += code_point_size(all, at)) {

@@ -69,7 +69,7 @@ namespace {
 std::optional<Value> item_at(const Value& object, int64_t index, Meter& meter) {
   if (object.is_string()) {
     const std::string_view text = object.as_string();
-    meter.work(text.size());
+    meter.scan(text.size());
     const auto size = static_cast<int64_t>(count_code_points(text));
     if (index < 0) index += size;
     if (index < 0 || index >= size) return std::nullopt;

@@ -71,19 +71,22 @@ std::string escaped(char32_t c) {
 }
 
 void JsonWriter::write_string(std::string_view text) {
-  std::string quoted = "\"";
+  out_.meter().scan(text.size());
+  out_.append("\"");
+  size_t from = 0;  // what is not yet written
   for (size_t at = 0; at < text.size();) {
     const char32_t c = code_point(text, at);
     const size_t size = code_point_size(text, at);
     const bool is_escaped = c < 0x20 || c == '"' || c == '\\' || (style_.ensure_ascii && c >= 0x7F);
-    if (is_escaped)
-      quoted += escaped(c);
-    else
-      quoted.append(text.substr(at, size));
+    if (is_escaped) {
+      out_.append(text.substr(from, at - from));
+      out_.append(escaped(c));
+      from = at + size;
+    }
     at += size;
   }
-  quoted += '"';
-  out_.append(quoted);
+  out_.append(text.substr(from));
+  out_.append("\"");
 }
 
 void JsonWriter::write(const Value& value) {

@@ -22,8 +22,10 @@ class Meter {
     steps_ += count;
     if (steps_ > limits_.max_steps) fail_steps();
   }
-  /// Charges the time of reading or writing `bytes` bytes.
-  void work(size_t bytes) { step(static_cast<int64_t>(bytes / 64) + 1); }
+  /// Charges the time of copying or searching `bytes` bytes.
+  void work(size_t bytes) { step(static_cast<int64_t>(bytes / 256) + 1); }
+  /// Charges the time of handling `bytes` bytes character by character.
+  void scan(size_t bytes) { step(static_cast<int64_t>(bytes / 8) + 1); }
   void allocate(size_t bytes) {
     if (bytes > limits_.max_memory_bytes - live_bytes_) fail_memory();
     live_bytes_ += bytes;

@@ -113,19 +113,22 @@ void append_string_repr(std::string_view text, TextBuilder& out) {
   const bool has_single = text.find('\'') != std::string_view::npos;
   const bool has_double = text.find('"') != std::string_view::npos;
   const char quote = has_single && !has_double ? '"' : '\'';
-  std::string quoted(1, quote);
+  out.meter().scan(text.size());
+  out.append({&quote, 1});
+  size_t from = 0;  // what is not yet written
   for (size_t at = 0; at < text.size();) {
     const Decoded d = decode(text, at);
     const bool plain = is_printable(d.code_point) && d.code_point != '\\' &&
                        d.code_point != static_cast<char32_t>(quote);
-    if (plain)
-      quoted.append(text.substr(at, d.size));
-    else
-      quoted += escaped(d.code_point, quote);
+    if (!plain) {
+      out.append(text.substr(from, at - from));
+      out.append(escaped(d.code_point, quote));
+      from = at + d.size;
+    }
     at += d.size;
   }
-  quoted += quote;
-  out.append(quoted);
+  out.append(text.substr(from));
+  out.append({&quote, 1});
 }
 
 void append_items_repr(const Value& value, TextBuilder& out) {

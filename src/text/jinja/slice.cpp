@@ -45,7 +45,7 @@ void for_each_index(const Range& range, const Take& take) {
 
 Value slice_string(std::string_view text, const Value& start, const Value& stop, const Value& step,
                    Meter& meter) {
-  meter.work(text.size());
+  meter.scan(text.size());
   const auto size = static_cast<int64_t>(count_code_points(text));
   const Range range = resolve(start, stop, step, size);
   if (range.step == 1) {
@@ -56,7 +56,6 @@ Value slice_string(std::string_view text, const Value& start, const Value& stop,
     return Value::string(std::string(text.substr(from, length)), &meter);
   }
   const Charge room(&meter, static_cast<size_t>(size) * sizeof(std::string_view));
-  meter.step(size / 8);
   std::vector<std::string_view> characters;
   for (size_t at = 0; at < text.size(); at += characters.back().size())
     characters.push_back(text.substr(at, code_point_size(text, at)));

@@ -21,7 +21,7 @@ Value convert_case(Interpreter& interpreter, const Value& self,
                    std::string (*convert)(std::string_view)) {
   // Code points take four bytes on the way, and the result up to three times the text.
   const Charge room(&interpreter.meter(), self.as_string().size() * 7);
-  interpreter.meter().work(self.as_string().size() * 8);
+  interpreter.meter().scan(self.as_string().size());
   return new_string(interpreter, convert(self.as_string()));
 }
 
@@ -72,7 +72,8 @@ Value format(Interpreter& interpreter, const Value& self, const Arguments& argum
 Value lines(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   const BoundArguments bound("splitlines", arguments, {"keepends"});
   if (bound.boolean(0, false)) throw_unsupported("splitlines(keepends=True)");
-  interpreter.meter().work(self.as_string().size() * 8);
+  interpreter.meter().scan(self.as_string().size());
+  const Charge room(&interpreter.meter(), self.as_string().size() * sizeof(std::string_view));
   Value::Items items;
   for (const std::string_view line : split_lines(self.as_string()))
     items.push_back(new_string(interpreter, std::string(line)));
@@ -146,7 +147,7 @@ template <bool (*kIs)(char32_t), bool kOfEmpty = false>
 Value all_are(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   const BoundArguments bound("a character test", arguments, {});
   const std::string_view text = self.as_string();
-  interpreter.meter().work(text.size() * 4);
+  interpreter.meter().scan(text.size());
   if (text.empty()) return Value::boolean(kOfEmpty);
   for (size_t at = 0; at < text.size(); at += code_point_size(text, at))
     if (!kIs(code_point(text, at))) return Value::boolean(false);
@@ -159,7 +160,7 @@ Value is_cased_as(Interpreter& interpreter, const Value& self, const Arguments& 
   const BoundArguments bound("a case test", arguments, {});
   const std::string_view text = self.as_string();
   const Charge room(&interpreter.meter(), text.size() * 10);
-  interpreter.meter().work(text.size() * 16);
+  interpreter.meter().scan(text.size() * 2);
   return Value::boolean(kConvert(text) == text && kOther(text) != text);
 }
 

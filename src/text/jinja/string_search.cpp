@@ -97,7 +97,7 @@ Value split(Interpreter& interpreter, const Value& self, const Arguments& argume
     }
     items.push_back(piece(interpreter, text.substr(from)));
   } else {
-    interpreter.meter().work(text.size() * 8);
+    interpreter.meter().scan(text.size());
     split_at_spaces(interpreter, text, limit, items);
   }
   return Value::list(std::move(items), &interpreter.meter());
@@ -153,7 +153,7 @@ template <Direction kDirection, Absent kAbsent>
 Value find(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   const BoundArguments bound("find", arguments, {"sub", "start", "end"}, 1);
   const std::string_view what = bound.string(0, {});
-  interpreter.meter().work(self.as_string().size() * 4);
+  interpreter.meter().scan(self.as_string().size());
   const auto [text, offset] = window(self, bound);
   size_t at = std::string_view::npos;
   if (text.data() != nullptr)
@@ -169,7 +169,7 @@ Value find(Interpreter& interpreter, const Value& self, const Arguments& argumen
 
 Value count(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   const BoundArguments bound("count", arguments, {"sub", "start", "end"}, 1);
-  interpreter.meter().work(self.as_string().size() * 4);
+  interpreter.meter().scan(self.as_string().size());
   const std::string_view text = window(self, bound).first;
   if (text.data() == nullptr) return Value::integer(0);
   const std::string_view what = bound.string(0, {});
@@ -181,7 +181,7 @@ Value count(Interpreter& interpreter, const Value& self, const Arguments& argume
 template <Direction kEnd>
 Value has_end(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   const BoundArguments bound("startswith", arguments, {"prefix", "start", "end"}, 1);
-  interpreter.meter().work(bound.has(1) ? self.as_string().size() * 4 : 0);
+  interpreter.meter().scan(bound.has(1) ? self.as_string().size() : 0);
   const std::string_view text = bound.has(1) ? window(self, bound).first : self.as_string();
   const auto fits = [&](const Value& affix) {
     if (!affix.is_string())
