@@ -28,7 +28,7 @@ struct KernelQuery {
   std::span<const ValueType> inputs;
   std::span<const ValueType> outputs;
   const Attrs& attrs;
-  std::string_view weight_layout;  // "" where the op has no packed weight
+  std::string_view weight_layout = {};  // "" where the op has no packed weight
 };
 
 /// One implementation of an op for one device.

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "ops/kv_layout.h"
+#include "support/op_runs.h"
+
+namespace veloz::ops {
+namespace {
+
+using test::OwnedTensor;
+using test::random_tensor;
+using test::tensor_of;
+
+TEST(KvLayout, GivesEveryElementOfABlockItsOwnPlace) {
+  for (const DType dtype : {DType::fp32, DType::bf16}) {
+    const OwnedTensor cache(dtype, {3, 2, 2, 5, 6});
+    const KvLayout layout = KvLayout::of(cache.view());
+    std::vector<int> hits(static_cast<size_t>(cache.view().shape.num_elements()));
+    for (int64_t slot = 0; slot < 15; ++slot)
+      for (int64_t head = 0; head < 2; ++head)
+        for (int64_t d = 0; d < 6; ++d) {
+          const int64_t k = layout.k_index(slot, head, d);
+          EXPECT_EQ(k / (2 * 2 * 5 * 6), slot / 5);  // stays inside its block
+          ++hits[static_cast<size_t>(k)];
+          ++hits[static_cast<size_t>(layout.v_index(slot, head, d))];
+        }
+    EXPECT_TRUE(std::ranges::all_of(hits, [](int n) { return n == 1; }));
+  }
+}
+
+/// Sequences with random lengths whose blocks lie scattered over a cache; the same keys and values
+/// once more in plain arrays.
+struct AttentionCase {
+  int64_t num_heads = 6;
+  int64_t num_kv_heads = 2;
+  int64_t head_dim = 24;
+  int64_t block_size = 16;
+  std::vector<int32_t> q_lens;
+  std::vector<int32_t> kv_lens;
+  DType dtype = DType::fp32;
+  uint64_t seed = 71;
+};
+
+struct BuiltCase {
+  OwnedTensor q, cache, q_starts, q_lens, kv_lens, block_tables;
+  std::vector<OwnedTensor> keys, values;  // [kv_len, num_kv_heads * head_dim] per sequence
+  Attrs attrs;
+
+  std::vector<TensorView> inputs() const {
+    return {q.view(),      cache.view(),   q_starts.view(),
+            q_lens.view(), kv_lens.view(), block_tables.view()};
+  }
+};
+
+std::vector<int32_t> shuffled_blocks(int32_t count, uint64_t seed) {
+  std::vector<int32_t> blocks(static_cast<size_t>(count));
+  std::iota(blocks.begin(), blocks.end(), 0);
+  for (size_t i = blocks.size(); i > 1; --i) {
+    const uint32_t word =
+        philox4x32({static_cast<uint32_t>(i), 9, 9, 9}, {static_cast<uint32_t>(seed), 0})[0];
+    std::swap(blocks[i - 1], blocks[word % i]);
+  }
+  return blocks;
+}
+
+BuiltCase build(const AttentionCase& c) {
+  const auto num_seqs = static_cast<int64_t>(c.kv_lens.size());
+  const int32_t longest = *std::ranges::max_element(c.kv_lens);
+  const int64_t table_len = (longest + c.block_size - 1) / c.block_size + 1;  // one entry unused
+  const auto num_blocks = static_cast<int32_t>(num_seqs * table_len + 2);
+  const std::vector<int32_t> blocks = shuffled_blocks(num_blocks, c.seed);
+  const int64_t kv_width = c.num_kv_heads * c.head_dim;
+
+  std::vector<int32_t> starts;
+  int32_t num_tokens = 0;
+  for (const int32_t q_len : c.q_lens) {
+    starts.push_back(num_tokens);
+    num_tokens += q_len;
+  }
+  BuiltCase built{
+      .q = random_tensor(c.dtype, {num_tokens, c.num_heads * c.head_dim}, c.seed,
+                         {.low = -2, .high = 2, .row_stride = c.num_heads * c.head_dim + 40}),
+      .cache =
+          random_tensor(c.dtype, {num_blocks, 2, c.num_kv_heads, c.block_size, c.head_dim},
+                        c.seed + 1, {.low = 1e4, .high = 2e4}),  // what must not be read would show
+      .q_starts = tensor_of(Shape{num_seqs}, starts),
+      .q_lens = tensor_of(Shape{num_seqs}, c.q_lens),
+      .kv_lens = tensor_of(Shape{num_seqs}, c.kv_lens),
+      .block_tables =
+          tensor_of(Shape{num_seqs, table_len},
+                    std::vector<int32_t>(blocks.begin(), blocks.begin() + num_seqs * table_len)),
+      .keys = {},
+      .values = {},
+      .attrs = {{"num_heads", c.num_heads},
+                {"num_kv_heads", c.num_kv_heads},
+                {"head_dim", c.head_dim},
+                {"scale", 1 / std::sqrt(static_cast<double>(c.head_dim))}}};
+  for (int64_t s = 0; s < num_seqs; ++s) {
+    const int64_t kv_len = c.kv_lens[static_cast<size_t>(s)];
+    const auto seed = c.seed + 10 + static_cast<uint64_t>(s);
+    built.keys.push_back(random_tensor(c.dtype, {kv_len, kv_width}, seed));
+    built.values.push_back(random_tensor(c.dtype, {kv_len, kv_width}, seed + 100));
+    std::vector<int64_t> slots;
+    for (int64_t p = 0; p < kv_len; ++p)
+      slots.push_back(built.block_tables.view().row<int32_t>(s)[p / c.block_size] * c.block_size +
+                      p % c.block_size);
+    const OwnedTensor slot_tensor = tensor_of(Shape{kv_len}, slots);
+    test::run_reference_into(Op::kv_append,
+                             {built.cache.view(), built.keys.back().view(),
+                              built.values.back().view(), slot_tensor.view()},
+                             {built.cache.view()},
+                             {{"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim}});
+  }
+  return built;
+}
+
+/// Softmax attention over the plain arrays in long double, scores kept in a vector.
+OwnedTensor naive_attention(const AttentionCase& c, const BuiltCase& built) {
+  OwnedTensor y(c.dtype, built.q.view().shape);
+  const int64_t kv_width = c.num_kv_heads * c.head_dim;
+  const int64_t q_width = c.num_heads * c.head_dim;
+  int64_t row = 0;
+  for (size_t s = 0; s < c.q_lens.size(); ++s) {
+    for (int64_t i = 0; i < c.q_lens[s]; ++i, ++row) {
+      const int64_t position = c.kv_lens[s] - c.q_lens[s] + i;
+      for (int64_t h = 0; h < c.num_heads; ++h) {
+        const int64_t kv_base = h * c.num_kv_heads / c.num_heads * c.head_dim;
+        std::vector<long double> weights;
+        for (int64_t p = 0; p <= position; ++p) {
+          long double dot = 0;
+          for (int64_t d = 0; d < c.head_dim; ++d)
+            dot += static_cast<long double>(
+                       test::element(built.q.view(), row * q_width + h * c.head_dim + d)) *
+                   test::element(built.keys[s].view(), p * kv_width + kv_base + d);
+          weights.push_back(std::exp(dot / std::sqrt(static_cast<long double>(c.head_dim))));
+        }
+        const long double total = std::accumulate(weights.begin(), weights.end(), 0.0L);
+        for (int64_t d = 0; d < c.head_dim; ++d) {
+          long double sum = 0;
+          for (int64_t p = 0; p <= position; ++p)
+            sum += weights[static_cast<size_t>(p)] / total *
+                   test::element(built.values[s].view(), p * kv_width + kv_base + d);
+          test::set_element(y.view(), row * q_width + h * c.head_dim + d, static_cast<double>(sum));
+        }
+      }
+    }
+  }
+  return y;
+}
+
+TEST(PagedAttention, AgreesWithSoftmaxOverPlainArrays) {
+  const std::vector<AttentionCase> cases = {
+      {.q_lens = {1}, .kv_lens = {1}},
+      {.q_lens = {1, 5, 1}, .kv_lens = {37, 5, 16}},
+      {.q_lens = {7, 3}, .kv_lens = {20, 49}, .dtype = DType::bf16},
+      {.num_heads = 3, .num_kv_heads = 3, .head_dim = 2, .q_lens = {4}, .kv_lens = {33}},
+      {.num_heads = 8, .num_kv_heads = 1, .head_dim = 64, .q_lens = {2}, .kv_lens = {257}},
+      {.num_heads = 1, .num_kv_heads = 1, .head_dim = 300, .q_lens = {2}, .kv_lens = {9}},
+  };
+  for (const AttentionCase& c : cases) {
+    const BuiltCase built = build(c);
+    const auto y = test::run_reference(Op::paged_attention, built.inputs(), built.attrs);
+    const double relative = c.dtype == DType::bf16 ? 0x1p-8 : 1e-6;
+    EXPECT_TENSOR_NEAR(y[0].view(), naive_attention(c, built).view(),
+                       (test::Tolerance{.absolute = 1e-6, .relative = relative}), c.seed);
+  }
+}
+
+TEST(PagedAttention, AChunkedPromptGivesTheSameRows) {
+  const AttentionCase whole{.q_lens = {12}, .kv_lens = {40}, .dtype = DType::bf16};
+  const BuiltCase built = build(whole);
+  const auto all = test::run_reference(Op::paged_attention, built.inputs(), built.attrs);
+  std::vector<TensorView> inputs = built.inputs();
+  // Rows 5 and 6 of the twelve, as a chunk of their own.
+  inputs[0] = TensorView(built.q.view().row<BFloat16>(5), DType::bf16, {2, built.q.view().shape[1]},
+                         built.q.view().row_stride);
+  const OwnedTensor two = tensor_of<int32_t>({1}, {2});
+  const OwnedTensor kv_len = tensor_of<int32_t>({1}, {35});
+  inputs[3] = two.view();
+  inputs[4] = kv_len.view();
+  const auto chunk = test::run_reference(Op::paged_attention, inputs, built.attrs);
+  const TensorView want(all[0].view().row<BFloat16>(5), DType::bf16, chunk[0].view().shape);
+  EXPECT_TENSOR_EQ(chunk[0].view(), want, whole.seed);
+}
+
+TEST(PagedAttention, ToleranceHoldsAnOnlineFp32SoftmaxAndCatchesAMissedPosition) {
+  const AttentionCase c{.q_lens = {1}, .kv_lens = {300}};
+  const BuiltCase built = build(c);
+  const auto reference = test::run_reference(Op::paged_attention, built.inputs(), built.attrs);
+  const int64_t kv_width = c.num_kv_heads * c.head_dim;
+  const auto online = [&](int64_t first) {
+    OwnedTensor y(DType::fp32, {1, c.num_heads * c.head_dim});
+    for (int64_t h = 0; h < c.num_heads; ++h) {
+      float max = -std::numeric_limits<float>::infinity(), total = 0;
+      std::vector<float> sums(static_cast<size_t>(c.head_dim));
+      for (int64_t p = first; p < 300; ++p) {
+        float dot = 0;
+        const int64_t base = p * kv_width + h / 3 * c.head_dim;
+        for (int64_t d = 0; d < c.head_dim; ++d)
+          dot += built.q.view().as<const float>()[h * c.head_dim + d] *
+                 built.keys[0].view().as<const float>()[base + d];
+        const float score = dot / std::sqrt(static_cast<float>(c.head_dim));
+        const float new_max = std::max(max, score);
+        const float rescale = std::exp(max - new_max), weight = std::exp(score - new_max);
+        max = new_max;
+        total = total * rescale + weight;
+        for (int64_t d = 0; d < c.head_dim; ++d)
+          sums[static_cast<size_t>(d)] =
+              sums[static_cast<size_t>(d)] * rescale +
+              weight * built.values[0].view().as<const float>()[base + d];
+      }
+      for (int64_t d = 0; d < c.head_dim; ++d)
+        y.view().as<float>()[h * c.head_dim + d] = sums[static_cast<size_t>(d)] / total;
+    }
+    return y;
+  };
+  EXPECT_WITHIN_TOLERANCE(Op::paged_attention, built.inputs(), reference, 0, online(0).view(),
+                          built.attrs, c.seed);
+  EXPECT_FALSE(test::within_tolerance(Op::paged_attention, built.inputs(), reference, 0,
+                                      online(1).view(), built.attrs, c.seed));
+}
+
+TEST(PagedAttention, CostFollowsTheBlockTables) {
+  const AttentionCase c{.q_lens = {1, 1}, .kv_lens = {16, 16}};
+  const BuiltCase built = build(c);
+  const OwnedTensor y(c.dtype, built.q.view().shape);
+  const std::vector<TensorView> inputs = built.inputs(), outputs = {y.view()};
+  const Cost cost = op_def(Op::paged_attention)
+                        .cost({.inputs = inputs, .outputs = outputs, .attrs = built.attrs});
+  const double kv_len = 2 * 16;  // two blocks of 16 each
+  EXPECT_EQ(cost.flops, 4.0 * 2 * kv_len * 6 * 24);
+  EXPECT_EQ(cost.bytes, 2 * kv_len * 2 * 2 * 24 * 4 + 2.0 * 2 * 6 * 24 * 4);
+}
+
+TEST(KvAppend, RoundsNothingAndLeavesOtherSlotsAlone) {
+  const uint64_t seed = 72;
+  const OwnedTensor cache = random_tensor(DType::bf16, {4, 2, 1, 8, 4}, seed);
+  const OwnedTensor k =
+      tensor_of<BFloat16>({1, 4}, {BFloat16(1.0f), BFloat16(2.0f), BFloat16(3.0f), BFloat16(4.0f)});
+  const OwnedTensor v =
+      tensor_of<BFloat16>({1, 4}, {BFloat16(5.0f), BFloat16(6.0f), BFloat16(7.0f), BFloat16(8.0f)});
+  const OwnedTensor slots = tensor_of<int64_t>({1}, {2 * 8 + 3});
+  const auto after =
+      test::run_reference(Op::kv_append, {cache.view(), k.view(), v.view(), slots.view()},
+                          {{"num_kv_heads", int64_t{1}}, {"head_dim", int64_t{4}}});
+  const int64_t block = 2 * (2 * 8 * 4);
+  // K in pairs of channels: [2 pairs, 8 positions, 2]; V: [8 positions, 4].
+  const std::vector<std::pair<int64_t, double>> written = {
+      {block + 6, 1},       {block + 7, 2},       {block + 16 + 6, 3},  {block + 16 + 7, 4},
+      {block + 32 + 12, 5}, {block + 32 + 13, 6}, {block + 32 + 14, 7}, {block + 32 + 15, 8}};
+  OwnedTensor want = test::copy_of(cache.view());
+  for (const auto& [at, value] : written) want.view().as<BFloat16>()[at] = BFloat16(float(value));
+  EXPECT_TENSOR_EQ(after[0].view(), want.view(), seed);
+}
+
+}  // namespace
+}  // namespace veloz::ops
