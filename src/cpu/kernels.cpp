@@ -3,10 +3,53 @@
 
 #include <utility>
 
-namespace veloz::cpu {
+#include "cpu/layouts.h"
+#include "cpu/linear.h"
 
-ops::KernelRegistry make_registry(Isa) {
-  return ops::KernelRegistry(ops::reference_kernels(), ops::plain_layouts());
+namespace veloz::cpu {
+namespace {
+
+using ops::Kernel;
+using ops::KernelQuery;
+using ops::Op;
+
+template <DType dtype>
+bool accepts_linear(const KernelQuery& query) {
+  return query.inputs[0].dtype == dtype &&
+         query.weight_layout == (dtype == DType::fp32 ? kLayoutFp32 : kLayoutBf16);
+}
+
+struct CpuKernel {
+  Isa isa;  // the least that runs it
+  Kernel kernel;
+};
+
+template <const LinearMicro& micro, DType dtype>
+constexpr Kernel linear_kernel(std::string_view name) {
+  return {name, Op::linear, accepts_linear<dtype>, run_linear<micro>, linear_workspace_bytes};
+}
+
+/// Best first within an op. The references follow.
+const CpuKernel kCpuKernels[] = {
+#if defined(__x86_64__)
+    {Isa::avx512_bf16, linear_kernel<kLinearAvx512DotBf16, DType::bf16>("linear/avx512_bf16_dot")},
+    {Isa::avx512, linear_kernel<kLinearAvx512Bf16, DType::bf16>("linear/avx512_bf16")},
+    {Isa::avx512, linear_kernel<kLinearAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
+    {Isa::avx2, linear_kernel<kLinearAvx2Bf16, DType::bf16>("linear/avx2_bf16")},
+    {Isa::avx2, linear_kernel<kLinearAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
+#endif
+    {Isa::portable, linear_kernel<kLinearPortableBf16, DType::bf16>("linear/portable_bf16")},
+    {Isa::portable, linear_kernel<kLinearPortableFp32, DType::fp32>("linear/portable_fp32")},
+};
+
+}  // namespace
+
+ops::KernelRegistry make_registry(Isa isa) {
+  std::vector<Kernel> kernels;
+  for (const CpuKernel& entry : kCpuKernels)
+    if (entry.isa <= isa) kernels.push_back(entry.kernel);
+  for (const Kernel& reference : ops::reference_kernels()) kernels.push_back(reference);
+  return ops::KernelRegistry(std::move(kernels), weight_layouts());
 }
 
 }  // namespace veloz::cpu

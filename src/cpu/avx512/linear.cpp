@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx512/linear_simd.h"
+#include "cpu/linear_loop.h"
+
+namespace veloz::cpu {
+namespace {
+
+struct Fp32 : Avx512Sums {
+  using Weights = __m512;
+  using Inputs = __m512;
+  static Weights load_weights(const char* w) { return _mm512_loadu_ps(w); }
+  static Inputs load_inputs(const char* x) { return _mm512_castsi512_ps(broadcast(x)); }
+  static Inputs load_half_inputs(const char* x) { return load_inputs(x); }  // fp32 has no halves
+  static Sums multiply_add(Sums sums, Inputs inputs, Weights weights) {
+    return _mm512_fmadd_ps(inputs, weights, sums);
+  }
+};
+
+/// A pair of bf16 widened to two fp32.
+struct Pair {
+  __m512 even;
+  __m512 odd;
+};
+
+struct WidenedBf16 : Avx512Sums {
+  using Weights = Pair;
+  using Inputs = Pair;
+  static Pair widen(__m512i pairs) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)),
+            _mm512_castsi512_ps(
+                _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u))))};
+  }
+  static Weights load_weights(const char* w) { return widen(_mm512_loadu_si512(w)); }
+  static Inputs load_inputs(const char* x) { return widen(broadcast(x)); }
+  static Inputs load_half_inputs(const char* x) { return widen(broadcast_half(x)); }
+  static Sums multiply_add(Sums sums, const Inputs& inputs, const Weights& weights) {
+    sums = _mm512_fmadd_ps(inputs.odd, weights.odd, sums);
+    return _mm512_fmadd_ps(inputs.even, weights.even, sums);
+  }
+};
+
+}  // namespace
+
+// 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
+const LinearMicro kLinearAvx512Fp32 = make_linear_micro<Fp32, 6, 4>();
+// 6 x 3 accumulators, 3 pairs of weights and 1 of inputs fill 26.
+const LinearMicro kLinearAvx512Bf16 = make_linear_micro<WidenedBf16, 6, 3>();
+
+}  // namespace veloz::cpu

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/layouts.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "kernel_runs.h"
+
+namespace veloz::cpu {
+namespace {
+
+using test::OwnedTensor;
+using test::random_tensor;
+
+const Shape kShapes[] = {{1, 1}, {16, 2}, {17, 3}, {33, 64}, {130, 127}, {48, 6}};
+
+TEST(WeightLayouts, UnpackGivesBackWhatPackTook) {
+  for (const ops::WeightLayout& layout : weight_layouts())
+    for (const Shape& shape : kShapes) {
+      if (layout.dtype != DType::bf16 && layout.dtype != DType::fp32) continue;
+      const OwnedTensor plain = random_tensor(layout.dtype, shape, 3);
+      const PackedTensor packed(plain.view(), layout);
+      const OwnedTensor back(layout.dtype, shape);
+      layout.unpack({layout.dtype, shape, 0, shape[0]}, packed.view().as<const std::byte>(),
+                    back.view().as<std::byte>());
+      EXPECT_TENSOR_EQ(back.view(), plain.view(), 3) << layout.name;
+    }
+}
+
+TEST(WeightLayouts, PanelsPackedOneByOneEqualAllAtOnce) {
+  for (const ops::WeightLayout& layout : weight_layouts()) {
+    if (layout.dtype != DType::bf16 && layout.dtype != DType::fp32) continue;
+    const Shape shape{70, 31};
+    const OwnedTensor plain = random_tensor(layout.dtype, shape, 4);
+    const PackedTensor whole(plain.view(), layout);
+    const OwnedTensor pieces = OwnedTensor(DType::uint8, whole.bytes().shape);
+    const OwnedTensor back(layout.dtype, shape);
+    const int64_t row_bytes = shape[1] * static_cast<int64_t>(dtype_bytes(layout.dtype));
+    for (int64_t begin = 0; begin < shape[0]; begin += 2 * layout.row_granularity) {
+      const int64_t end = std::min(begin + 2 * layout.row_granularity, shape[0]);
+      const ops::PackRange range{layout.dtype, shape, begin, end};
+      std::byte* const to = pieces.view().as<std::byte>() + layout.packed_offset(shape, begin);
+      layout.pack(range, plain.view().as<const std::byte>() + begin * row_bytes, to);
+      layout.unpack(range, to, back.view().as<std::byte>() + begin * row_bytes);
+    }
+    EXPECT_TENSOR_EQ(pieces.view(), whole.bytes(), 4) << layout.name;
+    EXPECT_TENSOR_EQ(back.view(), plain.view(), 4) << layout.name;
+  }
+}
+
+TEST(WeightLayouts, PairsOfBf16LieSideBySideAndPaddingIsZero) {
+  const Shape shape{17, 3};
+  OwnedTensor plain(DType::bf16, shape);
+  for (int64_t i = 0; i < 17 * 3; ++i)
+    test::set_element(plain.view(), i, static_cast<double>(i + 1));
+  const PackedTensor packed(plain.view(), weight_layouts()[0]);
+  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 2 * 2);
+  const auto* const element = packed.view().as<const BFloat16>();
+  const auto at = [&](int64_t panel, int64_t pair, int64_t lane, int64_t half) {
+    return static_cast<float>(element[((panel * 2 + pair) * 16 + lane) * 2 + half]);
+  };
+  EXPECT_EQ(at(0, 0, 0, 0), 1);  // row 0
+  EXPECT_EQ(at(0, 0, 0, 1), 2);
+  EXPECT_EQ(at(0, 1, 0, 0), 3);
+  EXPECT_EQ(at(0, 1, 0, 1), 0);    // odd K
+  EXPECT_EQ(at(0, 0, 15, 0), 46);  // row 15
+  EXPECT_EQ(at(1, 0, 0, 1), 50);   // row 16
+  EXPECT_EQ(at(1, 0, 1, 0), 0);    // no row 17
+}
+
+TEST(Registry, PrefersPackedLayoutsForTheFastestLinear) {
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+    const ops::KernelRegistry registry = make_registry(isa);
+    for (const DType dtype : {DType::bf16, DType::fp32}) {
+      const std::vector<ops::ValueType> inputs = {{dtype, {ops::Symbol::T, 64}}, {dtype, {32, 64}}};
+      const std::vector<ops::ValueType> outputs = {{dtype, {ops::Symbol::T, 32}}};
+      const std::string_view layout = dtype == DType::bf16 ? kLayoutBf16 : kLayoutFp32;
+      const ops::Kernel& kernel = registry.choose({ops::Op::linear, inputs, outputs, {}, layout});
+      EXPECT_FALSE(is_reference(kernel));
+      // The least instruction set that the name tells is the one asked for, where there is one.
+      const Isa least = dtype == DType::fp32 ? std::min(isa, Isa::avx512) : isa;
+      EXPECT_TRUE(kernel.name.starts_with(fmt::format("linear/{}", to_string(least))))
+          << kernel.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace veloz::cpu
