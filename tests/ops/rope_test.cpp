@@ -58,6 +58,7 @@ TEST(RopeAngles, InverseFrequenciesAreThoseOfTransformers) {
 
 TEST(RopeAngles, CosinesAndSinesAreThoseOfTransformers) {
   const json golden = read_golden();
+  ASSERT_EQ(golden["cases"].size(), 9u);
   const auto positions = golden["positions"].get<std::vector<int32_t>>();
   const auto rows = static_cast<int64_t>(positions.size());
   const OwnedTensor position_tensor = tensor_of<int32_t>({rows}, positions);
