@@ -24,6 +24,8 @@ template <typename... Functions>
 struct Overloaded : Functions... {
   using Functions::operator()...;
 };
+template <typename... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
 
 OrderedJson slot_json(const Slot& slot) {
   return std::visit(Overloaded{
@@ -46,10 +48,10 @@ OrderedJson slot_json(const Slot& slot) {
 
 OrderedJson attrs_json(const ops::Attrs& attrs) {
   OrderedJson object = OrderedJson::object();
-  for (const auto& [name, value] : attrs.entries()) {
-    if (const double* number = std::get_if<double>(&value))
-      VELOZ_CHECK(std::isfinite(*number), "attribute \"{}\" is not finite", name);
-    std::visit([&](const auto& v) { object[name] = v; }, value);
+  for (const auto& entry : attrs.entries()) {
+    if (const double* number = std::get_if<double>(&entry.second))
+      VELOZ_CHECK(std::isfinite(*number), "attribute \"{}\" is not finite", entry.first);
+    std::visit([&](const auto& value) { object[entry.first] = value; }, entry.second);
   }
   return object;
 }

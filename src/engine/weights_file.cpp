@@ -169,11 +169,10 @@ WeightsFileLayout layout_weights_file(const Plan& plan, std::span<const size_t> 
 }
 
 std::vector<WeightRange> find_weights(const File& file, const Plan& plan) {
-  const std::string_view name = kWeightsFile;
   uint64_t length = 0;
   if (file.size() < kLengthBytes)
     throw Error(ErrorKind::corrupt_data,
-                fmt::format("{} has {} bytes, too few for a header", name, file.size()),
+                fmt::format("{} has {} bytes, too few for a header", kWeightsFile, file.size()),
                 kRebuildHint);
   file.read(0, std::as_writable_bytes(std::span(&length, 1)));
   if (length > kMaxHeaderBytes || length > file.size() - kLengthBytes)
@@ -181,13 +180,17 @@ std::vector<WeightRange> find_weights(const File& file, const Plan& plan) {
         ErrorKind::corrupt_data,
         fmt::format("{} announces a header of {} bytes, the file has {} and headers at most "
                     "{}",
-                    name, length, file.size(), kMaxHeaderBytes),
+                    kWeightsFile, length, file.size(), kMaxHeaderBytes),
         kRebuildHint);
   std::string json(length, '\0');
   file.read(kLengthBytes, std::as_writable_bytes(std::span(json)));
-  const uint64_t data_begin = kLengthBytes + length;
-  const uint64_t data_bytes = file.size() - data_begin;
+  return parse_weights_header(json, file.size() - kLengthBytes - length, plan);
+}
 
+std::vector<WeightRange> parse_weights_header(std::string_view json, uint64_t data_bytes,
+                                              const Plan& plan) {
+  const std::string_view name = kWeightsFile;
+  const uint64_t data_begin = kLengthBytes + json.size();
   const JsonDocument document(json, name, kMaxHeaderBytes);
   std::map<std::string, StoredTensor> tensors;
   const JsonNode root = document.root();

@@ -37,6 +37,9 @@ WeightsFileLayout layout_weights_file(const Plan& plan, std::span<const size_t> 
 /// Where each weight of the plan lies in an untrusted file. Throws Error(corrupt_data) where the
 /// header is damaged or holds anything but these weights.
 std::vector<WeightRange> find_weights(const File& file, const Plan& plan);
+/// The same from the header's JSON, in front of `data_bytes` of data.
+std::vector<WeightRange> parse_weights_header(std::string_view json, uint64_t data_bytes,
+                                              const Plan& plan);
 
 /// True for names the file keeps for itself: "__metadata__" and "__pad.<n>".
 bool is_reserved_tensor_name(std::string_view name);

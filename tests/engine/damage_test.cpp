@@ -46,6 +46,10 @@ class Damage : public ::testing::Test {
   }
   fs::path file(std::string_view name) const { return engine_ / name; }
   std::string read(std::string_view name) const { return read_text_file(file(name), 1 << 20); }
+  void patch(std::string_view name, size_t at, char byte) const {
+    std::fstream stream(file(name), std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(static_cast<std::streamoff>(at)).put(byte);
+  }
   auto opening() const {
     return [this] { read_everything(engine_); };
   }
@@ -79,10 +83,10 @@ constexpr std::string_view kFiles[] = {"engine.json", "plan.json", "graph.txt",
 TEST_F(Damage, OfAnyByteIsNoticed) {
   for (const std::string_view name : kFiles) {
     const std::string whole = read(name);
+    // In place: to truncate and write again would make some file systems flush each time.
     for (size_t i = 0; i < whole.size(); i += 1 + i % 7) {
-      std::string damaged = whole;
-      damaged[i] = static_cast<char>(damaged[i] ^ (1 << (i % 8)));
-      overwrite(file(name), damaged);
+      const char damaged = static_cast<char>(whole[i] ^ (1 << (i % 8)));
+      patch(name, i, damaged);
       try {
         read_everything(engine_);
         ADD_FAILURE() << "byte " << i << " of " << name << " may be anything";
@@ -92,8 +96,8 @@ TEST_F(Damage, OfAnyByteIsNoticed) {
         EXPECT_NE(e.message().find("engine"), std::string::npos) << e.message();
         EXPECT_FALSE(e.hint().empty()) << e.message();
       }
+      patch(name, i, whole[i]);
     }
-    overwrite(file(name), whole);
   }
   read_everything(engine_);
 }

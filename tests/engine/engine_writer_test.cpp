@@ -4,9 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <functional>
 #include <set>
+#include <thread>
 
 #include "engine/engine.h"
 #include "support/expect_error.h"
@@ -86,26 +88,34 @@ TEST(EngineWriter, KilledLeavesAPartialThatTheNextRemoves) {
 TEST(EngineWriter, KilledByASignalAtAnyMomentLeavesNoHalfEngine) {
   const TempDirectory temp;
   const TinyModel model = test::tiny_model();
-  int whole = 0;
-  for (int i = 0; i < 40; ++i) {
+  const fs::path directory = temp.path() / "engine";
+  const auto write = [&] {
+    test::write_tiny_engine(directory, model, ops::plain_layouts(), Existing::replace);
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  write();
+  const auto duration = std::chrono::steady_clock::now() - begin;
+  for (int i = 0; i < 24; ++i) {
+    const bool had_engine = i % 2 == 0;
+    if (had_engine)
+      write();
+    else
+      fs::remove_all(directory);
     const pid_t child = ::fork();
     if (child == 0) {
-      for (;;)
-        test::write_tiny_engine(temp.path() / "engine", model, ops::plain_layouts(),
-                                Existing::replace);
+      for (;;) write();
     }
-    ::usleep(static_cast<useconds_t>(500 + i * 731 % 9000));
+    std::this_thread::sleep_for(duration * i / 12);
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
     ASSERT_TRUE(WIFSIGNALED(status));
-    if (!fs::exists(temp.path() / "engine")) continue;
+    EXPECT_TRUE(fs::exists(directory) || !had_engine);
+    if (!fs::exists(directory)) continue;
     ThreadPool pool(1);
-    Engine::open(temp.path() / "engine").verify_checksums(pool);
-    ++whole;
+    Engine::open(directory).verify_checksums(pool);
   }
-  EXPECT_GT(whole, 0);
-  test::write_tiny_engine(temp.path() / "engine", model, ops::plain_layouts(), Existing::replace);
+  write();
   EXPECT_EQ(names_in(temp.path()), std::set<std::string>{"engine"});
 }
 
