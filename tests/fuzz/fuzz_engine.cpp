@@ -77,8 +77,10 @@ class Memory {
   void* allocate(size_t bytes) {
     total_ += bytes;
     if (total_ > kMaxMemory) return nullptr;
-    blocks_.emplace_back(static_cast<std::byte*>(std::aligned_alloc(64, bytes)), &std::free);
-    std::memset(blocks_.back().get(), 0, bytes);
+    void* block = nullptr;
+    if (::posix_memalign(&block, 64, bytes) != 0) return nullptr;
+    blocks_.emplace_back(static_cast<std::byte*>(block), &std::free);
+    std::memset(block, 0, bytes);
     return blocks_.back().get();
   }
 
