@@ -79,7 +79,7 @@ Step Scheduler::schedule() {
   for (SequenceGroup& group : running_)
     if (group.is_decoding()) add_group(group, step);
   for (SequenceGroup& group : running_)
-    if (!group.is_decoding()) add_group(group, step);
+    if (group.has_pending()) add_group(group, step);
   while (budget_left(step) > 0 && try_admit_first()) add_group(running_.back(), step);
   fill_block_tables(step);
   return step;

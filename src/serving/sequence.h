@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "kv/block_table.h"
@@ -34,17 +33,9 @@ struct SequenceGroup {
   std::vector<Sequence> sequences;
 
   /// One token to compute per sequence: cheap, and goes first.
-  bool is_decoding() const {
-    for (const Sequence& sequence : sequences)
-      if (sequence.num_pending() != 1) return false;
-    return true;
-  }
-  std::span<const int32_t> prompt() const {
-    return std::span(sequences.front().tokens).first(static_cast<size_t>(num_prompt_tokens));
-  }
-  std::span<const int32_t> output(size_t sequence) const {
-    return std::span(sequences[sequence].tokens).subspan(static_cast<size_t>(num_prompt_tokens));
-  }
+  bool is_decoding() const { return sequences.front().num_pending() == 1; }
+  /// Something is left to schedule. Sequences of one group are always equally far.
+  bool has_pending() const { return sequences.front().num_pending() > 0; }
 };
 
 }  // namespace veloz::serving
