@@ -43,7 +43,9 @@ RopeAnglesArgs angle_args(const Attrs& attrs) {
 }
 
 TEST(RopeAngles, InverseFrequenciesAreThoseOfTransformers) {
-  for (const json& c : read_golden()["cases"]) {
+  const json golden = read_golden();
+  ASSERT_EQ(golden["cases"].size(), 9u);
+  for (const json& c : golden["cases"]) {
     const Attrs attrs = angle_attrs(c);
     const RopeAnglesArgs args = angle_args(attrs);
     int64_t pair = 0;
