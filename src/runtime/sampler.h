@@ -19,16 +19,16 @@ struct SampleRow {
   const SamplingParams* params = nullptr;
   uint64_t seed = 0;  // with the choice and the output's length the key of the row's random numbers
   int64_t choice = 0;
-  std::span<const int32_t> tokens;  // of the sequence so far, prompt first
+  std::span<const int32_t> tokens = {};  // of the sequence so far, prompt first
   int64_t num_prompt_tokens = 0;
-  std::span<const int32_t> banned;  // ids that must not be chosen
-  float beam_score = 0;             // of a beam: sum of its tokens' scores
+  std::span<const int32_t> banned = {};  // ids that must not be chosen
+  float beam_score = 0;                  // of a beam: sum of its tokens' scores
 };
 
 /// Rows of logits that belong together, one after the other: the choices of a request, or its
 /// beams.
 struct SampleGroup {
-  std::vector<SampleRow> rows;
+  std::vector<SampleRow> rows = {};
   int64_t num_candidates = 0;  // > 0: beams, whose best continuations are wanted, not tokens
 };
 

@@ -108,7 +108,7 @@ class BeamGeneration final : public Generation {
   int64_t prompt_rows() const override { return 1; }
 
   runtime::SampleGroup sample_group(const SequenceGroup& group) const override {
-    runtime::SampleGroup sampled{.rows = {}, .num_candidates = beams_.num_candidates()};
+    runtime::SampleGroup sampled{.num_candidates = beams_.num_candidates()};
     for (int64_t beam = 0; beam < beams_.num_running(); ++beam)
       sampled.rows.push_back({.params = &plan_.params,
                               .tokens = group.sequences[static_cast<size_t>(beam)].tokens,
@@ -138,7 +138,7 @@ class BeamGeneration final : public Generation {
     for (int64_t choice = 0; choice < plan_.params.n; ++choice) {
       const Hypothesis& hypothesis = beams_.finished()[static_cast<size_t>(choice)];
       for (const int32_t token : hypothesis.tokens)
-        reply.token({.choice = choice, .token = token, .logprob = {}, .top = {}});
+        reply.token({.choice = choice, .token = token});
       reply.end_choice(end_of(choice, hypothesis));
     }
   }

@@ -23,8 +23,8 @@ struct TokenEvent {
   int64_t choice = 0;  // [0, n)
   int32_t token = 0;   // end-of-sequence and stop ids are events too
   // With SamplingParams::logprobs: of this token, and that many of the likeliest, best first.
-  std::optional<float> logprob;
-  std::vector<TokenLogprob> top;
+  std::optional<float> logprob = std::nullopt;
+  std::vector<TokenLogprob> top = {};
 };
 
 /// The end of one choice.
