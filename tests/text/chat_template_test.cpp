@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <ostream>
 #include <random>
 #include <thread>
 
@@ -155,6 +156,7 @@ struct Hostile {
   const char* name;
   std::string source;
   const char* limit;
+  friend void PrintTo(const Hostile& hostile, std::ostream* out) { *out << hostile.name; }
 };
 
 std::string repeated(std::string_view text, size_t times) {
