@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,12 +14,17 @@ namespace veloz::checkpoint {
 /// generation_config.json: how the model's authors would sample from it. Absent keys have no value.
 struct GenerationConfig {
   std::vector<int64_t> eos_token_ids;
+  std::optional<int64_t> bos_token_id, pad_token_id;
   std::optional<bool> do_sample;
   std::optional<double> temperature, top_p, min_p, repetition_penalty, length_penalty;
   std::optional<int64_t> top_k, max_new_tokens, min_new_tokens, num_beams, no_repeat_ngram_size;
   std::optional<EarlyStopping> early_stopping;
+  /// Keys that ask Hugging Face `generate` for something that is not there: what it would write
+  /// differs.
+  std::vector<std::string> unsupported_keys;
 
-  /// As Hugging Face `generate` would start: greedy unless do_sample.
+  /// What a request gets that asks for nothing else: greedy unless do_sample; absent keys are
+  /// neutral, as in vLLM (Hugging Face `generate` would sample with top_k 50).
   SamplingParams sampling_params() const;
 };
 

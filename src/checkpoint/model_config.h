@@ -28,6 +28,10 @@ struct RopeConfig {
   double low_freq_factor = 1.0;
   double high_freq_factor = 1.0;
   int64_t original_max_position_embeddings = 0;
+  /// Where config.json asks for "dynamic" scaling: the positions up to which it changes nothing.
+  /// Beyond, results would depend on how a prompt is cut into chunks, so max_position_embeddings
+  /// ends here.
+  std::optional<int64_t> dynamic_beyond;
 };
 
 /// config.json of a model, typed, checked and under this project's names.
@@ -59,7 +63,7 @@ struct ModelConfig {
 /// Error(invalid_input) for a value that cannot be, with its limit, Error(corrupt_data) for what is
 /// no JSON.
 ModelConfig parse_model_config(std::string_view json);
-/// Of a model directory.
+/// Of a model directory. Throws Error(not_found) where that has no config.json, too.
 ModelConfig load_model_config(const std::filesystem::path& model_dir);
 
 }  // namespace veloz::checkpoint

@@ -7,43 +7,35 @@
 #include <map>
 #include <span>
 #include <string>
-#include <string_view>
+#include <utility>
 
-#include "base/dtype.h"
 #include "base/files.h"
-#include "base/shape.h"
+#include "checkpoint/safetensors_header.h"
 
 namespace veloz::checkpoint {
 
-struct TensorEntry {
-  DType dtype = DType::fp32;
-  Shape shape;
-  uint64_t offset = 0;  // in the file
-  uint64_t bytes = 0;
-};
-
-/// A safetensors file (github.com/huggingface/safetensors) with its whole header proved before
-/// anything is read or allocated by its word: known dtypes, extents >= 1 whose product does not
-/// overflow, sizes that agree with dtype and shape, data that covers the file without holes or
-/// overlaps. Reads may come from many threads.
+/// A safetensors file (github.com/huggingface/safetensors) whose whole header was proved before
+/// anything else was read or allocated by its word. Reads may come from many threads.
 class SafetensorsFile {
  public:
   /// Throws Error(corrupt_data) naming file, tensor, value and limit; what File::open throws.
   static SafetensorsFile open(const std::filesystem::path& path);
 
-  const std::map<std::string, TensorEntry, std::less<>>& tensors() const { return tensors_; }
+  const std::map<std::string, TensorEntry, std::less<>>& tensors() const { return header_.tensors; }
+  const std::map<std::string, std::string, std::less<>>& metadata() const {
+    return header_.metadata;
+  }
   const std::filesystem::path& path() const { return file_.path(); }
   uint64_t file_bytes() const { return file_.size(); }
-  /// The header's JSON text.
-  const std::string& header() const { return header_; }
-  /// Bytes [begin, begin + to.size()) of a tensor.
+  /// Bytes [begin, begin + to.size()) of a tensor of this file. Throws Error(corrupt_data) where
+  /// the file has become shorter.
   void read(const TensorEntry& entry, uint64_t begin, std::span<std::byte> to) const;
 
  private:
-  explicit SafetensorsFile(File file) : file_(std::move(file)) {}
+  SafetensorsFile(File file, SafetensorsHeader header)
+      : file_(std::move(file)), header_(std::move(header)) {}
   File file_;
-  std::string header_;
-  std::map<std::string, TensorEntry, std::less<>> tensors_;
+  SafetensorsHeader header_;
 };
 
 }  // namespace veloz::checkpoint

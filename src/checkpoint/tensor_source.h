@@ -23,11 +23,12 @@ struct TensorInfo {
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
-  /// Nothing where there is no such tensor.
+  /// Nothing where there is no such tensor. Throws Error(unsupported) where it has elements of a
+  /// type that DType lacks.
   virtual std::optional<TensorInfo> find(std::string_view name) const = 0;
-  /// Rows [row_begin, row_end) of a tensor that `find` knows, row-major (elements for rank 1), in
-  /// its own dtype; `to` has exactly their bytes. Throws Error(corrupt_data) where a file has
-  /// become shorter.
+  /// Rows [row_begin, row_end) of a tensor that `find` knows, row-major (elements for rank 1, the
+  /// one element for rank 0), in its own dtype; `to` has exactly their bytes. Throws
+  /// Error(corrupt_data) where a file has become shorter.
   virtual void read_rows(std::string_view name, int64_t row_begin, int64_t row_end,
                          std::span<std::byte> to) const = 0;
 };
