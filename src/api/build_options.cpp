@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/build_options.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace veloz::api {
+namespace {
+
+[[noreturn]] void refuse(const char* flag, const std::string& value, const char* known) {
+  throw Error(ErrorKind::invalid_input, fmt::format("{} \"{}\" is not known", flag, value), known);
+}
+
+compiler::DTypeChoice parse_dtype(const std::string& text) {
+  if (text == "auto") return compiler::DTypeChoice::automatic;
+  if (text == "bf16" || text == "bfloat16") return compiler::DTypeChoice::bf16;
+  if (text == "fp32" || text == "float32") return compiler::DTypeChoice::fp32;
+  refuse("--dtype", text, "it is auto, bf16 or fp32");
+}
+
+compiler::LoadFormat parse_load_format(const std::string& text) {
+  if (text == "safetensors") return compiler::LoadFormat::safetensors;
+  if (text == "dummy") return compiler::LoadFormat::dummy;
+  refuse("--load-format", text, "it is safetensors or dummy");
+}
+
+}  // namespace
+
+compiler::CompileOptions to_compile_options(const BuildOptions& options) {
+  compiler::CompileOptions result;
+  result.model = options.model;
+  result.output = options.output;
+  result.target = options.target;
+  result.dtype = parse_dtype(options.dtype);
+  result.load_format = parse_load_format(options.load_format);
+  result.seed = options.seed;
+  if (options.max_model_len < 0)
+    throw Error(
+        ErrorKind::invalid_input,
+        fmt::format("--max-model-len is {}, it must be at least 1, or 0 for the model's own",
+                    options.max_model_len));
+  result.limits.max_model_len = options.max_model_len;
+  result.limits.max_num_batched_tokens = options.max_num_batched_tokens;
+  result.limits.max_num_seqs = options.max_num_seqs;
+  result.limits.max_beam_width = options.max_beam_width;
+  result.limits.block_size = options.block_size;
+  result.disabled_passes = options.disabled_passes;
+  result.existing = options.replace_existing ? engine::EngineWriter::Existing::replace
+                                             : engine::EngineWriter::Existing::refuse;
+  return result;
+}
+
+}  // namespace veloz::api

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/generation.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace veloz::api {
+
+/// The executor's events of one request.
+class Generation::Sink final : public serving::EventSink {
+ public:
+  Sink(Generation& owner, size_t index) : owner_(owner), index_(index) {}
+
+  void on_token(const serving::TokenEvent& event) override { owner_.take_token(index_, event); }
+  void on_choice_end(const serving::ChoiceEnd& end) override { owner_.end_choice(index_, end); }
+  void on_finished(const serving::RequestUsage& usage) override {
+    owner_.slots_[index_].output.seed = usage.seed;
+    owner_.end_request(index_);
+  }
+  void on_failed(const Error& error) override {
+    owner_.slots_[index_].output.error = error;
+    owner_.end_request(index_);
+  }
+
+ private:
+  Generation& owner_;
+  size_t index_;
+};
+
+/// Ends a choice at its stop strings: attached where there are any.
+class Generation::Observer final : public serving::TokenObserver {
+ public:
+  Observer(Generation& owner, size_t index) : owner_(owner), index_(index) {}
+
+  std::optional<FinishReason> on_token(int64_t choice, int32_t token) override {
+    Choice& grown = owner_.slots_[index_].choices[static_cast<size_t>(choice)];
+    owner_.take_text(index_, choice, grown.detokenizer.push(token));
+    if (grown.stops.matched()) return FinishReason::stop;
+    return std::nullopt;
+  }
+
+ private:
+  Generation& owner_;
+  size_t index_;
+};
+
+void Generation::reserve(size_t count) {
+  slots_.resize(count);
+  num_open_ = count;
+}
+
+serving::Request Generation::make_request(size_t index, std::vector<int32_t> prompt_tokens,
+                                          const SamplingParams& params) {
+  Slot& slot = slots_[index];
+  slot.params = params;
+  slot.output.prompt_token_ids = prompt_tokens;
+  const text::StopText stop_text =
+      params.include_stop_str_in_output ? text::StopText::include : text::StopText::leave_out;
+  for (int64_t i = 0; i < params.n; ++i) {
+    slot.choices.push_back(
+        {text::Detokenizer(pieces_), text::StopMatcher(params.stop, stop_text), {}});
+    slot.choices.back().completion.index = i;
+  }
+  slot.submitted = Clock::now();
+  serving::Request request{std::move(prompt_tokens), params, nullptr};
+  if (!params.stop.empty()) request.observer = std::make_unique<Observer>(*this, index);
+  return request;
+}
+
+std::unique_ptr<serving::EventSink> Generation::make_sink(size_t index) {
+  return std::make_unique<Sink>(*this, index);
+}
+
+void Generation::set_id(size_t index, serving::RequestId id) {
+  const std::scoped_lock lock(mutex_);
+  slots_[index].id = id;
+  if (slots_[index].wants_cancel) executor_.cancel(id);
+}
+
+void Generation::cancel(size_t index) {
+  const std::scoped_lock lock(mutex_);
+  slots_[index].wants_cancel = true;
+  if (slots_[index].id) executor_.cancel(*slots_[index].id);
+}
+
+void Generation::abandon_from(size_t index) {
+  for (size_t i = 0; i < index; ++i) cancel(i);
+  std::unique_lock lock(mutex_);
+  num_open_ -= slots_.size() - index;
+  all_ended_.wait(lock, [&] { return num_open_ == 0; });
+}
+
+std::vector<RequestOutput> Generation::wait() {
+  std::unique_lock lock(mutex_);
+  all_ended_.wait(lock, [&] { return num_open_ == 0; });
+  std::vector<RequestOutput> outputs;
+  for (Slot& slot : slots_) {
+    for (Choice& choice : slot.choices)
+      slot.output.completions.push_back(std::move(choice.completion));
+    outputs.push_back(std::move(slot.output));
+  }
+  return outputs;
+}
+
+void Generation::take_token(size_t index, const serving::TokenEvent& event) {
+  Slot& slot = slots_[index];
+  Choice& choice = slot.choices[static_cast<size_t>(event.choice)];
+  if (slot.output.timing.ttft_s == 0) slot.output.timing.ttft_s = seconds_since(slot.submitted);
+  choice.completion.token_ids.push_back(event.token);
+  if (slot.params.logprobs) {
+    std::vector<TokenLogprob>& list = choice.completion.logprobs.emplace_back();
+    list.push_back({event.token, event.logprob.value_or(0)});
+    for (const serving::TokenLogprob& entry : event.top)
+      list.push_back({entry.token, entry.logprob});
+  }
+  if (slot.params.stop.empty())
+    take_text(index, event.choice, choice.detokenizer.push(event.token));
+}
+
+void Generation::take_text(size_t index, int64_t choice_idx, const std::string& piece) {
+  Choice& choice = slots_[index].choices[static_cast<size_t>(choice_idx)];
+  emit(index, choice, choice.stops.push(piece));
+}
+
+void Generation::emit(size_t index, Choice& choice, const std::string& piece) {
+  if (piece.empty()) return;
+  choice.completion.text += piece;
+  if (sink_ && !sink_({index, choice.completion.index, piece})) cancel(index);
+}
+
+void Generation::end_choice(size_t index, const serving::ChoiceEnd& end) {
+  Slot& slot = slots_[index];
+  Choice& choice = slot.choices[static_cast<size_t>(end.choice)];
+  if (!choice.stops.matched()) emit(index, choice, choice.stops.push(choice.detokenizer.finish()));
+  if (!choice.stops.matched()) emit(index, choice, choice.stops.finish());
+  choice.completion.finish_reason = end.reason;
+  if (const std::optional<size_t> stop = choice.stops.matched())
+    choice.completion.stop_reason = slot.params.stop[*stop];
+  choice.completion.score = end.beam_score.value_or(0);
+}
+
+void Generation::end_request(size_t index) {
+  slots_[index].output.timing.total_s = seconds_since(slots_[index].submitted);
+  if (on_end_) on_end_(index);
+  // The waiting thread may destroy this object as soon as the lock is free: nothing after it
+  // touches a member.
+  const std::scoped_lock lock(mutex_);
+  if (--num_open_ == 0) all_ended_.notify_all();
+}
+
+double Generation::seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace veloz::api

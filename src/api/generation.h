@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "serving/executor.h"
+#include "serving/request.h"
+#include "text/detokenizer.h"
+#include "text/stop_matcher.h"
+#include "text/token_pieces.h"
+#include "veloz/llm.h"
+
+namespace veloz::api {
+
+/// The requests of one `generate` call on their way through the executor: turns tokens into text,
+/// ends choices at stop strings, and keeps what came out. Made and waited for by the caller's
+/// thread, filled by the engine's; the caller must `wait` (or `abandon_from`) before it goes.
+class Generation {
+ public:
+  Generation(serving::Executor& executor, const text::TokenPieces& pieces, const TextSink& sink,
+             const EndSink& on_end)
+      : executor_(executor), pieces_(pieces), sink_(sink), on_end_(on_end) {}
+
+  /// Announces `count` requests, before the first is submitted.
+  void reserve(size_t count);
+  /// What to submit for request `index`.
+  serving::Request make_request(size_t index, std::vector<int32_t> prompt_tokens,
+                                const SamplingParams& params);
+  std::unique_ptr<serving::EventSink> make_sink(size_t index);
+  /// The executor's name for it, once submitted.
+  void set_id(size_t index, serving::RequestId id);
+  /// Requests from `index` on were never submitted: cancels those before it and waits for them.
+  void abandon_from(size_t index);
+
+  /// Blocks until all have ended; results in order.
+  std::vector<RequestOutput> wait();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// One choice as it grows.
+  struct Choice {
+    text::Detokenizer detokenizer;
+    text::StopMatcher stops;
+    Completion completion;
+  };
+  /// From submission to its end the engine thread's, but for `id` and `wants_cancel`, which mutex_
+  /// guards.
+  struct Slot {
+    std::vector<Choice> choices;
+    RequestOutput output;
+    SamplingParams params;
+    Clock::time_point submitted;
+    std::optional<serving::RequestId> id;
+    bool wants_cancel = false;
+  };
+  class Sink;
+  class Observer;
+
+  static double seconds_since(Clock::time_point start);
+  void take_token(size_t index, const serving::TokenEvent& event);
+  void take_text(size_t index, int64_t choice_idx, const std::string& piece);
+  void emit(size_t index, Choice& choice, const std::string& piece);
+  void end_choice(size_t index, const serving::ChoiceEnd& end);
+  void end_request(size_t index);
+  void cancel(size_t index);
+
+  serving::Executor& executor_;
+  const text::TokenPieces& pieces_;
+  const TextSink& sink_;
+  const EndSink& on_end_;
+  std::vector<Slot> slots_;
+  std::mutex mutex_;
+  std::condition_variable all_ended_;
+  size_t num_open_ = 0;  // guarded by mutex_
+};
+
+}  // namespace veloz::api

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/load.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+
+#include "cli/environment.h"
+#include "cli/generation_flags.h"
+#include "cli/terminal.h"
+#include "veloz/build.h"
+
+namespace veloz::cli {
+
+void add_load_flags(CLI::App& verb, LoadFlags& flags) {
+  verb.add_option("model", flags.model,
+                  "Engine directory, or a model directory (built into the cache first)")
+      ->required();
+  verb.add_option("--dtype", flags.dtype, "Of an engine built on the way: auto, bf16, fp32")
+      ->envname("VELOZ_DTYPE")
+      ->capture_default_str();
+  verb.add_option("--max-model-len", flags.max_model_len,
+                  "Of an engine built on the way: positions of one sequence; 0: what the model was "
+                  "trained for")
+      ->envname("VELOZ_MAX_MODEL_LEN")
+      ->capture_default_str();
+  verb.add_option("--cache-dir", flags.cache_dir, "Where engines of model directories are kept")
+      ->envname("VELOZ_CACHE_DIR");
+  add_llm_flags(verb, flags.llm);
+}
+
+LoadedModel load_model(const LoadFlags& flags) {
+  BuildOptions options;
+  options.model = flags.model;
+  options.dtype = flags.dtype;
+  options.max_model_len = flags.max_model_len;
+  options.num_threads = flags.llm.num_threads;
+  ResolvedEngine resolved;
+  {
+    ProgressBar bar;
+    options.on_progress = [&bar](const Progress& progress) { bar.update(progress); };
+    resolved =
+        resolve_engine(options, flags.cache_dir.empty() ? default_engine_cache() : flags.cache_dir);
+  }
+  if (resolved.was_built)
+    fmt::print(stderr, "built {} into {} in {}\n", flags.model.string(), resolved.engine.string(),
+               format_seconds(resolved.report.seconds));
+  for (const std::string& warning : resolved.report.warnings)
+    fmt::print(stderr, "warning: {}\n", warning);
+
+  const auto start = std::chrono::steady_clock::now();
+  LLM llm = LLM::load(resolved.engine, flags.llm);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  return {std::move(llm), std::move(resolved.engine), elapsed.count()};
+}
+
+}  // namespace veloz::cli

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "veloz/llm.h"
+
+namespace CLI {
+class App;
+}
+
+namespace veloz::cli {
+
+/// An engine or model directory, and how to load it: shared by the verbs that run a model.
+struct LoadFlags {
+  std::filesystem::path model;
+  std::filesystem::path
+      cache_dir;               // empty: $XDG_CACHE_HOME/veloz/engines, or ~/.cache/veloz/engines
+  std::string dtype = "auto";  // of an engine that is built on the way
+  int64_t max_model_len = 0;   // likewise
+  LLMOptions llm;
+};
+
+void add_load_flags(CLI::App& verb, LoadFlags& flags);
+
+struct LoadedModel {
+  LLM llm;
+  std::filesystem::path engine;
+  double load_s = 0;  // without building
+};
+
+/// Loads it, building a model directory into the cache first and saying so on stderr.
+LoadedModel load_model(const LoadFlags& flags);
+
+}  // namespace veloz::cli

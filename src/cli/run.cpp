@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/generation_flags.h"
+#include "cli/interrupt.h"
+#include "cli/jsonl.h"
+#include "cli/load.h"
+#include "cli/output.h"
+#include "cli/verbs.h"
+
+namespace veloz::cli {
+namespace {
+
+struct RunFlags {
+  LoadFlags load;
+  GenerationFlags generation;
+  std::optional<std::string> positional_prompt, prompt;
+  std::filesystem::path input, output;
+  bool json = false;
+  bool stats = false;
+};
+
+[[noreturn]] void throw_failed(const RequestOutput& output) { throw Error(*output.error); }
+
+/// One prompt: streams its text, or prints one JSON object.
+void answer(const RunFlags& flags, LoadedModel& model, const std::string& prompt) {
+  const SamplingParams params = flags.generation.apply(model.llm.default_params());
+  const InterruptGuard guard;
+  const bool is_streaming = !flags.json && params.n == 1;
+  const TextSink sink = [&](const TextDelta& delta) {
+    if (is_streaming) {
+      std::fwrite(delta.text.data(), 1, delta.text.size(), stdout);
+      std::fflush(stdout);
+    }
+    return !InterruptGuard::is_interrupted();
+  };
+  const RequestOutput output = model.llm.generate(prompt, params, sink);
+  if (flags.json) {
+    fmt::print("{}\n", to_json(output).dump());
+    return;
+  }
+  if (output.error) throw_failed(output);
+  if (is_streaming) {
+    fmt::print("\n");
+  } else {
+    for (const Completion& completion : output.completions)
+      fmt::print("[{}] {}\n", completion.index, completion.text);
+  }
+  std::fflush(stdout);
+  if (flags.stats) fmt::print(stderr, "{}\n", describe(output, model.load_s, model.engine));
+}
+
+int run_run(const RunFlags& flags) {
+  if (flags.positional_prompt && flags.prompt)
+    throw Error(ErrorKind::invalid_input, "two prompts are given",
+                "give one, as argument or with --prompt");
+  const std::optional<std::string>& prompt = flags.prompt ? flags.prompt : flags.positional_prompt;
+  if (prompt && !flags.input.empty())
+    throw Error(ErrorKind::invalid_input, "a prompt and --input are given", "give one of them");
+  LoadedModel model = load_model(flags.load);
+  if (!flags.input.empty()) return run_jsonl(model, flags.generation, flags.input, flags.output);
+  if (prompt) {
+    answer(flags, model, *prompt);
+    return 0;
+  }
+  std::string line;
+  while (!InterruptGuard::is_interrupted() && std::getline(std::cin, line))
+    answer(flags, model, line);
+  return 0;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App& verb =
+      *app.add_subcommand("run", "Continue a prompt, lines of stdin, or a JSONL file of prompts");
+  add_load_flags(verb, flags->load);
+  verb.add_option("text", flags->positional_prompt,
+                  "Prompt; without one, each line of stdin is a prompt");
+  verb.add_option("--prompt", flags->prompt, "The same");
+  verb.add_option("--input", flags->input,
+                  "JSONL of prompts: {\"prompt\": text} or {\"prompt_token_ids\": [...]}, with "
+                  "sampling fields where they differ");
+  verb.add_option("--output", flags->output,
+                  "JSONL of results, in the order of the input; default: stdout");
+  add_generation_flags(verb, flags->generation);
+  verb.add_flag("--json", flags->json, "Print one JSON object per prompt instead of text");
+  verb.add_flag("--stats", flags->stats, "Print load time, TTFT and tokens/s to stderr");
+  verb.footer(
+      "Example:\n  veloz run tiny.engine \"The capital of\" --max-tokens 32\n"
+      "  veloz run models/tiny-gptj --input prompts.jsonl --output out.jsonl --num-beams 4");
+  verb.callback([flags, &action] { action = [flags] { return run_run(*flags); }; });
+}
+
+}  // namespace veloz::cli
