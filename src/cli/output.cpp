@@ -15,12 +15,14 @@ int64_t count_tokens(const RequestOutput& output) {
   return count;
 }
 
-/// Tokens after the first per second between the first and the last; 0 where there are too few to
-/// tell.
+/// Tokens after the first per second since the first; of beam search, whose tokens come at the end,
+/// all tokens per second since submission. 0 where there are too few to tell.
 double decode_rate(const RequestOutput& output) {
-  const double seconds = output.timing.total_s - output.timing.ttft_s;
-  const auto after_first = count_tokens(output) - static_cast<int64_t>(output.completions.size());
-  return seconds > 0 && after_first > 0 ? static_cast<double>(after_first) / seconds : 0;
+  const bool is_streamed = output.completions.front().score == 0;
+  const double seconds = output.timing.total_s - (is_streamed ? output.timing.ttft_s : 0);
+  const int64_t count =
+      count_tokens(output) - (is_streamed ? static_cast<int64_t>(output.completions.size()) : 0);
+  return seconds > 0 && count > 0 ? static_cast<double>(count) / seconds : 0;
 }
 
 nlohmann::ordered_json to_json(const Completion& completion) {

@@ -63,7 +63,8 @@ NamedSources sources_of(const jinja::Value& config) {
 
 NamedSources read_json_sources(const std::filesystem::path& path) {
   try {
-    return sources_of(jinja::parse_json(read_text_file(path, kMaxConfigBytes)));
+    return sources_of(
+        jinja::parse_json(read_text_file(path, kMaxConfigBytes), jinja::BigIntegers::as_real));
   } catch (Error& e) {
     e.add_context(fmt::format("reading \"{}\"", path.string()));
     throw;

@@ -166,17 +166,20 @@ constexpr size_t kMaxJsonDepth = 150;
 /// Builds values as the parser meets them, so that depth and integers are checked on the way.
 class ValueBuilder final : public nlohmann::json_sax<nlohmann::json> {
  public:
+  explicit ValueBuilder(BigIntegers big_integers) : big_integers_(big_integers) {}
+
   Value take() { return std::move(result_); }
 
   bool null() override { return add(Value()); }
   bool boolean(bool value) override { return add(Value::boolean(value)); }
   bool number_integer(int64_t value) override { return add(Value::integer(value)); }
   bool number_unsigned(uint64_t value) override {
-    if (value > static_cast<uint64_t>(INT64_MAX)) fail_integer(std::to_string(value));
+    if (value > static_cast<uint64_t>(INT64_MAX))
+      return add_big(static_cast<double>(value), std::to_string(value));
     return add(Value::integer(static_cast<int64_t>(value)));
   }
   bool number_float(double value, const std::string& text) override {
-    if (text.find_first_of(".eE") == std::string::npos) fail_integer(text);
+    if (text.find_first_of(".eE") == std::string::npos) return add_big(value, text);
     return add(Value::real(value));
   }
   bool string(std::string& text) override { return add(Value::string(std::move(text))); }
@@ -223,12 +226,14 @@ class ValueBuilder final : public nlohmann::json_sax<nlohmann::json> {
     (open_.empty() ? result_ : open_.back().items.emplace_back()) = std::move(value);
     return true;
   }
-  [[noreturn]] static void fail_integer(const std::string& text) {
+  bool add_big(double value, const std::string& text) {
+    if (big_integers_ == BigIntegers::as_real) return add(Value::real(value));
     throw Error(ErrorKind::invalid_input,
                 fmt::format("the integer {} does not fit 64 bits", text.substr(0, 40)),
                 "pass it as a string");
   }
 
+  BigIntegers big_integers_;
   std::vector<Level> open_;
   Value result_;
 };
@@ -239,8 +244,8 @@ Value to_json(const Value& value, const JsonStyle& style, Meter& meter) {
   return JsonWriter(style, meter).finish(value);
 }
 
-Value parse_json(std::string_view text) {
-  ValueBuilder builder;
+Value parse_json(std::string_view text, BigIntegers big_integers) {
+  ValueBuilder builder(big_integers);
   nlohmann::json::sax_parse(text, &builder);
   return builder.take();
 }
