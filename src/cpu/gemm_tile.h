@@ -12,14 +12,16 @@ inline constexpr int64_t kPanelWidth = 16;
 inline constexpr int64_t kStepBytes = 64;
 inline constexpr int64_t kStepBytesX = 4;  // what a step takes of a row of x
 
-/// sums[r][c] += x[r] . w[c] over some steps of K, for a few rows and panels. Every output element
-/// is one chain of fused multiply-adds in step order, whatever the tile; within a step of bf16 the
-/// odd element comes first, as vdpbf16ps has it.
-struct LinearTile {
+/// sums[r][c] += x[r] . w[c] over some steps of K, for a few rows and panels: the inside of
+/// `linear` and, with the cache's blocks as weights, of attention. Every output element is one
+/// chain of fused multiply-adds in step order, whatever the tile; within a step of bf16 the odd
+/// element comes first, as vdpbf16ps has it.
+struct GemmTile {
   const void* x;            // [rows][...], at this block's first step
   ptrdiff_t x_stride;       // bytes from row to row
   const void* w;            // first panel, at this block's first step
   ptrdiff_t w_stride;       // bytes from panel to panel
+  ptrdiff_t w_step;         // bytes from step to step; kStepBytes in packed weights
   int64_t num_steps;        // whole ones
   bool has_half_step;       // bf16, odd K: one more element of x, paired with a zero
   bool continues;           // sums hold the chain so far; otherwise it starts at zero
@@ -30,7 +32,7 @@ struct LinearTile {
 };
 
 /// y[r][c] = sums[r][c] (+ bias[c]), rounded once.
-struct LinearStore {
+struct GemmStore {
   const float* sums;  // [rows][sums_stride]
   int64_t sums_stride;
   int64_t num_rows;
@@ -41,25 +43,29 @@ struct LinearStore {
   bool is_bf16;        // y's dtype; fp32 otherwise
 };
 
-using LinearTileFunction = void (*)(const LinearTile&);
+using GemmTileFunction = void (*)(const GemmTile&);
 
 inline constexpr int64_t kMaxTileRows = 6;
 inline constexpr int64_t kMaxTilePanels = 4;
 
 /// The micro-kernels of one instruction set and weight dtype.
-struct LinearMicro {
-  int64_t max_rows;                                        // of a tile, at most kMaxTileRows
-  int64_t max_panels;                                      // of a tile, at most kMaxTilePanels
-  LinearTileFunction tiles[kMaxTileRows][kMaxTilePanels];  // [rows - 1][panels - 1]
-  void (*store)(const LinearStore&);
+struct GemmMicro {
+  int64_t max_rows;                                      // of a tile, at most kMaxTileRows
+  int64_t max_panels;                                    // of a tile, at most kMaxTilePanels
+  GemmTileFunction tiles[kMaxTileRows][kMaxTilePanels];  // [rows - 1][panels - 1]
+  void (*store)(const GemmStore&);
 };
 
-extern const LinearMicro kLinearPortableFp32;
-extern const LinearMicro kLinearPortableBf16;
-extern const LinearMicro kLinearAvx2Fp32;
-extern const LinearMicro kLinearAvx2Bf16;
-extern const LinearMicro kLinearAvx512Fp32;
-extern const LinearMicro kLinearAvx512Bf16;     // widens to fp32
-extern const LinearMicro kLinearAvx512DotBf16;  // vdpbf16ps
+// x and weights in fp32; in bf16, widened to fp32; x in fp32 and weights in bf16, 16 to a step.
+extern const GemmMicro kGemmPortableFp32;
+extern const GemmMicro kGemmPortableBf16;
+extern const GemmMicro kGemmPortableFp32ByBf16;
+extern const GemmMicro kGemmAvx2Fp32;
+extern const GemmMicro kGemmAvx2Bf16;
+extern const GemmMicro kGemmAvx2Fp32ByBf16;
+extern const GemmMicro kGemmAvx512Fp32;
+extern const GemmMicro kGemmAvx512Bf16;
+extern const GemmMicro kGemmAvx512Fp32ByBf16;
+extern const GemmMicro kGemmAvx512DotBf16;  // vdpbf16ps
 
 }  // namespace veloz::cpu

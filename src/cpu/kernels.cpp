@@ -24,7 +24,7 @@ struct CpuKernel {
   Kernel kernel;
 };
 
-template <const LinearMicro& micro, DType dtype>
+template <const GemmMicro& micro, DType dtype>
 constexpr Kernel linear_kernel(std::string_view name) {
   return {name, Op::linear, accepts_linear<dtype>, run_linear<micro>, linear_workspace_bytes};
 }
@@ -32,14 +32,14 @@ constexpr Kernel linear_kernel(std::string_view name) {
 /// Best first within an op. The references follow.
 const CpuKernel kCpuKernels[] = {
 #if defined(__x86_64__)
-    {Isa::avx512_bf16, linear_kernel<kLinearAvx512DotBf16, DType::bf16>("linear/avx512_bf16_dot")},
-    {Isa::avx512, linear_kernel<kLinearAvx512Bf16, DType::bf16>("linear/avx512_bf16")},
-    {Isa::avx512, linear_kernel<kLinearAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
-    {Isa::avx2, linear_kernel<kLinearAvx2Bf16, DType::bf16>("linear/avx2_bf16")},
-    {Isa::avx2, linear_kernel<kLinearAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
+    {Isa::avx512_bf16, linear_kernel<kGemmAvx512DotBf16, DType::bf16>("linear/avx512_bf16_dot")},
+    {Isa::avx512, linear_kernel<kGemmAvx512Bf16, DType::bf16>("linear/avx512_bf16")},
+    {Isa::avx512, linear_kernel<kGemmAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
+    {Isa::avx2, linear_kernel<kGemmAvx2Bf16, DType::bf16>("linear/avx2_bf16")},
+    {Isa::avx2, linear_kernel<kGemmAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
 #endif
-    {Isa::portable, linear_kernel<kLinearPortableBf16, DType::bf16>("linear/portable_bf16")},
-    {Isa::portable, linear_kernel<kLinearPortableFp32, DType::fp32>("linear/portable_fp32")},
+    {Isa::portable, linear_kernel<kGemmPortableBf16, DType::bf16>("linear/portable_bf16")},
+    {Isa::portable, linear_kernel<kGemmPortableFp32, DType::fp32>("linear/portable_fp32")},
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "base/numeric.h"
-#include "cpu/linear_tile.h"
+#include "cpu/gemm_tile.h"
 
 namespace veloz::cpu {
 namespace {

@@ -28,7 +28,7 @@ struct PanelBlock {
 /// One thread's share of a linear.
 class PanelWorker {
  public:
-  PanelWorker(const ops::LinearArgs& args, const LinearMicro& micro, Range panels, float* sums)
+  PanelWorker(const ops::LinearArgs& args, const GemmMicro& micro, Range panels, float* sums)
       : args_(args),
         micro_(micro),
         panels_(panels),
@@ -104,19 +104,20 @@ class PanelWorker {
 
   void run_tile(Range rows, const PanelBlock& b, float* sums, Prefetch prefetch) const {
     const int64_t element_bytes = kStepBytesX / group_;
-    const LinearTile tile{.x = args_.x.as<const char>() +
-                               rows.begin * args_.x.row_stride * element_bytes +
-                               b.steps.begin * kStepBytesX,
-                          .x_stride = args_.x.row_stride * element_bytes,
-                          .w = weights(b),
-                          .w_stride = panel_bytes_,
-                          .num_steps = b.steps.size(),
-                          .has_half_step = b.is_last && has_half_step_,
-                          .continues = !b.is_first,
-                          .sums = sums,
-                          .sums_stride = kSumsStride,
-                          .prefetch = prefetch.from,
-                          .prefetch_panels = prefetch.panels};
+    const GemmTile tile{.x = args_.x.as<const char>() +
+                             rows.begin * args_.x.row_stride * element_bytes +
+                             b.steps.begin * kStepBytesX,
+                        .x_stride = args_.x.row_stride * element_bytes,
+                        .w = weights(b),
+                        .w_stride = panel_bytes_,
+                        .w_step = kStepBytes,
+                        .num_steps = b.steps.size(),
+                        .has_half_step = b.is_last && has_half_step_,
+                        .continues = !b.is_first,
+                        .sums = sums,
+                        .sums_stride = kSumsStride,
+                        .prefetch = prefetch.from,
+                        .prefetch_panels = prefetch.panels};
     micro_.tiles[rows.size() - 1][b.panels.size() - 1](tile);
   }
 
@@ -136,7 +137,7 @@ class PanelWorker {
   }
 
   const ops::LinearArgs& args_;
-  const LinearMicro& micro_;
+  const GemmMicro& micro_;
   const Range panels_;
   float* const sums_;  // [rows per block][kSumsStride]
   const int64_t group_;
@@ -165,8 +166,7 @@ size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
          sizeof(float);
 }
 
-void linear(ops::OpContext& context, const ops::LinearArgs& args,
-            const LinearMicro& micro) noexcept {
+void linear(ops::OpContext& context, const ops::LinearArgs& args, const GemmMicro& micro) noexcept {
   const int64_t num_rows = args.x.shape[0];
   if (num_rows == 0) return;
   const int64_t num_panels = ceil_div(args.y.shape[1], kPanelWidth);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "cpu/linear_tile.h"
+#include "cpu/gemm_tile.h"
 #include "ops/kernel.h"
 #include "ops/linear.h"
 
@@ -23,11 +23,10 @@ size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads);
 /// y = x w^T + bias with the weight in panels (cpu/layouts.h). Each thread owns a range of panels
 /// and reads each of them once per block of rows; a row's result does not depend on the other rows
 /// or on the threads.
-void linear(ops::OpContext& context, const ops::LinearArgs& args,
-            const LinearMicro& micro) noexcept;
+void linear(ops::OpContext& context, const ops::LinearArgs& args, const GemmMicro& micro) noexcept;
 
 /// Kernel::run for a set of micro-kernels.
-template <const LinearMicro& micro>
+template <const GemmMicro& micro>
 void run_linear(ops::OpContext& context, const ops::OpCall& call) noexcept {
   linear(context, ops::LinearArgs::from(call), micro);
 }

@@ -67,23 +67,27 @@ TEST(Lower, TurnsSlicesIntoViewsAndStatesIntoOneSlot) {
   const LoweredGraph lowered = lower(graph::parse(R"(graph kv {
   input %tokens : int32[T]
   input %slots : int64[T]
+  input %logit_rows : int32[R]
   input %q_starts : int32[S]
   input %q_lens : int32[S]
   input %kv_lens : int32[S]
   input %block_tables : int32[S,B]
   state %kv : bf16[N,2,1,64,32]
   weight @embed : bf16[48,96] = "embed"[48]
+  weight @lm_head : bf16[48,32] = "lm_head"[48]
   %x = embedding(%tokens, @embed) : bf16[T,96]
   %k = slice(%x) {begin=32, end=64} : bf16[T,32]
   %q = slice(%x) {begin=0, end=32} : bf16[T,32]
   %kv1 = kv_append(%kv, %k, %k, %slots) {head_dim=32, num_kv_heads=1} : bf16[N,2,1,64,32]
   %y = paged_attention(%q, %kv1, %q_starts, %q_lens, %kv_lens, %block_tables) {head_dim=32, num_heads=1, num_kv_heads=1, scale=0.125} : bf16[T,32]
-  return %y
+  %last = gather_rows(%y, %logit_rows) : bf16[R,32]
+  %logits = linear(%last, @lm_head) {out="fp32"} : fp32[R,48]
+  return %logits
 }
 )"),
                                      small_limits(), target_with_packed_linear(false));
   const engine::Program& program = lowered.plan.program("step");
-  EXPECT_EQ(program.steps.size(), 3u);
+  EXPECT_EQ(program.steps.size(), 5u);
   const auto slot_of = [&](int64_t value) {
     return program.values[static_cast<size_t>(value)].slot;
   };

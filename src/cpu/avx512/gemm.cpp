@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cpu/avx512/linear_simd.h"
-#include "cpu/linear_loop.h"
+#include "cpu/avx512/broadcast.h"
+#include "cpu/avx512/lanes.h"
+#include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
 namespace {
 
-struct Fp32 : Avx512Sums {
+/// One fp32 of x a step.
+struct Fp32Inputs : Lanes {
   using Weights = __m512;
   using Inputs = __m512;
-  static Weights load_weights(const char* w) { return _mm512_loadu_ps(w); }
   static Inputs load_inputs(const char* x) { return _mm512_castsi512_ps(broadcast(x)); }
   static Inputs load_half_inputs(const char* x) { return load_inputs(x); }  // fp32 has no halves
-  static Sums multiply_add(Sums sums, Inputs inputs, Weights weights) {
+  static F multiply_add(F sums, Inputs inputs, Weights weights) {
     return _mm512_fmadd_ps(inputs, weights, sums);
   }
+};
+
+struct Fp32 : Fp32Inputs {
+  static Weights load_weights(const char* w) { return _mm512_loadu_ps(w); }
+};
+
+/// Attention's weights with V in bf16.
+struct Fp32ByBf16 : Fp32Inputs {
+  static Weights load_weights(const char* w) { return load_bf16(w); }
 };
 
 /// A pair of bf16 widened to two fp32.
@@ -22,7 +32,7 @@ struct Pair {
   __m512 odd;
 };
 
-struct WidenedBf16 : Avx512Sums {
+struct WidenedBf16 : Lanes {
   using Weights = Pair;
   using Inputs = Pair;
   static Pair widen(__m512i pairs) {
@@ -33,7 +43,7 @@ struct WidenedBf16 : Avx512Sums {
   static Weights load_weights(const char* w) { return widen(_mm512_loadu_si512(w)); }
   static Inputs load_inputs(const char* x) { return widen(broadcast(x)); }
   static Inputs load_half_inputs(const char* x) { return widen(broadcast_half(x)); }
-  static Sums multiply_add(Sums sums, const Inputs& inputs, const Weights& weights) {
+  static F multiply_add(F sums, const Inputs& inputs, const Weights& weights) {
     sums = _mm512_fmadd_ps(inputs.odd, weights.odd, sums);
     return _mm512_fmadd_ps(inputs.even, weights.even, sums);
   }
@@ -42,8 +52,9 @@ struct WidenedBf16 : Avx512Sums {
 }  // namespace
 
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
-const LinearMicro kLinearAvx512Fp32 = make_linear_micro<Fp32, 6, 4>();
+constexpr GemmMicro kGemmAvx512Fp32 = make_gemm_micro<Fp32, 6, 4>();
+constexpr GemmMicro kGemmAvx512Fp32ByBf16 = make_gemm_micro<Fp32ByBf16, 6, 4>();
 // 6 x 3 accumulators, 3 pairs of weights and 1 of inputs fill 26.
-const LinearMicro kLinearAvx512Bf16 = make_linear_micro<WidenedBf16, 6, 3>();
+constexpr GemmMicro kGemmAvx512Bf16 = make_gemm_micro<WidenedBf16, 6, 3>();
 
 }  // namespace veloz::cpu

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/harness.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+#include "base/dtype.h"
+#include "base/philox.h"
+#include "cpu/device.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+
+namespace veloz::bench {
+namespace {
+
+constexpr size_t kArenaBytes = size_t{1} << 30;
+constexpr double kPeakSeconds = 0.02;
+
+double quantile(std::vector<double> values, double q) {
+  std::ranges::sort(values);
+  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+/// bf16 numbers in (-1, 1), the same on every machine.
+void fill_random(ThreadPool& pool, std::span<std::byte> memory) {
+  pool.run([&](int thread_idx) {
+    const cpu::Range part =
+        cpu::part_of(static_cast<int64_t>(memory.size() / 16), thread_idx, pool.num_threads());
+    for (int64_t i = part.begin; i < part.end; ++i) {
+      const auto flat = static_cast<uint32_t>(i);
+      // A cheap mixer: the numbers only have to be finite and to differ.
+      uint64_t word = (flat + 1) * uint64_t{0x9E3779B97F4A7C15};
+      uint64_t lanes[2];
+      for (uint64_t& lane : lanes) {
+        word ^= word >> 29;
+        word *= uint64_t{0xBF58476D1CE4E5B9};
+        lane = (word & 0x807f807f807f807fu) | 0x3e803e803e803e80u;  // sign, mantissa | exponent
+      }
+      std::memcpy(memory.data() + i * 16, lanes, sizeof(lanes));
+    }
+  });
+}
+
+cpu::Isa chosen_isa(const Options& options, const cpu::CpuFeatures& features) {
+  if (options.isa.empty()) return cpu::best_isa(features);
+  const cpu::Isa isa = cpu::parse_isa(options.isa);
+  cpu::require_isa(isa, features);
+  return isa;
+}
+
+double seconds_of(const std::function<void()>& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+Machine::Machine(const Options& options)
+    : options_(options),
+      features_(cpu::detect_features()),
+      isa_(chosen_isa(options, features_)),
+      registry_(cpu::make_registry(isa_)),
+      pool_(options.num_threads > 0 ? options.num_threads : default_num_threads()),
+      arena_(cpu::CpuDevice().allocate(kArenaBytes)) {
+  cpu::touch_pages(pool_, arena());
+  fill_random(pool_, arena());
+}
+
+double Machine::read_bandwidth() { return cpu::measure_read_bandwidth(pool_, arena()); }
+double Machine::peak(cpu::PeakLoop loop) {
+  return cpu::measure_peak(pool_, features_, loop, kPeakSeconds).ops_per_s;
+}
+bool Machine::has(cpu::PeakLoop loop) const {
+  return std::ranges::count(cpu::supported_peak_loops(features_), loop) > 0;
+}
+
+double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
+
+bool run_case(Machine& machine, const Case& c) {
+  const std::string wrong = c.check();  // warms up, too
+  if (!wrong.empty()) {
+    fmt::print(stderr, "error: {} {} ({}): {}\n", c.bench, c.shape, c.kernel, wrong);
+    return false;
+  }
+  const auto calls = static_cast<double>(c.calls);
+  std::vector<double> times, compute_limits, memory_limits, ratios;
+  for (int run = 0; run < machine.options().runs; ++run) {
+    double compute = machine.has(c.loop) ? c.flops / machine.peak(c.loop) : 0;
+    if (c.extra_fp32_flops > 0)
+      compute += c.extra_fp32_flops / machine.peak(cpu::PeakLoop::fp32_fma);
+    const double memory = c.bytes / machine.read_bandwidth();
+    const double time = seconds_of([&] {
+                          for (int64_t call = 0; call < c.calls; ++call) c.run(call);
+                        }) /
+                        calls;
+    times.push_back(time);
+    compute_limits.push_back(compute);
+    memory_limits.push_back(memory);
+    ratios.push_back(std::max(compute, memory) / time);
+  }
+  const double time = median(times);
+  const bool is_memory_bound = median(memory_limits) > median(compute_limits);
+  const std::string limit = is_memory_bound ? "measured_dram_bandwidth"
+                                            : fmt::format("measured_{}_peak", to_string(c.loop));
+  if (machine.options().json) {
+    fmt::print(
+        "{{\"bench\": \"{}\", \"backend\": \"{}\", \"shape\": \"{}\", \"threads\": {}, \"runs\": "
+        "{}, "
+        "\"median_us\": {:.1f}, \"p10_us\": {:.1f}, \"p90_us\": {:.1f}, \"gflops\": {:.1f}, "
+        "\"gb_per_s\": {:.2f}, \"against\": \"{}\", \"ratio\": {:.3f}}}\n",
+        c.bench, c.kernel, c.shape, machine.pool().num_threads(), machine.options().runs,
+        time * 1e6, quantile(times, 0.1) * 1e6, quantile(times, 0.9) * 1e6,
+        (c.flops + c.extra_fp32_flops) / time * 1e-9, c.bytes / time * 1e-9, limit, median(ratios));
+  } else {
+    fmt::print(
+        "{:18} {:30} {:9.1f} us {:7.0f} GFLOP/s {:6.1f} GB/s  {:3.0f} % of {} [{:.0f}-{:.0f}]\n",
+        c.bench, c.shape, time * 1e6, (c.flops + c.extra_fp32_flops) / time * 1e-9,
+        c.bytes / time * 1e-9, median(ratios) * 100, limit, quantile(ratios, 0.1) * 100,
+        quantile(ratios, 0.9) * 100);
+  }
+  std::fflush(stdout);
+  return true;
+}
+
+}  // namespace veloz::bench

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/peaks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+
+#include "base/error.h"
+#include "cpu/parallel.h"
+#include "cpu/peak_loops.h"
+
+namespace veloz::cpu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// The instruction sequence behind a loop on one processor.
+struct LoopCode {
+  void (*run)(int64_t rounds) = nullptr;
+  double ops_per_instruction = 0;
+  int64_t instructions_per_round = 0;
+};
+
+LoopCode loop_code([[maybe_unused]] const CpuFeatures& features, [[maybe_unused]] PeakLoop loop) {
+#if defined(__x86_64__)
+  switch (loop) {
+    case PeakLoop::fp32_fma:
+      if (features.avx512f) return {run_peak_fma_avx512, 16 * 2, kPeakChains};
+      if (features.fma) return {run_peak_fma_avx2, 8 * 2, kPeakChains / 2};
+      return {};
+    case PeakLoop::bf16_dot:
+      if (features.avx512_bf16) return {run_peak_bf16_avx512, 16 * 2 * 2, kPeakChains};
+      return {};
+    case PeakLoop::int8_dot:
+      if (features.avx512_vnni) return {run_peak_int8_avx512, 16 * 4 * 2, kPeakChains};
+      return {};
+  }
+#endif
+  return {};
+}
+
+/// Reads every cache line of a range; the result keeps the compiler from leaving it out.
+uint64_t read_all(std::span<const std::byte> memory) {
+  constexpr size_t kWords = 32;  // four lines at a time
+  constexpr size_t kAhead = 64 * 64;
+  std::array<uint64_t, kWords> sums{};
+  size_t at = 0;
+  for (; at + sizeof(sums) <= memory.size(); at += sizeof(sums)) {
+    std::array<uint64_t, kWords> words;
+    std::memcpy(&words, memory.data() + at, sizeof(words));
+    for (size_t line = 0; line < sizeof(sums); line += 64)
+      __builtin_prefetch(memory.data() + at + line + kAhead);
+    for (size_t i = 0; i < kWords; ++i) sums[i] ^= words[i];
+  }
+  uint64_t all = 0;
+  for (const uint64_t sum : sums) all ^= sum;
+  return all;
+}
+
+}  // namespace
+
+std::string_view to_string(PeakLoop loop) {
+  constexpr std::array<std::string_view, 3> kNames = {"fp32_fma", "bf16_dot", "int8_dot"};
+  return kNames.at(static_cast<size_t>(loop));
+}
+
+std::vector<PeakLoop> supported_peak_loops(const CpuFeatures& features) {
+  std::vector<PeakLoop> loops;
+  for (const PeakLoop loop : {PeakLoop::fp32_fma, PeakLoop::bf16_dot, PeakLoop::int8_dot})
+    if (loop_code(features, loop).run != nullptr) loops.push_back(loop);
+  return loops;
+}
+
+Peak measure_peak(ThreadPool& pool, const CpuFeatures& features, PeakLoop loop, double seconds) {
+  const LoopCode code = loop_code(features, loop);
+  VELOZ_CHECK(code.run != nullptr, "no loop {} for this processor", to_string(loop));
+  // A first guess of the time per round, then one timed run of the length asked for.
+  int64_t rounds = 100000;
+  const auto timed = [&] {
+    const auto start = Clock::now();
+    pool.run([&](int) { code.run(rounds); });
+    return seconds_since(start);
+  };
+  const double first = std::max(timed(), 1e-9);
+  rounds =
+      std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(rounds) * seconds / first));
+  const double elapsed = timed();
+  return {.loop = loop,
+          .ops_per_s = static_cast<double>(rounds) *
+                       static_cast<double>(code.instructions_per_round) * code.ops_per_instruction *
+                       pool.num_threads() / elapsed,
+          .ops_per_instruction = code.ops_per_instruction,
+          .clock_hz = measure_clock_hz(),
+          .num_threads = pool.num_threads()};
+}
+
+double measure_clock_hz() {
+#if defined(__x86_64__)
+  constexpr int64_t kRounds = 500000;
+  constexpr int64_t kAdditions = 8;  // one a cycle, each waits for the one before
+  const auto start = Clock::now();
+  uint64_t chain = 0;
+  for (int64_t i = 0; i < kRounds; ++i)
+    asm volatile(
+        "add $1, %0\n\tadd $1, %0\n\tadd $1, %0\n\tadd $1, %0\n\t"
+        "add $1, %0\n\tadd $1, %0\n\tadd $1, %0\n\tadd $1, %0"
+        : "+r"(chain)
+        :
+        : "cc");
+  return static_cast<double>(kRounds * kAdditions) / seconds_since(start);
+#else
+  return 0;
+#endif
+}
+
+double measure_read_bandwidth(ThreadPool& pool, std::span<const std::byte> memory) {
+  std::atomic<uint64_t> sink = 0;
+  const auto start = Clock::now();
+  pool.run([&](int thread_idx) {
+    const Range part = part_of(static_cast<int64_t>(memory.size()), thread_idx, pool.num_threads());
+    sink ^=
+        read_all(memory.subspan(static_cast<size_t>(part.begin), static_cast<size_t>(part.size())));
+  });
+  return static_cast<double>(memory.size()) / seconds_since(start);
+}
+
+std::string describe(const Peak& peak) {
+  return fmt::format("{:9} {:6.0f} {} = {:.2f} GHz x {:.2f} units x {:.0f} x {} threads",
+                     to_string(peak.loop), peak.ops_per_s * 1e-9,
+                     peak.loop == PeakLoop::int8_dot ? "GOP/s  " : "GFLOP/s", peak.clock_hz * 1e-9,
+                     peak.units(), peak.ops_per_instruction, peak.num_threads);
+}
+
+}  // namespace veloz::cpu

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/portable/lanes.h"
+
+#include "cpu/attention_loop.h"
+
+namespace veloz::cpu {
+
+constexpr AttentionMicro kAttentionPortableFp32 =
+    make_attention_micro(kGemmPortableFp32, kGemmPortableFp32);
+constexpr AttentionMicro kAttentionPortableBf16 =
+    make_attention_micro(kGemmPortableBf16, kGemmPortableFp32ByBf16);
+
+}  // namespace veloz::cpu

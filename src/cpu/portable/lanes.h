@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "base/dtype.h"
+
+namespace veloz::cpu {
+namespace {
+
+/// 16 fp32, which the compiler spreads over the registers it has: what the loops of kernels are
+/// written over. Every instruction set has a struct of this name and these functions, so that one
+/// loop gives the same bits on all of them; but only this one rounds a product before it is added,
+/// because not every processor fuses the two.
+struct Lanes {
+  struct F {
+    float lane[16];
+  };
+
+  static F zero() { return {}; }
+  static F set1(float value) {
+    return make([=](int) { return value; });
+  }
+  static F load(const float* from) { return load(from, 16); }
+  /// The first `count` (0 to 16) lanes; the others are zero. So for all that follow.
+  static F load(const float* from, int64_t count) {
+    F lanes{};
+    std::memcpy(&lanes, from, static_cast<size_t>(count) * sizeof(float));
+    return lanes;
+  }
+  static void store(float* to, const F& a) { store(to, a, 16); }
+  static void store(float* to, const F& a, int64_t count) {
+    std::memcpy(to, &a, static_cast<size_t>(count) * sizeof(float));
+  }
+  static F load_bf16(const void* from) { return load_bf16(from, 16); }
+  static F load_bf16(const void* from, int64_t count) {
+    uint16_t bits[16] = {};
+    std::memcpy(bits, from, static_cast<size_t>(count) * sizeof(uint16_t));
+    return make([&](int i) { return std::bit_cast<float>(uint32_t{bits[i]} << 16); });
+  }
+  /// Rounds as BFloat16's constructor does.
+  static void store_bf16(void* to, const F& a) { store_bf16(to, a, 16); }
+  static void store_bf16(void* to, const F& a, int64_t count) {
+    uint16_t bits[16];
+    for (int i = 0; i < 16; ++i) bits[i] = BFloat16(a.lane[i]).bits;
+    std::memcpy(to, bits, static_cast<size_t>(count) * sizeof(uint16_t));
+  }
+  static F add(const F& a, const F& b) {
+    return make([&](int i) { return a.lane[i] + b.lane[i]; });
+  }
+  static F sub(const F& a, const F& b) {
+    return make([&](int i) { return a.lane[i] - b.lane[i]; });
+  }
+  static F mul(const F& a, const F& b) {
+    return make([&](int i) { return a.lane[i] * b.lane[i]; });
+  }
+  static F div(const F& a, const F& b) {
+    return make([&](int i) { return a.lane[i] / b.lane[i]; });
+  }
+  /// a * b + c
+  static F mul_add(const F& a, const F& b, const F& c) {
+    return make([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+  }
+  /// b where either is NaN. So for min.
+  static F max(const F& a, const F& b) {
+    return make([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  static F min(const F& a, const F& b) {
+    return make([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  static F abs(const F& a) {
+    return make([&](int i) {
+      return std::bit_cast<float>(std::bit_cast<uint32_t>(a.lane[i]) & 0x7fffffffu);
+    });
+  }
+  /// To the nearest integer, ties to even; |a| < 2^22 or NaN.
+  static F round(const F& a) {
+    constexpr float kShift = 0x1.8p23f;  // leaves no bits for a fraction
+    return make([&](int i) { return (a.lane[i] + kShift) - kShift; });
+  }
+  /// a * 2^n for an integer n in [-126, 127], or NaN.
+  static F scale_by_power(const F& a, const F& n) {
+    constexpr float kShift = 0x1.8p23f + 127;  // brings n + 127 to the lowest bits
+    return make([&](int i) {
+      return a.lane[i] * std::bit_cast<float>(std::bit_cast<uint32_t>(n.lane[i] + kShift) << 23);
+    });
+  }
+  /// a < b ? yes : no
+  static F where_less(const F& a, const F& b, const F& yes, const F& no) {
+    return make([&](int i) { return a.lane[i] < b.lane[i] ? yes.lane[i] : no.lane[i]; });
+  }
+  /// Lanes from `count` on are replaced.
+  static F keep_first(const F& a, int64_t count, const F& other) {
+    return make([&](int i) { return i < count ? a.lane[i] : other.lane[i]; });
+  }
+
+ private:
+  template <typename Function>
+  static F make(const Function& f) {
+    F lanes;
+    for (int i = 0; i < 16; ++i) lanes.lane[i] = f(i);
+    return lanes;
+  }
+};
+
+}  // namespace
+}  // namespace veloz::cpu
