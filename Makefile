@@ -27,12 +27,15 @@ test: setup  ## Unit, golden and end-to-end tests (under 15 minutes with the bui
 	@cmake --preset dev > /dev/null && cmake --build --preset dev -j $(JOBS)
 	@ctest --preset dev --no-tests=error
 
-test-full: test  ## What takes longer: sanitizers, fuzzing, lint, big models, the CUDA compile
+test-full: test  ## What takes longer: lint, sanitizers, fuzzing, models of real size
+	@scripts/bootstrap --full
 	@scripts/test-full
 
 bench: setup  ## Build and run the benchmarks
-	@cmake --preset release > /dev/null && cmake --build --preset release -j $(JOBS)
+	@cmake --preset release -DVELOZ_BUILD_BENCH=ON > /dev/null
+	@cmake --build --preset release -j $(JOBS) --target veloz_bench_kernels veloz_bench_engine
 	@build/release/bench/veloz_bench_kernels
+	@build/release/bench/veloz_bench_engine --cache build/bench-cache
 
 format:  ## Format all C++ with clang-format
 	@git ls-files '*.h' '*.cpp' | xargs clang-format -i

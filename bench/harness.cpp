@@ -52,10 +52,12 @@ cpu::Isa chosen_isa(const Options& options, const cpu::CpuFeatures& features) {
   return isa;
 }
 
-double seconds_of(const std::function<void()>& f) {
-  const auto start = std::chrono::steady_clock::now();
-  f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+double seconds_per_call(const Case& c) {
+  if (c.seconds) return c.seconds();
+  return seconds_of([&] {
+           for (int64_t call = 0; call < c.calls; ++call) c.run(call);
+         }) /
+         static_cast<double>(c.calls);
 }
 
 }  // namespace
@@ -81,23 +83,35 @@ bool Machine::has(cpu::PeakLoop loop) const {
 
 double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
 
+double seconds_of(const std::function<void()>& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void print_peaks(Machine& machine) {
+  if (machine.options().json) return;
+  for (const cpu::PeakLoop loop : cpu::supported_peak_loops(machine.features()))
+    fmt::print("{}\n", describe(cpu::measure_peak(machine.pool(), machine.features(), loop, 0.1)));
+  std::vector<double> reads;
+  for (int run = 0; run < machine.options().runs; ++run) reads.push_back(machine.read_bandwidth());
+  fmt::print("DRAM read {:6.1f} GB/s, 1 GiB in huge pages, median of {}\n\n", median(reads) * 1e-9,
+             reads.size());
+}
+
 bool run_case(Machine& machine, const Case& c) {
   const std::string wrong = c.check();  // warms up, too
   if (!wrong.empty()) {
     fmt::print(stderr, "error: {} {} ({}): {}\n", c.bench, c.shape, c.kernel, wrong);
     return false;
   }
-  const auto calls = static_cast<double>(c.calls);
   std::vector<double> times, compute_limits, memory_limits, ratios;
   for (int run = 0; run < machine.options().runs; ++run) {
     double compute = machine.has(c.loop) ? c.flops / machine.peak(c.loop) : 0;
     if (c.extra_fp32_flops > 0)
       compute += c.extra_fp32_flops / machine.peak(cpu::PeakLoop::fp32_fma);
     const double memory = c.bytes / machine.read_bandwidth();
-    const double time = seconds_of([&] {
-                          for (int64_t call = 0; call < c.calls; ++call) c.run(call);
-                        }) /
-                        calls;
+    const double time = seconds_per_call(c);
     times.push_back(time);
     compute_limits.push_back(compute);
     memory_limits.push_back(memory);
@@ -112,15 +126,19 @@ bool run_case(Machine& machine, const Case& c) {
         "{{\"bench\": \"{}\", \"backend\": \"{}\", \"shape\": \"{}\", \"threads\": {}, \"runs\": "
         "{}, "
         "\"median_us\": {:.1f}, \"p10_us\": {:.1f}, \"p90_us\": {:.1f}, \"gflops\": {:.1f}, "
-        "\"gb_per_s\": {:.2f}, \"against\": \"{}\", \"ratio\": {:.3f}}}\n",
+        "\"gb_per_s\": {:.2f}, \"tokens_per_s\": {:.2f}, \"against\": \"{}\", \"ratio\": "
+        "{:.3f}}}\n",
         c.bench, c.kernel, c.shape, machine.pool().num_threads(), machine.options().runs,
         time * 1e6, quantile(times, 0.1) * 1e6, quantile(times, 0.9) * 1e6,
-        (c.flops + c.extra_fp32_flops) / time * 1e-9, c.bytes / time * 1e-9, limit, median(ratios));
+        (c.flops + c.extra_fp32_flops) / time * 1e-9, c.bytes / time * 1e-9, c.tokens / time, limit,
+        median(ratios));
   } else {
+    const std::string tokens =
+        c.tokens > 0 ? fmt::format("{:7.1f} tokens/s", c.tokens / time) : std::string();
     fmt::print(
-        "{:18} {:30} {:9.1f} us {:7.0f} GFLOP/s {:6.1f} GB/s  {:3.0f} % of {} [{:.0f}-{:.0f}]\n",
+        "{:18} {:30} {:9.1f} us {:7.0f} GFLOP/s {:6.1f} GB/s {} {:3.0f} % of {} [{:.0f}-{:.0f}]\n",
         c.bench, c.shape, time * 1e6, (c.flops + c.extra_fp32_flops) / time * 1e-9,
-        c.bytes / time * 1e-9, median(ratios) * 100, limit, quantile(ratios, 0.1) * 100,
+        c.bytes / time * 1e-9, tokens, median(ratios) * 100, limit, quantile(ratios, 0.1) * 100,
         quantile(ratios, 0.9) * 100);
   }
   std::fflush(stdout);

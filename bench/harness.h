@@ -60,8 +60,10 @@ struct Case {
   cpu::PeakLoop loop = cpu::PeakLoop::fp32_fma;
   double extra_fp32_flops = 0;  // besides `flops`, at the rate of fp32_fma
   double bytes = 0;             // that must come from memory, per call
+  double tokens = 0;            // per call, where the rate of tokens is what people ask for
   int64_t calls = 1;            // per run
   std::function<void(int64_t call)> run;
+  std::function<double()> seconds;     // of one call, where it is not the time of `run`
   std::function<std::string()> check;  // what is wrong with the output, or nothing
 };
 
@@ -70,6 +72,10 @@ struct Case {
 bool run_case(Machine& machine, const Case& c);
 
 double median(std::vector<double> values);
+double seconds_of(const std::function<void()>& f);
+
+/// The measured peaks beside clock x units x width, and the bandwidth of memory.
+void print_peaks(Machine& machine);
 
 std::vector<Case> linear_cases(Machine& machine);
 std::vector<Case> attention_cases(Machine& machine);

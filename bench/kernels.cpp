@@ -11,16 +11,6 @@
 namespace veloz::bench {
 namespace {
 
-void print_peaks(Machine& machine) {
-  if (machine.options().json) return;
-  for (const cpu::PeakLoop loop : cpu::supported_peak_loops(machine.features()))
-    fmt::print("{}\n", describe(cpu::measure_peak(machine.pool(), machine.features(), loop, 0.1)));
-  std::vector<double> reads;
-  for (int run = 0; run < machine.options().runs; ++run) reads.push_back(machine.read_bandwidth());
-  fmt::print("DRAM read {:6.1f} GB/s, 1 GiB in huge pages, median of {}\n\n", median(reads) * 1e-9,
-             reads.size());
-}
-
 int run(const Options& options) {
   Machine machine(options);
   print_peaks(machine);
