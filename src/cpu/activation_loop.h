@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Activation functions over the `Lanes` of the including file.
+// Activation functions, and rows of them, over the `Lanes` of the including file.
 
-#include <cstdint>
-
-#include "cpu/simd_math.h"
+#include "cpu/row_loop.h"
+#include "cpu/row_tile.h"
 
 namespace veloz::cpu {
 namespace {
@@ -24,10 +23,13 @@ Lanes::F exp_clamped(Lanes::F x) {
   return Lanes::scale_by_power(polynomial(rest, kOnHalfLn2), n);
 }
 
+/// At least `lowest`, below which a function is 0 whatever factor x is; NaN stays NaN.
+Lanes::F at_least(float lowest, Lanes::F x) { return Lanes::max(Lanes::set1(lowest), x); }
+
 /// x / (1 + e^-x)
 Lanes::F silu(Lanes::F x) {
   const Lanes::F e = exp_clamped(Lanes::sub(Lanes::zero(), x));
-  return Lanes::div(x, Lanes::add(Lanes::set1(1.0f), e));
+  return Lanes::div(at_least(-100.0f, x), Lanes::add(Lanes::set1(1.0f), e));
 }
 
 /// x/2 (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3)
@@ -38,8 +40,11 @@ Lanes::F gelu_tanh(Lanes::F x) {
   const Lanes::F inner =
       Lanes::mul(x, Lanes::mul_add(square, Lanes::set1(kCubic), Lanes::set1(1.0f)));
   const Lanes::F e = exp_clamped(Lanes::mul(inner, Lanes::set1(kMinusTwoRoot)));
-  return Lanes::div(x, Lanes::add(Lanes::set1(1.0f), e));
+  return Lanes::div(at_least(-100.0f, x), Lanes::add(Lanes::set1(1.0f), e));
 }
+
+/// NaN and -0 stay what they are.
+Lanes::F relu(Lanes::F x) { return Lanes::where_less(x, Lanes::zero(), Lanes::zero(), x); }
 
 /// x/2 (1 + erf(x / sqrt 2)), by way of erfc(z) = e^(-z^2) t p(t), t = 1 / (1 + z/2), z = |x| /
 /// sqrt 2: no cancellation on either side.
@@ -58,7 +63,22 @@ Lanes::F gelu(Lanes::F x) {
       Lanes::mul(half, Lanes::mul(power, Lanes::mul(t, polynomial(t, kScaledErfc))));
   const Lanes::F weight =
       Lanes::where_less(x, Lanes::zero(), half_erfc, Lanes::sub(one, half_erfc));
-  return Lanes::mul(x, weight);
+  return Lanes::mul(at_least(-13.0f, x), weight);
+}
+
+template <typename Row, Lanes::F (*f)(Lanes::F)>
+void act_row(const ActRow& row) {
+  for_each_vector(0, row.width, [&](int64_t i, auto span) {
+    Row::store(row.y, i, f(Row::load(row.x, i, span)), span);
+  });
+}
+
+template <typename Row, Lanes::F (*f)(Lanes::F)>
+void gated_act_row(const ActRow& row) {
+  for_each_vector(0, row.width, [&](int64_t i, auto span) {
+    const Lanes::F gate = f(Row::load(row.x, i, span));
+    Row::store(row.y, i, Lanes::mul(gate, Row::load(row.up, i, span)), span);
+  });
 }
 
 }  // namespace

@@ -3,8 +3,11 @@
 
 #include <utility>
 
+#include "cpu/attention.h"
 #include "cpu/layouts.h"
 #include "cpu/linear.h"
+#include "cpu/row_copies.h"
+#include "cpu/rows.h"
 
 namespace veloz::cpu {
 namespace {
@@ -19,6 +22,23 @@ bool accepts_linear(const KernelQuery& query) {
          query.weight_layout == (dtype == DType::fp32 ? kLayoutFp32 : kLayoutBf16);
 }
 
+/// K is read in panels of 16 positions, so blocks must hold whole ones.
+template <DType dtype>
+bool accepts_attention(const KernelQuery& query) {
+  const ops::ValueType& cache = query.inputs[1];
+  const ops::Dim& block_size = cache.dims[3];
+  return cache.dtype == dtype && block_size.is_constant() && block_size.value % kPanelWidth == 0;
+}
+
+bool accepts_any(const KernelQuery&) { return true; }
+
+bool accepts_plain_table(const KernelQuery& query) {
+  return query.weight_layout.empty() || query.weight_layout == "plain";
+}
+bool accepts_packed_table(const KernelQuery& query) {
+  return query.weight_layout == kLayoutFp32 || query.weight_layout == kLayoutBf16;
+}
+
 struct CpuKernel {
   Isa isa;  // the least that runs it
   Kernel kernel;
@@ -29,6 +49,28 @@ constexpr Kernel linear_kernel(std::string_view name) {
   return {name, Op::linear, accepts_linear<dtype>, run_linear<micro>, linear_workspace_bytes};
 }
 
+template <const AttentionMicro& micro, DType dtype>
+constexpr Kernel attention_kernel(std::string_view name) {
+  return {name, Op::paged_attention, accepts_attention<dtype>, run_paged_attention<micro>,
+          paged_attention_workspace_bytes};
+}
+
+template <typename Args, void (*front)(ops::OpContext&, const Args&, const RowMicros&) noexcept,
+          const RowMicros& micros>
+constexpr Kernel row_kernel(Op op, std::string_view name) {
+  return {name, op, accepts_any, run_rows<Args, front, micros>};
+}
+template <const RowMicros& micros>
+constexpr auto rms_norm_kernel = row_kernel<ops::RmsNormArgs, rms_norm, micros>;
+template <const RowMicros& micros>
+constexpr auto layer_norm_kernel = row_kernel<ops::LayerNormArgs, layer_norm, micros>;
+template <const RowMicros& micros>
+constexpr auto add_kernel = row_kernel<ops::AddArgs, add, micros>;
+template <const RowMicros& micros>
+constexpr auto act_kernel = row_kernel<ops::ActArgs, act, micros>;
+template <const RowMicros& micros>
+constexpr auto rope_kernel = row_kernel<ops::RopeArgs, rope, micros>;
+
 /// Best first within an op. The references follow.
 const CpuKernel kCpuKernels[] = {
 #if defined(__x86_64__)
@@ -37,9 +79,57 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx512, linear_kernel<kGemmAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
     {Isa::avx2, linear_kernel<kGemmAvx2Bf16, DType::bf16>("linear/avx2_bf16")},
     {Isa::avx2, linear_kernel<kGemmAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
+    {Isa::avx512_bf16,
+     attention_kernel<kAttentionAvx512DotBf16, DType::bf16>("paged_attention/avx512_bf16_dot")},
+    {Isa::avx512,
+     attention_kernel<kAttentionAvx512Bf16, DType::bf16>("paged_attention/avx512_bf16")},
+    {Isa::avx512,
+     attention_kernel<kAttentionAvx512Fp32, DType::fp32>("paged_attention/avx512_fp32")},
+    {Isa::avx2, attention_kernel<kAttentionAvx2Bf16, DType::bf16>("paged_attention/avx2_bf16")},
+    {Isa::avx2, attention_kernel<kAttentionAvx2Fp32, DType::fp32>("paged_attention/avx2_fp32")},
+    {Isa::avx512, rms_norm_kernel<kRowsAvx512>(Op::rms_norm, "rms_norm/avx512")},
+    {Isa::avx512, rms_norm_kernel<kRowsAvx512>(Op::add_rms_norm, "add_rms_norm/avx512")},
+    {Isa::avx512, layer_norm_kernel<kRowsAvx512>(Op::layer_norm, "layer_norm/avx512")},
+    {Isa::avx512, layer_norm_kernel<kRowsAvx512>(Op::add_layer_norm, "add_layer_norm/avx512")},
+    {Isa::avx512, add_kernel<kRowsAvx512>(Op::add, "add/avx512")},
+    {Isa::avx512, act_kernel<kRowsAvx512>(Op::act, "act/avx512")},
+    {Isa::avx512, act_kernel<kRowsAvx512>(Op::gated_act, "gated_act/avx512")},
+    {Isa::avx512, rope_kernel<kRowsAvx512>(Op::rope, "rope/avx512")},
+    {Isa::avx2, rms_norm_kernel<kRowsAvx2>(Op::rms_norm, "rms_norm/avx2")},
+    {Isa::avx2, rms_norm_kernel<kRowsAvx2>(Op::add_rms_norm, "add_rms_norm/avx2")},
+    {Isa::avx2, layer_norm_kernel<kRowsAvx2>(Op::layer_norm, "layer_norm/avx2")},
+    {Isa::avx2, layer_norm_kernel<kRowsAvx2>(Op::add_layer_norm, "add_layer_norm/avx2")},
+    {Isa::avx2, add_kernel<kRowsAvx2>(Op::add, "add/avx2")},
+    {Isa::avx2, act_kernel<kRowsAvx2>(Op::act, "act/avx2")},
+    {Isa::avx2, act_kernel<kRowsAvx2>(Op::gated_act, "gated_act/avx2")},
+    {Isa::avx2, rope_kernel<kRowsAvx2>(Op::rope, "rope/avx2")},
 #endif
     {Isa::portable, linear_kernel<kGemmPortableBf16, DType::bf16>("linear/portable_bf16")},
     {Isa::portable, linear_kernel<kGemmPortableFp32, DType::fp32>("linear/portable_fp32")},
+    {Isa::portable,
+     attention_kernel<kAttentionPortableBf16, DType::bf16>("paged_attention/portable_bf16")},
+    {Isa::portable,
+     attention_kernel<kAttentionPortableFp32, DType::fp32>("paged_attention/portable_fp32")},
+    {Isa::portable, rms_norm_kernel<kRowsPortable>(Op::rms_norm, "rms_norm/portable")},
+    {Isa::portable, rms_norm_kernel<kRowsPortable>(Op::add_rms_norm, "add_rms_norm/portable")},
+    {Isa::portable, layer_norm_kernel<kRowsPortable>(Op::layer_norm, "layer_norm/portable")},
+    {Isa::portable,
+     layer_norm_kernel<kRowsPortable>(Op::add_layer_norm, "add_layer_norm/portable")},
+    {Isa::portable, add_kernel<kRowsPortable>(Op::add, "add/portable")},
+    {Isa::portable, act_kernel<kRowsPortable>(Op::act, "act/portable")},
+    {Isa::portable, act_kernel<kRowsPortable>(Op::gated_act, "gated_act/portable")},
+    {Isa::portable, rope_kernel<kRowsPortable>(Op::rope, "rope/portable")},
+    {Isa::portable,
+     {"embedding/copy", Op::embedding, accepts_plain_table,
+      ops::run_typed<ops::EmbeddingArgs, embedding>}},
+    {Isa::portable,
+     {"embedding/packed", Op::embedding, accepts_packed_table,
+      ops::run_typed<ops::EmbeddingArgs, packed_embedding>}},
+    {Isa::portable,
+     {"gather_rows/copy", Op::gather_rows, accepts_any,
+      ops::run_typed<ops::GatherRowsArgs, gather_rows>}},
+    {Isa::portable,
+     {"kv_append/copy", Op::kv_append, accepts_any, ops::run_typed<ops::KvAppendArgs, kv_append>}},
 };
 
 }  // namespace

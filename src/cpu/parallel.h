@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+
+#include "base/thread_pool.h"
 
 namespace veloz::cpu {
 
@@ -15,6 +18,17 @@ struct Range {
 /// Part `idx` of [0, n) cut into `parts` pieces that differ by one at most.
 inline Range part_of(int64_t n, int64_t idx, int64_t parts) {
   return {n * idx / parts, n * (idx + 1) / parts};
+}
+
+/// Calls f(row) for each of `num_rows` independent rows of `width` elements, on as many threads as
+/// have enough to do: a few microseconds, since waking one costs about that.
+template <typename F>
+void for_each_row(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {
+  constexpr int64_t kElementsPerThread = 16384;
+  const int64_t rows_per_thread = std::max<int64_t>(1, kElementsPerThread / width);
+  pool.for_range(num_rows, rows_per_thread, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) f(row);
+  });
 }
 
 }  // namespace veloz::cpu

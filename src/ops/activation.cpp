@@ -78,6 +78,7 @@ Activation parse_activation(std::string_view name) {
 
 double activate(Activation activation, double x) {
   constexpr double kGeluCubic = 0.044715;
+  if (std::isinf(x) && x < 0) return 0;  // the limit of them all, where the formulas give NaN
   switch (activation) {
     case Activation::silu:
       return x / (1 + std::exp(-x));

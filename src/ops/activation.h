@@ -8,7 +8,8 @@
 namespace veloz::ops {
 
 /// silu: x / (1 + e^-x); gelu: x/2 (1 + erf(x / sqrt 2)); gelu_tanh: its tanh form
-/// (arXiv:1606.08415), which Hugging Face calls gelu_new and gelu_pytorch_tanh; relu: max(x, 0).
+/// (arXiv:1606.08415), which Hugging Face calls gelu_new and gelu_pytorch_tanh; relu: max(x, 0). At
+/// -infinity all are 0.
 enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu };
 
 std::string_view to_string(Activation activation);

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/numeric.h"
 #include "cpu/features.h"
 #include "cpu/kernels.h"
 #include "ops/kernel.h"
@@ -25,12 +26,18 @@ inline std::vector<Isa> runnable_isas() {
   return isas;
 }
 
+/// Of the kernels' names, which end in their dtype.
+inline DType dtype_of(const ops::Kernel& kernel) {
+  return kernel.name.find("fp32") != std::string_view::npos ? DType::fp32 : DType::bf16;
+}
+
 inline bool is_reference(const ops::Kernel& kernel) { return kernel.name.ends_with("/reference"); }
 
 /// Every fast kernel of an op that this machine can run, once.
 inline std::vector<ops::Kernel> kernels_of(ops::Op op) {
+  const ops::KernelRegistry registry = make_registry(runnable_isas().back());
   std::vector<ops::Kernel> kernels;
-  for (const ops::Kernel& kernel : make_registry(runnable_isas().back()).kernels())
+  for (const ops::Kernel& kernel : registry.kernels())
     if (kernel.op == op && !is_reference(kernel)) kernels.push_back(kernel);
   return kernels;
 }
@@ -81,8 +88,11 @@ inline void run_kernel(const ops::Kernel& kernel, const std::vector<TensorView>&
   const ops::OpCall call{.inputs = inputs, .outputs = outputs, .attrs = attrs};
   const size_t bytes =
       kernel.workspace_bytes == nullptr ? 0 : kernel.workspace_bytes(call, num_threads);
-  test::OwnedTensor workspace(DType::uint8, {static_cast<int64_t>(bytes)});
-  std::memset(workspace.view().data, 0xFF, bytes);
+  // Ends where an unreadable page begins, give or take its alignment.
+  const test::OwnedTensor filled(DType::uint8,
+                                 {round_up(static_cast<int64_t>(bytes), int64_t{64})});
+  std::memset(filled.view().data, 0xFF, filled.view().num_bytes());
+  const test::GuardedTensor workspace(filled.view());
   ThreadPool pool(num_threads);
   ops::OpContext context{.pool = &pool, .workspace = {workspace.view().as<std::byte>(), bytes}};
   kernel.run(context, call);

@@ -14,9 +14,6 @@ using ops::Op;
 using test::OwnedTensor;
 using test::random_tensor;
 
-DType dtype_of(const ops::Kernel& kernel) {
-  return kernel.name.find("fp32") != std::string_view::npos ? DType::fp32 : DType::bf16;
-}
 const ops::WeightLayout& layout_of(DType dtype) {
   static const std::vector<ops::WeightLayout> layouts = weight_layouts();
   return layouts[dtype == DType::bf16 ? 0 : 1];

@@ -30,6 +30,7 @@ TEST(Activation, KeepsItsLimitsAndNan) {
     EXPECT_EQ(activate(activation, 1e6), 1e6) << to_string(activation);
     EXPECT_NEAR(activate(activation, -1e6), 0, 1e-300) << to_string(activation);
     EXPECT_EQ(activate(activation, kInfinity), kInfinity) << to_string(activation);
+    EXPECT_EQ(activate(activation, -kInfinity), 0) << to_string(activation);
     EXPECT_TRUE(std::isnan(activate(activation, std::nan("")))) << to_string(activation);
   }
 }

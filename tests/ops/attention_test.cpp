@@ -7,11 +7,14 @@
 #include <numeric>
 
 #include "ops/kv_layout.h"
+#include "support/attention_case.h"
 #include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
 
+using test::AttentionCase;
+using test::BuiltAttention;
 using test::OwnedTensor;
 using test::random_tensor;
 using test::tensor_of;
@@ -33,94 +36,8 @@ TEST(KvLayout, GivesEveryElementOfABlockItsOwnPlace) {
   }
 }
 
-/// Sequences with random lengths whose blocks lie scattered over a cache; the same keys and values
-/// once more in plain arrays.
-struct AttentionCase {
-  int64_t num_heads = 6;
-  int64_t num_kv_heads = 2;
-  int64_t head_dim = 24;
-  int64_t block_size = 16;
-  std::vector<int32_t> q_lens;
-  std::vector<int32_t> kv_lens;
-  DType dtype = DType::fp32;
-  uint64_t seed = 71;
-};
-
-struct BuiltCase {
-  OwnedTensor q, cache, q_starts, q_lens, kv_lens, block_tables;
-  std::vector<OwnedTensor> keys, values;  // [kv_len, num_kv_heads * head_dim] per sequence
-  Attrs attrs;
-
-  std::vector<TensorView> inputs() const {
-    return {q.view(),      cache.view(),   q_starts.view(),
-            q_lens.view(), kv_lens.view(), block_tables.view()};
-  }
-};
-
-std::vector<int32_t> shuffled_blocks(int32_t count, uint64_t seed) {
-  std::vector<int32_t> blocks(static_cast<size_t>(count));
-  std::iota(blocks.begin(), blocks.end(), 0);
-  for (size_t i = blocks.size(); i > 1; --i) {
-    const uint32_t word =
-        philox4x32({static_cast<uint32_t>(i), 9, 9, 9}, {static_cast<uint32_t>(seed), 0})[0];
-    std::swap(blocks[i - 1], blocks[word % i]);
-  }
-  return blocks;
-}
-
-BuiltCase build(const AttentionCase& c) {
-  const auto num_seqs = static_cast<int64_t>(c.kv_lens.size());
-  const int32_t longest = *std::ranges::max_element(c.kv_lens);
-  const int64_t table_len = (longest + c.block_size - 1) / c.block_size + 1;  // one entry unused
-  const auto num_blocks = static_cast<int32_t>(num_seqs * table_len + 2);
-  const std::vector<int32_t> blocks = shuffled_blocks(num_blocks, c.seed);
-  const int64_t kv_width = c.num_kv_heads * c.head_dim;
-
-  std::vector<int32_t> starts;
-  int32_t num_tokens = 0;
-  for (const int32_t q_len : c.q_lens) {
-    starts.push_back(num_tokens);
-    num_tokens += q_len;
-  }
-  BuiltCase built{
-      .q = random_tensor(c.dtype, {num_tokens, c.num_heads * c.head_dim}, c.seed,
-                         {.low = -2, .high = 2, .row_stride = c.num_heads * c.head_dim + 40}),
-      .cache =
-          random_tensor(c.dtype, {num_blocks, 2, c.num_kv_heads, c.block_size, c.head_dim},
-                        c.seed + 1, {.low = 1e4, .high = 2e4}),  // what must not be read would show
-      .q_starts = tensor_of(Shape{num_seqs}, starts),
-      .q_lens = tensor_of(Shape{num_seqs}, c.q_lens),
-      .kv_lens = tensor_of(Shape{num_seqs}, c.kv_lens),
-      .block_tables =
-          tensor_of(Shape{num_seqs, table_len},
-                    std::vector<int32_t>(blocks.begin(), blocks.begin() + num_seqs * table_len)),
-      .keys = {},
-      .values = {},
-      .attrs = {{"num_heads", c.num_heads},
-                {"num_kv_heads", c.num_kv_heads},
-                {"head_dim", c.head_dim},
-                {"scale", 1 / std::sqrt(static_cast<double>(c.head_dim))}}};
-  for (int64_t s = 0; s < num_seqs; ++s) {
-    const int64_t kv_len = c.kv_lens[static_cast<size_t>(s)];
-    const auto seed = c.seed + 10 + static_cast<uint64_t>(s);
-    built.keys.push_back(random_tensor(c.dtype, {kv_len, kv_width}, seed));
-    built.values.push_back(random_tensor(c.dtype, {kv_len, kv_width}, seed + 100));
-    std::vector<int64_t> slots;
-    for (int64_t p = 0; p < kv_len; ++p)
-      slots.push_back(built.block_tables.view().row<int32_t>(s)[p / c.block_size] * c.block_size +
-                      p % c.block_size);
-    const OwnedTensor slot_tensor = tensor_of(Shape{kv_len}, slots);
-    test::run_reference_into(Op::kv_append,
-                             {built.cache.view(), built.keys.back().view(),
-                              built.values.back().view(), slot_tensor.view()},
-                             {built.cache.view()},
-                             {{"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim}});
-  }
-  return built;
-}
-
 /// Softmax attention over the plain arrays in long double, scores kept in a vector.
-OwnedTensor naive_attention(const AttentionCase& c, const BuiltCase& built) {
+OwnedTensor naive_attention(const AttentionCase& c, const BuiltAttention& built) {
   OwnedTensor y(c.dtype, built.q.view().shape);
   const int64_t kv_width = c.num_kv_heads * c.head_dim;
   const int64_t q_width = c.num_heads * c.head_dim;
@@ -163,7 +80,7 @@ TEST(PagedAttention, AgreesWithSoftmaxOverPlainArrays) {
       {.num_heads = 1, .num_kv_heads = 1, .head_dim = 300, .q_lens = {2}, .kv_lens = {9}},
   };
   for (const AttentionCase& c : cases) {
-    const BuiltCase built = build(c);
+    const BuiltAttention built = build_attention(c);
     const auto y = test::run_reference(Op::paged_attention, built.inputs(), built.attrs);
     const double relative = c.dtype == DType::bf16 ? 0x1p-8 : 1e-6;
     EXPECT_TENSOR_NEAR(y[0].view(), naive_attention(c, built).view(),
@@ -173,7 +90,7 @@ TEST(PagedAttention, AgreesWithSoftmaxOverPlainArrays) {
 
 TEST(PagedAttention, AChunkedPromptGivesTheSameRows) {
   const AttentionCase whole{.q_lens = {12}, .kv_lens = {40}, .dtype = DType::bf16};
-  const BuiltCase built = build(whole);
+  const BuiltAttention built = build_attention(whole);
   const auto all = test::run_reference(Op::paged_attention, built.inputs(), built.attrs);
   std::vector<TensorView> inputs = built.inputs();
   // Rows 5 and 6 of the twelve, as a chunk of their own.
@@ -190,7 +107,7 @@ TEST(PagedAttention, AChunkedPromptGivesTheSameRows) {
 
 TEST(PagedAttention, ToleranceHoldsAnOnlineFp32SoftmaxAndCatchesAMissedPosition) {
   const AttentionCase c{.q_lens = {1}, .kv_lens = {300}};
-  const BuiltCase built = build(c);
+  const BuiltAttention built = build_attention(c);
   const auto reference = test::run_reference(Op::paged_attention, built.inputs(), built.attrs);
   const int64_t kv_width = c.num_kv_heads * c.head_dim;
   const auto online = [&](int64_t first) {
@@ -227,7 +144,7 @@ TEST(PagedAttention, ToleranceHoldsAnOnlineFp32SoftmaxAndCatchesAMissedPosition)
 
 TEST(PagedAttention, CostFollowsTheBlockTables) {
   const AttentionCase c{.q_lens = {1, 1}, .kv_lens = {16, 16}};
-  const BuiltCase built = build(c);
+  const BuiltAttention built = build_attention(c);
   const OwnedTensor y(c.dtype, built.q.view().shape);
   const std::vector<TensorView> inputs = built.inputs(), outputs = {y.view()};
   const Cost cost = op_def(Op::paged_attention)
