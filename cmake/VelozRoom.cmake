@@ -13,9 +13,7 @@ target_compile_definitions(veloz_flags INTERFACE VELOZ_VERSION="${PROJECT_VERSIO
 # No contraction of a*b+c behind our back: the order and rounding of every sum is written out.
 target_compile_options(veloz_flags INTERFACE -ffp-contract=off)
 if(VELOZ_WARNINGS_AS_ERRORS)
-  target_compile_options(veloz_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror
-    # GCC 12 sees overlaps that cannot be in std::string's own code (GCC bug 105651).
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+  target_compile_options(veloz_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror)
 endif()
 if(VELOZ_SANITIZE)
   target_compile_options(veloz_flags INTERFACE -fsanitize=${VELOZ_SANITIZE} -fno-omit-frame-pointer
