@@ -38,7 +38,7 @@ int32_t race_all(std::span<const float> logits, float max, const SampleRow& row)
     const size_t end = std::min(begin + kTokensPerChunk, logits.size());
     std::array<float, kTokensPerChunk> bounds;
     for (size_t i = begin; i < end; ++i) bounds[i - begin] = exp2_bound((logits[i] - max) * scale);
-    for (size_t i = end - begin; i < kTokensPerChunk; ++i) bounds[i] = 0;
+    std::fill(bounds.begin() + static_cast<ptrdiff_t>(end - begin), bounds.end(), 0.0f);
     for (size_t first = begin; first < end; first += 4) {
       const float* const four = bounds.data() + (first - begin);
       if (std::max({four[0], four[1], four[2], four[3]}) < row.min_p) continue;
