@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "bench/harness.h"
+#include "bench/workspace.h"
 #include "cpu/layouts.h"
 #include "ops/linear.h"
 
@@ -56,9 +57,9 @@ class LinearRun {
     const size_t at = static_cast<size_t>(call) % num_weights_ * weight_bytes_;
     inputs_[1] = TensorView(machine_.arena().data() + at, DType::bf16, w_shape_);
     const ops::OpCall op_call{.inputs = inputs_, .outputs = outputs_, .attrs = attrs_};
-    if (workspace_.empty() && kernel_.workspace_bytes != nullptr)
-      workspace_.resize(kernel_.workspace_bytes(op_call, machine_.pool().num_threads()) + 64);
-    ops::OpContext context{.pool = &machine_.pool(), .workspace = aligned_workspace()};
+    if (workspace_.span().empty() && kernel_.workspace_bytes != nullptr)
+      workspace_ = Workspace(kernel_.workspace_bytes(op_call, machine_.pool().num_threads()));
+    ops::OpContext context{.pool = &machine_.pool(), .workspace = workspace_.span()};
     kernel_.run(context, op_call);
   }
 
@@ -91,13 +92,6 @@ class LinearRun {
   }
 
  private:
-  std::span<std::byte> aligned_workspace() {
-    void* at = workspace_.data();
-    size_t space = workspace_.size();
-    if (space > 0) std::align(64, space - 63, at, space);
-    return {static_cast<std::byte*>(at), space};
-  }
-
   Machine& machine_;
   const ops::WeightLayout& layout_;
   Shape w_shape_;
@@ -108,7 +102,7 @@ class LinearRun {
   std::vector<ops::ValueType> types_;
   const ops::Kernel& kernel_;
   std::vector<TensorView> inputs_, outputs_;
-  std::vector<std::byte> workspace_;
+  Workspace workspace_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "cpu/linear.h"
 #include "cpu/row_copies.h"
 #include "cpu/rows.h"
+#include "cpu/sample.h"
 
 namespace veloz::cpu {
 namespace {
@@ -130,6 +131,9 @@ const CpuKernel kCpuKernels[] = {
       ops::run_typed<ops::GatherRowsArgs, gather_rows>}},
     {Isa::portable,
      {"kv_append/copy", Op::kv_append, accepts_any, ops::run_typed<ops::KvAppendArgs, kv_append>}},
+    {Isa::portable,
+     {"sample/pruned", Op::sample, accepts_any, ops::run_typed<ops::SampleArgs, sample>,
+      sample_workspace_bytes}},
 };
 
 }  // namespace

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
-#include <span>
 
 #include "base/error.h"
 #include "base/philox.h"
@@ -14,13 +12,6 @@
 
 namespace veloz::ops {
 namespace {
-
-/// A token that may still be chosen.
-struct Candidate {
-  double weight;
-  float logit;
-  int32_t token;
-};
 
 bool is_better(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
@@ -47,23 +38,14 @@ size_t workspace_bytes(const OpCall& call, int num_threads) {
          static_cast<size_t>(num_threads);
 }
 
-/// The first of the largest logits, or nothing where the row has NaN or +inf or only -inf.
-std::optional<size_t> try_find_largest(std::span<const float> logits) {
-  size_t best = 0;
-  bool is_nan = false;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > logits[best]) best = i;
-    is_nan |= std::isnan(logits[i]);
-  }
-  if (is_nan || !std::isfinite(logits[best])) return std::nullopt;
-  return best;
-}
-
 /// Moves the k best to the front.
 std::span<Candidate> keep_top_k(std::span<Candidate> candidates, size_t k) {
   if (k == 0 || k >= candidates.size()) return candidates;
   std::ranges::nth_element(candidates, candidates.begin() + static_cast<ptrdiff_t>(k), is_better);
-  return candidates.first(k);
+  const std::span<Candidate> kept = candidates.first(k);
+  // So that sums over them do not depend on how they were found.
+  std::ranges::sort(kept, {}, &Candidate::token);
+  return kept;
 }
 
 double sum_of_weights(std::span<const Candidate> candidates) {
@@ -111,37 +93,6 @@ int32_t run_race(std::span<const Candidate> candidates, const std::array<uint32_
   return winner;
 }
 
-struct RowParams {
-  double temperature;
-  double top_p;
-  double min_p;
-  size_t top_k;
-  std::array<uint32_t, 5> rng;
-};
-
-RowParams row_params(const SampleArgs& a, int64_t r) {
-  const float* const params = a.params.row<const float>(r);
-  RowParams p{.temperature = params[0],
-              .top_p = params[1],
-              .min_p = params[2],
-              .top_k = static_cast<size_t>(a.top_k.as<const int32_t>()[r]),
-              .rng = {}};
-  for (size_t i = 0; i < p.rng.size(); ++i)
-    p.rng[i] = static_cast<uint32_t>(a.rng.row<const int32_t>(r)[i]);
-  return p;
-}
-
-int32_t sample_row(std::span<const float> logits, float max, const RowParams& p,
-                   std::span<Candidate> memory) {
-  size_t count = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const double weight = std::exp((static_cast<double>(logits[i]) - max) / p.temperature);
-    if (weight > 0 && weight >= p.min_p)
-      memory[count++] = {weight, logits[i], static_cast<int32_t>(i)};
-  }
-  return run_race(keep_top_p(keep_top_k(memory.first(count), p.top_k), p.top_p), p.rng);
-}
-
 void reference(OpContext& context, const OpCall& call) noexcept {
   const SampleArgs a = SampleArgs::from(call);
   const auto vocab_size = static_cast<size_t>(a.logits.shape[1]);
@@ -150,12 +101,12 @@ void reference(OpContext& context, const OpCall& call) noexcept {
   auto* const memory = reinterpret_cast<Candidate*>(context.workspace.data());
   for_each_row(context, a.logits.shape[0], [&](int64_t r, int thread_idx) {
     const std::span<const float> logits(a.logits.row<const float>(r), vocab_size);
-    const RowParams params = row_params(a, r);
+    const SampleRow row = SampleRow::of(a, r);
     const std::optional<size_t> largest = try_find_largest(logits);
     a.is_valid.as<int32_t>()[r] = largest ? 1 : 0;
     int32_t token = largest ? static_cast<int32_t>(*largest) : 0;
-    if (largest && params.temperature > 0)
-      token = sample_row(logits, logits[*largest], params,
+    if (largest && row.temperature > 0)
+      token = sample_row(logits, logits[*largest], row,
                          {memory + static_cast<size_t>(thread_idx) * vocab_size, vocab_size});
     a.tokens.as<int32_t>()[r] = token;
   });
@@ -163,11 +114,57 @@ void reference(OpContext& context, const OpCall& call) noexcept {
 
 }  // namespace
 
+std::optional<size_t> try_find_largest(std::span<const float> logits) {
+  size_t best = 0;
+  bool is_nan = false;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > logits[best]) best = i;
+    is_nan |= std::isnan(logits[i]);
+  }
+  if (is_nan || !std::isfinite(logits[best])) return std::nullopt;
+  return best;
+}
+
+SampleRow SampleRow::of(const SampleArgs& a, int64_t r) {
+  const float* const params = a.params.row<const float>(r);
+  SampleRow row{.temperature = params[0],
+                .top_p = params[1],
+                .min_p = params[2],
+                .top_k = static_cast<size_t>(a.top_k.as<const int32_t>()[r]),
+                .rng = {}};
+  for (size_t i = 0; i < row.rng.size(); ++i)
+    row.rng[i] = static_cast<uint32_t>(a.rng.row<const int32_t>(r)[i]);
+  return row;
+}
+
+double SampleRow::weight(float logit, float max) const {
+  return std::exp((static_cast<double>(logit) - max) / temperature);
+}
+
+int32_t sample_row(std::span<const float> logits, float max, const SampleRow& row,
+                   std::span<Candidate> memory) {
+  size_t count = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double weight = row.weight(logits[i], max);
+    if (row.admits(weight)) memory[count++] = {weight, logits[i], static_cast<int32_t>(i)};
+  }
+  return choose_candidate(keep_top_k(memory.first(count), row.top_k), row);
+}
+
+int32_t choose_candidate(std::span<Candidate> candidates, const SampleRow& row) {
+  return run_race(keep_top_p(candidates, row.top_p), row.rng);
+}
+
 double race_uniform(const std::array<uint32_t, 5>& rng, int32_t token) {
-  const auto id = static_cast<uint32_t>(token);
+  return race_uniforms(rng, token / 4 * 4)[static_cast<size_t>(token % 4)];
+}
+
+std::array<double, 4> race_uniforms(const std::array<uint32_t, 5>& rng, int32_t first) {
   const std::array<uint32_t, 4> words =
-      philox4x32({rng[2], rng[3], rng[4], id / 4}, {rng[0], rng[1]});
-  return (static_cast<double>(words[id % 4]) + 0.5) * 0x1p-32;
+      philox4x32({rng[2], rng[3], rng[4], static_cast<uint32_t>(first) / 4}, {rng[0], rng[1]});
+  std::array<double, 4> uniforms{};
+  for (size_t i = 0; i < 4; ++i) uniforms[i] = (static_cast<double>(words[i]) + 0.5) * 0x1p-32;
+  return uniforms;
 }
 
 SampleArgs SampleArgs::from(const OpCall& call) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <array>
+#include <optional>
+#include <span>
 
 #include "ops/op.h"
 
@@ -37,9 +39,44 @@ struct SampleArgs {
   static SampleArgs from(const OpCall& call);
 };
 
+// One row, piece by piece: what kernels that choose faster share with the reference.
+
+/// A token that may still be chosen.
+struct Candidate {
+  double weight;
+  float logit;
+  int32_t token;
+};
+
+/// The parameters of one row.
+struct SampleRow {
+  double temperature;
+  double top_p;
+  double min_p;
+  size_t top_k;
+  std::array<uint32_t, 5> rng;
+
+  static SampleRow of(const SampleArgs& args, int64_t row);
+  /// Of a token, `max` being the row's largest logit; temperature > 0.
+  double weight(float logit, float max) const;
+  /// Whether a token of this weight passes min_p.
+  bool admits(double weight) const { return weight > 0 && weight >= min_p; }
+};
+
+/// The first of the largest logits, or nothing where the row has NaN or +inf or only -inf.
+std::optional<size_t> try_find_largest(std::span<const float> logits);
+/// For temperature > 0; `memory` holds as many candidates as there are logits.
+int32_t sample_row(std::span<const float> logits, float max, const SampleRow& row,
+                   std::span<Candidate> memory);
+/// What follows top_k: top_p, then the race. Candidates come in ascending order of token and are
+/// put in another.
+int32_t choose_candidate(std::span<Candidate> candidates, const SampleRow& row);
+
 /// The uniform number in (0, 1) of a token in the race of a row: 32 bits of Philox with the seed as
 /// key and (choice, position, draw, token / 4) as counter, word token % 4.
 double race_uniform(const std::array<uint32_t, 5>& rng, int32_t token);
+/// Those of the four tokens from `first`, a multiple of four, on.
+std::array<double, 4> race_uniforms(const std::array<uint32_t, 5>& rng, int32_t first);
 
 OpDef sample_def();
 
