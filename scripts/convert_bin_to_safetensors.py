@@ -59,7 +59,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ConvertError(f"{path} holds more than tensors, or is damaged: {error}") from error
+        raise ConvertError(f"{path} is damaged, or holds more than tensors; it was not converted") from error
     if not isinstance(state, dict):
         raise ConvertError(f"{path} holds a {type(state).__name__}, not a dictionary of tensors")
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}

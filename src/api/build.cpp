@@ -19,7 +19,7 @@ BuildReport build(const BuildOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const compiler::CompileOptions compile_options = api::to_compile_options(options);
   const ops::KernelRegistry target = api::target_registry(options.target);
-  ThreadPool pool(options.num_threads > 0 ? options.num_threads : default_num_threads());
+  ThreadPool pool(api::resolve_num_threads(options.num_threads));
   ProgressSink progress;
   if (options.on_progress)
     progress = [&](const ProgressUpdate& update) {

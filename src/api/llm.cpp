@@ -138,12 +138,21 @@ LLM LLM::load(const std::filesystem::path& engine, const LLMOptions& options) {
 
 std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
                                          std::span<const SamplingParams> params,
-                                         const TextSink& sink, const EndSink& on_end) {
+                                         const TextSink& sink, const EndSink& on_end,
+                                         const StopCheck& should_stop) {
   if (prompts.size() != params.size())
     throw Error(ErrorKind::invalid_input,
                 fmt::format("{} prompts with parameters for {}", prompts.size(), params.size()));
   std::vector<std::vector<int32_t>> tokens;
-  for (const Prompt& prompt : prompts) tokens.push_back(state_->tokens_of(prompt));
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    try {
+      tokens.push_back(state_->tokens_of(prompts[i]));
+      state_->executor->check(tokens[i], params[i]);
+    } catch (Error& e) {
+      if (prompts.size() > 1) e.add_context(fmt::format("prompt {}", i));
+      throw;
+    }
+  }
 
   api::Generation generation(*state_->executor, state_->pieces(), sink, on_end);
   generation.reserve(prompts.size());
@@ -151,18 +160,17 @@ std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
     try {
       serving::Request request = generation.make_request(i, std::move(tokens[i]), params[i]);
       generation.set_id(i, state_->executor->submit(std::move(request), generation.make_sink(i)));
-    } catch (Error& e) {
+    } catch (...) {
       generation.abandon_from(i);
-      if (prompts.size() > 1) e.add_context(fmt::format("prompt {}", i));
       throw;
     }
   }
-  return generation.wait();
+  return generation.wait(should_stop);
 }
 
 RequestOutput LLM::generate(const Prompt& prompt, const SamplingParams& params,
-                            const TextSink& sink) {
-  return generate(std::span(&prompt, 1), std::span(&params, 1), sink).front();
+                            const TextSink& sink, const StopCheck& should_stop) {
+  return generate(std::span(&prompt, 1), std::span(&params, 1), sink, {}, should_stop).front();
 }
 
 Prompt LLM::apply_chat_template(std::span<const ChatMessage> messages) const {

@@ -90,7 +90,7 @@ void throw_parse_error(size_t position, const nlohmann::json::exception& e) {
       reason, [](char c) { return c < ' ' || c > '~'; }, '?');
   throw Error(ErrorKind::corrupt_data,
               fmt::format("no valid JSON at byte {}: {}", position, reason),
-              "the file is damaged or not the one the model was published with");
+              "the file is damaged or not the one the model was published with; download it again");
 }
 
 }  // namespace veloz::checkpoint
