@@ -40,12 +40,13 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& e) {
 
 /// The parser would only say that a verb is missing.
 void require_known_verb(const CLI::App& app, int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return;
+  if (argc > 1 && argv[1][0] == '-') return;
   std::vector<std::string> verbs;
   for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
-  if (std::ranges::find(verbs, argv[1]) != verbs.end()) return;
-  throw Error(ErrorKind::invalid_input, fmt::format("there is no verb \"{}\"", argv[1]),
-              fmt::format("verbs are {}", fmt::join(verbs, ", ")));
+  if (argc > 1 && std::ranges::find(verbs, argv[1]) != verbs.end()) return;
+  throw Error(ErrorKind::invalid_input,
+              argc > 1 ? fmt::format("there is no verb \"{}\"", argv[1]) : "no verb is given",
+              fmt::format("verbs are {}; `veloz --help` explains them", fmt::join(verbs, ", ")));
 }
 
 /// A full disk behind stdout shows only when its buffer is written.

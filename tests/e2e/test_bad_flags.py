@@ -34,7 +34,7 @@ class BadUsageTest(CliTest):
         return self.engine if self.engine.exists() else self.build(self.model)
 
     def test_verbs_and_flags_that_are_not_there(self) -> None:
-        self.refuse(["verb"])
+        self.refuse(["no verb is given", "build, run, chat"])
         self.refuse(['there is no verb "serv"', "build, run, chat, inspect, doctor"], "serv")
         self.refuse(["--max-token", "veloz run --help"], "run", self.model, "x", "--max-token", "3")
         self.refuse(["model is required", "veloz build --help"], "build")
@@ -100,8 +100,8 @@ class BadUsageTest(CliTest):
             self.refuse_run(parts, "ab", env={"VELOZ_ISA": isa})
 
     def test_environment_is_checked_like_flags(self) -> None:
-        self.refuse_run(["threads", "lots"], "ab", env={"VELOZ_THREADS": "lots"})
         self.refuse_build(['--dtype "fp8"'], env={"VELOZ_DTYPE": "fp8"})
+        self.refuse_run(["--threads", "lots"], "ab", env={"VELOZ_THREADS": "lots"})
 
     def test_prompts_that_do_not_fit(self) -> None:
         self.refuse_run(
