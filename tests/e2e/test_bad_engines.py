@@ -8,6 +8,7 @@ import signal
 import time
 import unittest
 from pathlib import Path
+from typing import Any
 
 from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import TIMEOUT_S, CliTest
@@ -73,7 +74,7 @@ class DamagedEngineTest(CliTest):
 
     def test_places_an_engine_cannot_go(self) -> None:
         model = self.dir / "model"
-        build = ["build", model, "-o"]
+        build: list[str | Path] = ["build", model, "-o"]
         self.fail_with(2, ["holds an engine already", "--force"], *build, self.engine)
         self.fail_with(2, ["exists and is no engine", "remove this one"], *build, model)
         self.fail_with(2, ["is no engine", "remove this one"], *build, model, "--force")
@@ -96,7 +97,7 @@ class FailingBuildTest(CliTest):
         (self.model / "model.safetensors").unlink()
         self.out = self.dir / "out"
         self.out.mkdir()
-        self.command = ["build", self.model, "-o", self.out / "engine", "--load-format", "dummy"]
+        self.command: list[str | Path] = ["build", self.model, "-o", self.out / "engine", "--load-format", "dummy"]
 
     def left_behind(self) -> list[str]:
         return sorted(os.listdir(self.out))
@@ -127,7 +128,7 @@ class FailingBuildTest(CliTest):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 
-        options = {"preexec_fn": limit_files, "restore_signals": False}
+        options: dict[str, Any] = {"preexec_fn": limit_files, "restore_signals": False}
         self.fail_with(1, [str(self.out), "File too large", "free some space"], *self.command, **options)
         self.assertEqual(self.left_behind(), [])
 
@@ -140,7 +141,7 @@ class FailingBuildTest(CliTest):
         self.assertIn("No space left on device", err)
 
     def test_directory_that_may_not_be_written(self) -> None:
-        command = [*self.command[:3], "/proc/engine", *self.command[4:]]
+        command: list[str | Path] = [*self.command[:3], "/proc/engine", *self.command[4:]]
         self.fail_with(1, ["/proc"], *command)
 
 

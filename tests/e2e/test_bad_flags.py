@@ -104,9 +104,7 @@ class BadUsageTest(CliTest):
         self.refuse_run(["--threads", "lots"], "ab", env={"VELOZ_THREADS": "lots"})
 
     def test_prompts_that_do_not_fit(self) -> None:
-        self.refuse_run(
-            ["a prompt of 70 tokens", "max_model_len is 64", "shorten the prompt by 7 tokens"], "ab" * 35
-        )
+        self.refuse_run(["a prompt of 70 tokens", "max_model_len is 64", "shorten the prompt by 7 tokens"], "ab" * 35)
         self.refuse_run(
             ["2 tokens and max_tokens 63 exceed", "64", "lower max_tokens to 62"], "ab", "--max-tokens", "63"
         )

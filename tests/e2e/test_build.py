@@ -7,6 +7,7 @@ import unittest
 from tiny_checkpoint import TinyCheckpoint
 from veloz_cli import MODELS, CliTest, bundled_models, files_of
 
+DOCTOR_KEYS = {"version", "cpu", "features", "isa", "threads", "memory_bytes", "memory_available_bytes", "devices"}
 GREEDY = ["--num-beams", "1", "--temperature", "0", "--ignore-eos", "--max-tokens", "8"]
 
 
@@ -16,9 +17,7 @@ class BuildTest(CliTest):
         result = self.succeed("build", MODELS / "tiny-gptj", "-o", engine)
         self.assertRegex(result.out, r"^built .*engine: [\d,]+ parameters, .* of weights, in ")
         result = self.succeed("build", MODELS / "tiny-gptj", "-o", self.dir / "other", "--json")
-        self.assertEqual(
-            set(result.json()), {"engine", "weight_bytes", "num_parameters", "seconds", "warnings"}
-        )
+        self.assertEqual(set(result.json()), {"engine", "weight_bytes", "num_parameters", "seconds", "warnings"})
 
     def test_same_input_gives_the_same_bytes(self) -> None:
         first = self.build(MODELS / "tiny-gptj", "first", "--threads", "1")
@@ -132,7 +131,17 @@ class InspectTest(CliTest):
             with self.subTest(model=model.name):
                 engine = self.build(model, model.name)
                 summary = self.succeed("inspect", engine).out
-                for part in ("engine", "format", "source", "target", "limits", "memory", "passes", "kernels", model.name):
+                for part in (
+                    "engine",
+                    "format",
+                    "source",
+                    "target",
+                    "limits",
+                    "memory",
+                    "passes",
+                    "kernels",
+                    model.name,
+                ):
                     self.assertIn(part, summary)
                 self.assertIn("paged_attention(", self.succeed("inspect", engine, "--graph").out)
                 passes = self.succeed("inspect", engine, "--passes").out
@@ -150,18 +159,16 @@ class InspectTest(CliTest):
 
 
 class DoctorTest(CliTest):
-    KEYS = {"version", "cpu", "features", "isa", "threads", "memory_bytes", "memory_available_bytes", "devices"}
-
     def test_quick_report(self) -> None:
         report = self.succeed("doctor", "--quick", "--json").json()
-        self.assertEqual(set(report), self.KEYS)
+        self.assertEqual(set(report), DOCTOR_KEYS)
         text = self.succeed("doctor", "--quick").out
         for part in ("cpu ", "isa ", "memory ", "devices ", report["isa"]):
             self.assertIn(part, text)
 
     def test_full_report_measures_the_machine(self) -> None:
         report = self.succeed("doctor", "--json").json()
-        self.assertEqual(set(report), self.KEYS | {"dram_read_gb_per_s", "peak_gop_per_s"})
+        self.assertEqual(set(report), DOCTOR_KEYS | {"dram_read_gb_per_s", "peak_gop_per_s"})
         self.assertGreater(report["dram_read_gb_per_s"], 0)
         self.assertTrue(all(rate > 0 for rate in report["peak_gop_per_s"].values()))
 

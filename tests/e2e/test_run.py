@@ -100,7 +100,9 @@ class RunTest(CliTest):
     def test_stop_strings_end_the_text_before_them(self) -> None:
         whole = self.succeed("run", self.engine, PROMPT, *GREEDY, "--json").json()["text"]
         stop = whole[11:14]
-        answer = self.succeed("run", self.engine, PROMPT, *GREEDY, "--json", "--stop", "never so", "--stop", stop).json()
+        answer = self.succeed(
+            "run", self.engine, PROMPT, *GREEDY, "--json", "--stop", "never so", "--stop", stop
+        ).json()
         self.assertEqual(answer["text"], whole[: whole.index(stop)])
         self.assertEqual(answer["finish_reason"], "stop")
         self.assertEqual(answer["stop_reason"], stop)
