@@ -23,9 +23,9 @@ struct Progress {
 /// What to compile, and for what. Every default works.
 struct BuildOptions {
   std::filesystem::path
-      model;  // directory in Hugging Face layout (config.json, *.safetensors, tokenizer)
-  std::filesystem::path output;  // engine directory to write
-  std::string target = "cpu";    // "cpu", or "cpu:ISA" for the layouts that ISA's kernels like best
+      model{};  // directory in Hugging Face layout (config.json, *.safetensors, tokenizer)
+  std::filesystem::path output{};  // engine directory to write
+  std::string target = "cpu";  // "cpu", or "cpu:ISA" for the layouts that ISA's kernels like best
   std::string dtype = "auto";  // of activations and weights: auto (fp32 stays, fp16 and bf16 become
                                // bf16), bf16, fp32
   std::string load_format =
@@ -38,10 +38,10 @@ struct BuildOptions {
   int64_t max_beam_width = 8;
   int64_t block_size = 64;  // positions of one KV-cache block, a multiple of 16
 
-  std::vector<std::string> disabled_passes;
+  std::vector<std::string> disabled_passes{};
   bool replace_existing = false;  // an engine at `output`; anything else there is never touched
   int num_threads = 0;            // 0: as many as this process may use
-  std::function<void(const Progress&)> on_progress;
+  std::function<void(const Progress&)> on_progress{};
 };
 
 /// What a build did.

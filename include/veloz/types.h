@@ -70,15 +70,15 @@ struct SamplingParams {
   double repetition_penalty = 1.0;  // > 0; prompt and output tokens
   double presence_penalty = 0.0;    // [-2, 2]; output tokens only
   double frequency_penalty = 0.0;   // [-2, 2]; output tokens only
-  std::vector<std::pair<int32_t, float>> logit_bias;
-  std::vector<std::string> stop;  // strings; the output ends before the match
-  std::vector<int32_t> stop_token_ids;
+  std::vector<std::pair<int32_t, float>> logit_bias{};
+  std::vector<std::string> stop{};  // strings; the output ends before the match
+  std::vector<int32_t> stop_token_ids{};
   bool include_stop_str_in_output = false;
   bool ignore_eos = false;
-  std::optional<uint64_t> seed;  // absent: drawn from the operating system and reported
-  int64_t n = 1;                 // independent samples of one prompt
+  std::optional<uint64_t> seed{};  // absent: drawn from the operating system and reported
+  int64_t n = 1;                   // independent samples of one prompt
   std::optional<int64_t>
-      logprobs;  // number of alternatives per output token, 0 gives the chosen one only
+      logprobs{};  // number of alternatives per output token, 0 gives the chosen one only
 
   int64_t num_beams = 1;  // > 1: beam search; temperature, top_k, top_p, min_p must stay neutral
   double length_penalty = 1.0;

@@ -19,8 +19,12 @@ struct Backend {
   std::string description;  // "2 threads, avx512_bf16"
 };
 
+/// `num_threads` as --threads gives it; 0: as many as this process may use. Throws
+/// Error(invalid_input) for what cannot be.
+int resolve_num_threads(int num_threads);
+
 /// The CPU. `isa` "" takes the best there is; Error(unsupported) for one this machine lacks.
-/// `num_threads` 0: as many as this process may use.
+/// `num_threads` as in resolve_num_threads.
 Backend open_cpu(std::string_view isa, int num_threads);
 
 /// Kernels and layouts of a build target, whether this machine could run them or not: "cpu" (the

@@ -8,6 +8,7 @@
 #include "api/backend.h"
 #include "api/build_options.h"
 #include "api/engine_cache.h"
+#include "api/text_files.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "compiler/build.h"
@@ -19,7 +20,9 @@ BuildReport build(const BuildOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const compiler::CompileOptions compile_options = api::to_compile_options(options);
   const ops::KernelRegistry target = api::target_registry(options.target);
-  ThreadPool pool(options.num_threads > 0 ? options.num_threads : default_num_threads());
+  // What could not be loaded is not built: an engine holds these files as they are.
+  api::load_text_files(options.model);
+  ThreadPool pool(api::resolve_num_threads(options.num_threads));
   ProgressSink progress;
   if (options.on_progress)
     progress = [&](const ProgressUpdate& update) {

@@ -39,7 +39,8 @@ compiler::CompileOptions to_compile_options(const BuildOptions& options) {
     throw Error(
         ErrorKind::invalid_input,
         fmt::format("--max-model-len is {}, it must be at least 1, or 0 for the model's own",
-                    options.max_model_len));
+                    options.max_model_len),
+        "leave it out, or give the longest prompt and output together");
   result.limits.max_model_len = options.max_model_len;
   result.limits.max_num_batched_tokens = options.max_num_batched_tokens;
   result.limits.max_num_seqs = options.max_num_seqs;

@@ -6,6 +6,11 @@
 #include "base/error.h"
 
 namespace veloz::api {
+namespace {
+
+constexpr std::chrono::milliseconds kStopCheckInterval{50};
+
+}  // namespace
 
 /// The executor's events of one request.
 class Generation::Sink final : public serving::EventSink {
@@ -91,9 +96,17 @@ void Generation::abandon_from(size_t index) {
   all_ended_.wait(lock, [&] { return num_open_ == 0; });
 }
 
-std::vector<RequestOutput> Generation::wait() {
+std::vector<RequestOutput> Generation::wait(const StopCheck& should_stop) {
+  const auto is_done = [&] { return num_open_ == 0; };
   std::unique_lock lock(mutex_);
-  all_ended_.wait(lock, [&] { return num_open_ == 0; });
+  while (should_stop && !all_ended_.wait_for(lock, kStopCheckInterval, is_done)) {
+    lock.unlock();
+    const bool is_stopped = should_stop();
+    for (size_t i = 0; is_stopped && i < slots_.size(); ++i) cancel(i);
+    lock.lock();
+    if (is_stopped) break;
+  }
+  all_ended_.wait(lock, is_done);
   std::vector<RequestOutput> outputs;
   for (Slot& slot : slots_) {
     for (Choice& choice : slot.choices)

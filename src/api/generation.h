@@ -40,8 +40,9 @@ class Generation {
   /// Requests from `index` on were never submitted: cancels those before it and waits for them.
   void abandon_from(size_t index);
 
-  /// Blocks until all have ended; results in order.
-  std::vector<RequestOutput> wait();
+  /// Blocks until all have ended, or `should_stop` said so and all were cancelled; results in
+  /// order.
+  std::vector<RequestOutput> wait(const StopCheck& should_stop);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -10,6 +10,7 @@
 #include "api/generation.h"
 #include "api/kv_budget.h"
 #include "api/no_tokenizer.h"
+#include "api/text_files.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoint/generation_config.h"
@@ -17,8 +18,6 @@
 #include "runtime/session.h"
 #include "runtime/step_runner.h"
 #include "serving/executor.h"
-#include "text/chat_template.h"
-#include "text/tokenizer.h"
 
 namespace veloz {
 namespace {
@@ -44,13 +43,12 @@ int64_t lower_limit(const char* flag, int64_t wanted, int64_t built) {
 
 struct LLM::State {
   explicit State(const std::filesystem::path& directory)
-      : engine(engine::Engine::open(directory)) {}
+      : engine(engine::Engine::open(directory)),
+        text(api::load_text_files(engine.tokenizer_directory())) {}
 
   engine::Engine engine;
-  std::unique_ptr<text::Tokenizer> tokenizer;  // null where the engine has none: token ids only
-  std::unique_ptr<text::TokenPieces> no_pieces;
-  std::optional<text::ChatTemplates> chat_templates;
-  text::SpecialTokenNames special_tokens;
+  api::TextFiles text;
+  api::NoPieces no_pieces;
   api::Backend backend;
   std::unique_ptr<runtime::Session> session;
   std::unique_ptr<runtime::SessionRunner> runner;
@@ -58,31 +56,18 @@ struct LLM::State {
   std::string description;
 
   const text::Tokenizer& require_tokenizer() const {
-    if (!tokenizer)
+    if (!text.tokenizer)
       throw Error(ErrorKind::unsupported,
                   fmt::format("engine \"{}\" has no tokenizer", engine.directory().string()),
                   "give token ids, or build from a model directory with a tokenizer");
-    return *tokenizer;
+    return *text.tokenizer;
   }
   const text::TokenPieces& pieces() const {
-    return tokenizer ? static_cast<const text::TokenPieces&>(*tokenizer) : *no_pieces;
+    return text.tokenizer ? static_cast<const text::TokenPieces&>(*text.tokenizer) : no_pieces;
   }
-  void load_text();
   void start(const LLMOptions& options);
   std::vector<int32_t> tokens_of(const Prompt& prompt) const;
 };
-
-void LLM::State::load_text() {
-  const std::filesystem::path directory = engine.tokenizer_directory();
-  if (!std::filesystem::exists(directory / "tokenizer.json") &&
-      !std::filesystem::exists(directory / "tokenizer.model")) {
-    no_pieces = std::make_unique<api::NoPieces>();
-    return;
-  }
-  tokenizer = text::Tokenizer::load(directory);
-  chat_templates = text::ChatTemplates::load(directory);
-  special_tokens = text::load_special_token_names(directory);
-}
 
 void LLM::State::start(const LLMOptions& options) {
   backend = api::open_cpu(options.isa, options.num_threads);
@@ -99,8 +84,9 @@ void LLM::State::start(const LLMOptions& options) {
   executor_options.limits.max_num_seqs = max_num_seqs;
   executor_options.limits.max_num_batched_tokens = lower_limit(
       "--max-num-batched-tokens", options.max_num_batched_tokens, limits.max_num_batched_tokens);
-  if (tokenizer)
-    executor_options.banned_token_ids = ids_without_token(*tokenizer, executor_options.vocab_size);
+  if (text.tokenizer)
+    executor_options.banned_token_ids =
+        ids_without_token(*text.tokenizer, executor_options.vocab_size);
   executor = std::make_unique<serving::Executor>(*runner, std::move(executor_options));
 
   const runtime::MemoryUse memory = session->memory();
@@ -131,19 +117,27 @@ LLM& LLM::operator=(LLM&&) noexcept = default;
 
 LLM LLM::load(const std::filesystem::path& engine, const LLMOptions& options) {
   auto state = std::make_unique<State>(engine);
-  state->load_text();
   state->start(options);
   return LLM(std::move(state));
 }
 
 std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
                                          std::span<const SamplingParams> params,
-                                         const TextSink& sink, const EndSink& on_end) {
+                                         const TextSink& sink, const EndSink& on_end,
+                                         const StopCheck& should_stop) {
   if (prompts.size() != params.size())
     throw Error(ErrorKind::invalid_input,
                 fmt::format("{} prompts with parameters for {}", prompts.size(), params.size()));
   std::vector<std::vector<int32_t>> tokens;
-  for (const Prompt& prompt : prompts) tokens.push_back(state_->tokens_of(prompt));
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    try {
+      tokens.push_back(state_->tokens_of(prompts[i]));
+      state_->executor->check(tokens[i], params[i]);
+    } catch (Error& e) {
+      if (prompts.size() > 1) e.add_context(fmt::format("prompt {}", i));
+      throw;
+    }
+  }
 
   api::Generation generation(*state_->executor, state_->pieces(), sink, on_end);
   generation.reserve(prompts.size());
@@ -151,30 +145,29 @@ std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
     try {
       serving::Request request = generation.make_request(i, std::move(tokens[i]), params[i]);
       generation.set_id(i, state_->executor->submit(std::move(request), generation.make_sink(i)));
-    } catch (Error& e) {
+    } catch (...) {
       generation.abandon_from(i);
-      if (prompts.size() > 1) e.add_context(fmt::format("prompt {}", i));
       throw;
     }
   }
-  return generation.wait();
+  return generation.wait(should_stop);
 }
 
 RequestOutput LLM::generate(const Prompt& prompt, const SamplingParams& params,
-                            const TextSink& sink) {
-  return generate(std::span(&prompt, 1), std::span(&params, 1), sink).front();
+                            const TextSink& sink, const StopCheck& should_stop) {
+  return generate(std::span(&prompt, 1), std::span(&params, 1), sink, {}, should_stop).front();
 }
 
 Prompt LLM::apply_chat_template(std::span<const ChatMessage> messages) const {
   const text::Tokenizer& tokenizer = state_->require_tokenizer();
-  if (!state_->chat_templates)
+  if (!state_->text.chat_templates)
     throw Error(ErrorKind::unsupported, "the model has no chat template",
                 "use `veloz run`, which continues a text");
   text::ChatInput input;
   for (const ChatMessage& message : messages)
     input.messages.push_back(text::chat_message(message.role, message.content));
-  input.bos_token = state_->special_tokens.bos;
-  input.eos_token = state_->special_tokens.eos;
+  input.bos_token = state_->text.special_tokens.bos;
+  input.eos_token = state_->text.special_tokens.eos;
   input.clock = [] {
     const std::time_t now = std::time(nullptr);
     std::tm local{};
@@ -182,7 +175,8 @@ Prompt LLM::apply_chat_template(std::span<const ChatMessage> messages) const {
     return local;
   };
   // The template writes the special tokens itself.
-  return tokenizer.encode(state_->chat_templates->render(input), {.add_special_tokens = false});
+  return tokenizer.encode(state_->text.chat_templates->render(input),
+                          {.add_special_tokens = false});
 }
 
 std::vector<int32_t> LLM::encode(std::string_view text) const {

@@ -132,10 +132,11 @@ std::string Checkpoint::fingerprint() const {
   std::vector<std::byte> sample;
   for (const auto& [name, location] : tensors_) {
     const TensorEntry& entry = location.entry;
+    const SafetensorsFile& file = files_[location.file];
     hasher.update(describe(name, entry));
     const auto add_bytes = [&](uint64_t begin, uint64_t bytes) {
       sample.resize(bytes);
-      files_[location.file].read(entry, begin, sample);
+      file.read(entry, begin, sample);
       hasher.update(sample);
     };
     if (entry.bytes <= kNumSamples * kSampleBytes) {

@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kMaxDepth = 64;
 constexpr size_t kMaxValues = 1'000'000;  // a tree takes up to 100 bytes for each
 constexpr size_t kMaxShown = 160;
+constexpr const char* kHint =
+    "the file is damaged or not the one the model was published with; download it again";
 
 std::string cut(std::string text) {
   if (text.size() <= kMaxShown) return text;
@@ -40,7 +42,7 @@ class Guard : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& key) override {
     if (!keys_.back().insert(key).second)
       throw Error(ErrorKind::corrupt_data,
-                  fmt::format("the key {} stands twice in one object", shown(key)));
+                  fmt::format("the key {} stands twice in one object", shown(key)), kHint);
     return true;
   }
   bool parse_error(size_t position, const std::string&,
@@ -53,13 +55,14 @@ class Guard : public nlohmann::json_sax<nlohmann::json> {
     if (++num_values_ > kMaxValues)
       throw Error(
           ErrorKind::corrupt_data,
-          fmt::format("JSON of more than {} values, which are the most that are read", kMaxValues));
+          fmt::format("JSON of more than {} values, which are the most that are read", kMaxValues),
+          kHint);
     return true;
   }
   bool enter() {
     if (keys_.size() >= kMaxDepth)
       throw Error(ErrorKind::corrupt_data,
-                  fmt::format("JSON nested deeper than {} levels", kMaxDepth));
+                  fmt::format("JSON nested deeper than {} levels", kMaxDepth), kHint);
     keys_.emplace_back();
     return count();
   }
@@ -89,8 +92,7 @@ void throw_parse_error(size_t position, const nlohmann::json::exception& e) {
   std::ranges::replace_if(
       reason, [](char c) { return c < ' ' || c > '~'; }, '?');
   throw Error(ErrorKind::corrupt_data,
-              fmt::format("no valid JSON at byte {}: {}", position, reason),
-              "the file is damaged or not the one the model was published with");
+              fmt::format("no valid JSON at byte {}: {}", position, reason), kHint);
 }
 
 }  // namespace veloz::checkpoint

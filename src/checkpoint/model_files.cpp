@@ -82,8 +82,9 @@ std::map<std::string, std::string> read_weight_index(const fs::path& path) {
       files.insert(file_of[tensor]);
     }
     if (files.size() > kMaxShards)
-      throw Error(ErrorKind::corrupt_data, fmt::format("it names {} files, at most {} are opened",
-                                                       files.size(), kMaxShards));
+      throw Error(ErrorKind::corrupt_data,
+                  fmt::format("it names {} files, at most {} are opened", files.size(), kMaxShards),
+                  "download the index again, or merge its shards");
   } catch (Error& e) {
     e.add_context(fmt::format("\"{}\"", path.string()));
     throw;

@@ -89,7 +89,8 @@ void add_build(CLI::App& app, Action& action) {
       ->capture_default_str();
   verb.add_option("--seed", options.seed, "Seed of dummy weights")->capture_default_str();
   verb.add_option("--disable-pass", options.disabled_passes,
-                  "Leave out a pass of the compiler (repeatable)");
+                  "Leave out a pass of the compiler (repeatable)")
+      ->allow_extra_args(false);
   verb.add_option("--threads", options.num_threads, "Threads; 0: as many as this process may use")
       ->envname("VELOZ_THREADS")
       ->capture_default_str();

@@ -24,8 +24,8 @@ struct ChatFlags {
   bool stats = false;
 };
 
-/// Answers the conversation so far and adds the answer to it.
-void reply(const ChatFlags& flags, LoadedModel& model, std::vector<ChatMessage>& messages) {
+/// Answers the conversation so far and adds the answer to it. Returns the exit code.
+int reply(const ChatFlags& flags, LoadedModel& model, std::vector<ChatMessage>& messages) {
   const SamplingParams params = flags.generation.apply(model.llm.default_params());
   const InterruptGuard guard;
   const TextSink sink = [&](const TextDelta& delta) {
@@ -33,10 +33,10 @@ void reply(const ChatFlags& flags, LoadedModel& model, std::vector<ChatMessage>&
       std::fwrite(delta.text.data(), 1, delta.text.size(), stdout);
       std::fflush(stdout);
     }
-    return !InterruptGuard::is_interrupted();
+    return true;
   };
-  const RequestOutput output =
-      model.llm.generate(model.llm.apply_chat_template(messages), params, sink);
+  const RequestOutput output = model.llm.generate(model.llm.apply_chat_template(messages), params,
+                                                  sink, InterruptGuard::is_interrupted);
   if (output.error) throw Error(*output.error);
   if (flags.json)
     fmt::print("{}\n", to_json(output).dump());
@@ -45,6 +45,7 @@ void reply(const ChatFlags& flags, LoadedModel& model, std::vector<ChatMessage>&
   std::fflush(stdout);
   if (flags.stats) fmt::print(stderr, "{}\n", describe(output, model.load_s, model.engine));
   messages.push_back({"assistant", output.completions.front().text});
+  return report_interrupt();
 }
 
 int run_chat(const ChatFlags& flags) {
@@ -53,8 +54,7 @@ int run_chat(const ChatFlags& flags) {
   if (flags.system) messages.push_back({"system", *flags.system});
   if (flags.prompt) {
     messages.push_back({"user", *flags.prompt});
-    reply(flags, model, messages);
-    return 0;
+    return reply(flags, model, messages);
   }
   const bool is_interactive = is_stdout_terminal();
   std::string line;
@@ -64,7 +64,9 @@ int run_chat(const ChatFlags& flags) {
     if (!std::getline(std::cin, line)) break;
     if (line.empty()) continue;
     messages.push_back({"user", line});
-    reply(flags, model, messages);
+    const int exit_code = reply(flags, model, messages);
+    // A person goes on after stopping an answer; a script is to end.
+    if (exit_code != 0 && !is_interactive) return exit_code;
   }
   if (is_interactive) fmt::print("\n");
   return 0;

@@ -70,8 +70,9 @@ SamplingParams GenerationFlags::apply(SamplingParams params) const {
 
 void add_generation_flags(CLI::App& verb, GenerationFlags& flags) {
   constexpr const char* kGroup = "Generation (defaults: the model's generation_config.json)";
+  // One value each: a list would swallow the prompt behind it.
   const auto option = [&](const char* name, auto& value, const char* help) {
-    verb.add_option(name, value, help)->group(kGroup);
+    verb.add_option(name, value, help)->group(kGroup)->allow_extra_args(false);
   };
   option("--max-tokens", flags.max_tokens, "New tokens at most");
   option("--min-tokens", flags.min_tokens, "New tokens before the end may be chosen");
@@ -86,7 +87,7 @@ void add_generation_flags(CLI::App& verb, GenerationFlags& flags) {
   option("--logit-bias", flags.logit_bias, "ID:BIAS, added to a token's logit (repeatable)");
   option("--seed", flags.seed, "Same seed, same text; otherwise drawn and reported");
   option("--stop", flags.stop, "End before this text (repeatable)");
-  option("--stop-token-ids", flags.stop_token_ids, "End at these tokens");
+  option("--stop-token-ids", flags.stop_token_ids, "End at this token (repeatable)");
   option("--n", flags.n, "Independent completions; with beams, the best n");
   option("--logprobs", flags.logprobs, "Alternatives reported for each token (with --json)");
   option("--num-beams", flags.num_beams, "> 1: beam search");

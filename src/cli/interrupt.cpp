@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/interrupt.h"
 
+#include <fmt/format.h>
+
 #include <csignal>
+#include <cstdio>
 
 namespace veloz::cli {
 namespace {
@@ -28,5 +31,11 @@ InterruptGuard::~InterruptGuard() {
 }
 
 bool InterruptGuard::is_interrupted() { return interrupted != 0; }
+
+int report_interrupt() {
+  if (!InterruptGuard::is_interrupted()) return 0;
+  fmt::print(stderr, "interrupted: the output is not complete\n");
+  return 1;
+}
 
 }  // namespace veloz::cli

@@ -16,4 +16,8 @@ class InterruptGuard {
   static bool is_interrupted();
 };
 
+/// Says on stderr that what stands on stdout is not all, and returns the exit code of a failed job;
+/// 0 where nobody interrupted.
+int report_interrupt();
+
 }  // namespace veloz::cli

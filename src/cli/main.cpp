@@ -2,10 +2,15 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
+#include <cctype>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "base/error.h"
 #include "cli/verbs.h"
@@ -14,11 +19,41 @@ namespace veloz::cli {
 namespace {
 
 constexpr std::array kVerbs = {add_build, add_run, add_chat, add_inspect, add_doctor};
-constexpr int kWrongUsage = 2;
 
 void print_error(const Error& error) {
   fmt::print(stderr, "error: {}\n", error.message());
   if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());
+}
+
+Error usage_error(const CLI::App& app, const CLI::ParseError& e) {
+  std::string message = e.what();
+  std::ranges::replace(message, '\n', ' ');
+  message.erase(message.find_last_not_of(". ") + 1);
+  if (message.size() > 1 && std::islower(static_cast<unsigned char>(message[1])))
+    message[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(message[0])));
+  const std::vector<const CLI::App*> verbs = app.get_subcommands({});
+  const auto verb = std::ranges::find_if(verbs, [](const CLI::App* v) { return v->parsed(); });
+  return Error(ErrorKind::invalid_input, message,
+               fmt::format("`veloz {}--help` lists what can be given",
+                           verb == verbs.end() ? "" : (*verb)->get_name() + " "));
+}
+
+/// The parser would only say that a verb is missing.
+void require_known_verb(const CLI::App& app, int argc, char** argv) {
+  if (argc > 1 && argv[1][0] == '-') return;
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
+  if (argc > 1 && std::ranges::find(verbs, argv[1]) != verbs.end()) return;
+  throw Error(ErrorKind::invalid_input,
+              argc > 1 ? fmt::format("there is no verb \"{}\"", argv[1]) : "no verb is given",
+              fmt::format("verbs are {}; `veloz --help` explains them", fmt::join(verbs, ", ")));
+}
+
+/// A full disk behind stdout shows only when its buffer is written.
+void require_written() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    throw Error(ErrorKind::io, fmt::format("cannot write to stdout: {}", std::strerror(errno)),
+                "check where the output goes");
 }
 
 int run(int argc, char** argv) {
@@ -34,12 +69,16 @@ int run(int argc, char** argv) {
       "bad input.");
   Action action;
   for (const auto& add : kVerbs) add(app, action);
+  require_known_verb(app, argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kWrongUsage;
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    throw usage_error(app, e);
   }
-  return action();
+  const int exit_code = action();
+  require_written();
+  return exit_code;
 }
 
 }  // namespace
@@ -58,6 +97,10 @@ int main(int argc, char** argv) {
                   "lower the limits or use a smaller model");
     veloz::cli::print_error(e);
     return veloz::exit_code(e.kind());
+  } catch (const std::system_error& e) {
+    const Error error(ErrorKind::io, e.what(), "check the disk, and the limits of this process");
+    veloz::cli::print_error(error);
+    return veloz::exit_code(error.kind());
   } catch (const std::exception& e) {
     veloz::cli::print_error(
         Error(ErrorKind::internal, e.what(), "this is a bug in veloz; please report it"));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -27,10 +28,8 @@ struct RunFlags {
   bool stats = false;
 };
 
-[[noreturn]] void throw_failed(const RequestOutput& output) { throw Error(*output.error); }
-
-/// One prompt: streams its text, or prints one JSON object.
-void answer(const RunFlags& flags, LoadedModel& model, const std::string& prompt) {
+/// One prompt: streams its text, or prints one JSON object. Returns the exit code.
+int answer(const RunFlags& flags, LoadedModel& model, const std::string& prompt) {
   const SamplingParams params = flags.generation.apply(model.llm.default_params());
   const InterruptGuard guard;
   const bool is_streaming = !flags.json && params.n == 1;
@@ -39,14 +38,16 @@ void answer(const RunFlags& flags, LoadedModel& model, const std::string& prompt
       std::fwrite(delta.text.data(), 1, delta.text.size(), stdout);
       std::fflush(stdout);
     }
-    return !InterruptGuard::is_interrupted();
+    return true;
   };
-  const RequestOutput output = model.llm.generate(prompt, params, sink);
+  const RequestOutput output =
+      model.llm.generate(prompt, params, sink, InterruptGuard::is_interrupted);
   if (flags.json) {
     fmt::print("{}\n", to_json(output).dump());
-    return;
+    std::fflush(stdout);
+    return output.error ? 1 : report_interrupt();
   }
-  if (output.error) throw_failed(output);
+  if (output.error) throw Error(*output.error);
   if (is_streaming) {
     fmt::print("\n");
   } else {
@@ -55,6 +56,7 @@ void answer(const RunFlags& flags, LoadedModel& model, const std::string& prompt
   }
   std::fflush(stdout);
   if (flags.stats) fmt::print(stderr, "{}\n", describe(output, model.load_s, model.engine));
+  return report_interrupt();
 }
 
 int run_run(const RunFlags& flags) {
@@ -64,16 +66,16 @@ int run_run(const RunFlags& flags) {
   const std::optional<std::string>& prompt = flags.prompt ? flags.prompt : flags.positional_prompt;
   if (prompt && !flags.input.empty())
     throw Error(ErrorKind::invalid_input, "a prompt and --input are given", "give one of them");
+  if (!flags.output.empty() && flags.input.empty())
+    throw Error(ErrorKind::invalid_input, "--output is given without --input",
+                "results of a prompt go to stdout; redirect that");
   LoadedModel model = load_model(flags.load);
   if (!flags.input.empty()) return run_jsonl(model, flags.generation, flags.input, flags.output);
-  if (prompt) {
-    answer(flags, model, *prompt);
-    return 0;
-  }
-  std::string line;
-  while (!InterruptGuard::is_interrupted() && std::getline(std::cin, line))
-    answer(flags, model, line);
-  return 0;
+  if (prompt) return answer(flags, model, *prompt);
+  int exit_code = 0;
+  for (std::string line; !InterruptGuard::is_interrupted() && std::getline(std::cin, line);)
+    exit_code = std::max(exit_code, answer(flags, model, line));
+  return exit_code;
 }
 
 }  // namespace
@@ -87,8 +89,9 @@ void add_run(CLI::App& app, Action& action) {
                   "Prompt; without one, each line of stdin is a prompt");
   verb.add_option("--prompt", flags->prompt, "The same");
   verb.add_option("--input", flags->input,
-                  "JSONL of prompts: {\"prompt\": text} or {\"prompt_token_ids\": [...]}, with "
-                  "sampling fields where they differ");
+                  "JSONL of prompts: {\"prompt\": text}, {\"prompt_token_ids\": [...]} or "
+                  "{\"messages\": [{\"role\", \"content\"}, ...]}, with "
+                  "sampling fields where they differ; other fields are ignored");
   verb.add_option("--output", flags->output,
                   "JSONL of results, in the order of the input; default: stdout");
   add_generation_flags(verb, flags->generation);

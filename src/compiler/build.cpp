@@ -44,10 +44,23 @@ DType choose_dtype(DTypeChoice choice, const checkpoint::ModelConfig& config) {
   return config.dtype == DType::fp32 ? DType::fp32 : DType::bf16;
 }
 
-std::string read_generation_config(const fs::path& model_dir) {
+/// generation_config.json as it stands, "" where there is none, and what it says.
+struct GenerationDefaults {
+  std::string text;
+  checkpoint::GenerationConfig config;
+};
+
+GenerationDefaults read_generation_config(const fs::path& model_dir) {
   const fs::path path = model_dir / kGenerationConfig;
-  if (!fs::exists(path)) return "";
-  return read_text_file(path, uint64_t{1} << 20);
+  if (!fs::exists(path)) return {};
+  std::string text = read_text_file(path, uint64_t{1} << 20);
+  try {
+    checkpoint::GenerationConfig config = checkpoint::parse_generation_config(text);
+    return {std::move(text), std::move(config)};
+  } catch (Error& e) {
+    e.add_context(fmt::format("\"{}\"", path.string()));
+    throw;
+  }
 }
 
 engine::Limits resolve_limits(const CompileOptions& options,
@@ -59,11 +72,16 @@ engine::Limits resolve_limits(const CompileOptions& options,
     throw Error(ErrorKind::invalid_input,
                 fmt::format("--max-model-len {} exceeds the {} positions the model was trained for",
                             limits.max_model_len, config.max_position_embeddings),
-                fmt::format("use at most {}", config.max_position_embeddings));
+                fmt::format("use at most {}{}", config.max_position_embeddings,
+                            config.rope.dynamic_beyond
+                                ? "; rope scaling \"dynamic\" would begin there, which is not "
+                                  "supported: results would depend on how a prompt is cut"
+                                : ""));
   const auto require = [](bool is_fine, const char* flag, int64_t value, const char* limit) {
     if (!is_fine)
       throw Error(ErrorKind::invalid_input,
-                  fmt::format("{} is {}, it must be {}", flag, value, limit));
+                  fmt::format("{} is {}, it must be {}", flag, value, limit),
+                  "give a value in that range, or leave it out");
   };
   constexpr int64_t kMaxTokens = 1 << 20;
   constexpr int64_t kMaxSeqs = 1 << 16;
@@ -109,7 +127,8 @@ Source open_source(const CompileOptions& options, const std::string& config_text
 }
 
 engine::ModelFacts facts_of(const checkpoint::ModelConfig& config, const graph::Graph& graph,
-                            DType dtype, const fs::path& model_dir) {
+                            DType dtype, const fs::path& model_dir,
+                            const GenerationDefaults& generation) {
   engine::ModelFacts facts;
   facts.architecture = checkpoint::to_string(config.architecture);
   facts.name = fs::weakly_canonical(model_dir).filename().string();
@@ -125,18 +144,10 @@ engine::ModelFacts facts_of(const checkpoint::ModelConfig& config, const graph::
   facts.eos_token_ids = config.eos_token_ids;
   facts.bos_token_id = config.bos_token_id;
   facts.pad_token_id = config.pad_token_id;
-  facts.generation_config = read_generation_config(model_dir);
-  if (!facts.generation_config.empty()) {
-    try {
-      const checkpoint::GenerationConfig generation =
-          checkpoint::parse_generation_config(facts.generation_config);
-      // It is the newer file of the two, and chat models list all their ends only here.
-      if (!generation.eos_token_ids.empty()) facts.eos_token_ids = generation.eos_token_ids;
-    } catch (Error& e) {
-      e.add_context(fmt::format("\"{}\"", (model_dir / kGenerationConfig).string()));
-      throw;
-    }
-  }
+  facts.generation_config = generation.text;
+  // It is the newer file of the two, and chat models list all their ends only here.
+  if (!generation.config.eos_token_ids.empty())
+    facts.eos_token_ids = generation.config.eos_token_ids;
   return facts;
 }
 
@@ -168,6 +179,7 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   const std::string config_text = read_text_file(options.model / "config.json", uint64_t{16} << 20);
   const DType dtype = choose_dtype(options.dtype, config);
   const engine::Limits limits = resolve_limits(options, config);
+  const GenerationDefaults generation = read_generation_config(options.model);
 
   graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
   const Source source = open_source(options, config_text, graph);
@@ -189,6 +201,9 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   if (config.dtype == DType::fp16 && dtype == DType::bf16)
     report.warnings.push_back(
         "the checkpoint is fp16; bf16 keeps 8 of its 11 significant bits (--dtype fp32 keeps all)");
+  for (const std::string& key : generation.config.unsupported_keys)
+    report.warnings.push_back(fmt::format(
+        "generation_config.json asks for \"{}\", which is not supported and has no effect", key));
   for (const size_t bytes : weight_bytes) report.weight_bytes += bytes;
 
   engine::Manifest manifest;
@@ -196,7 +211,7 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   manifest.source_hash = source.hash;
   manifest.target = options.target;
   manifest.load_format = options.load_format == LoadFormat::dummy ? "dummy" : "safetensors";
-  manifest.model = facts_of(config, graph, dtype, options.model);
+  manifest.model = facts_of(config, graph, dtype, options.model, generation);
   manifest.limits = limits;
   manifest.pass_reports = describe(records);
   report.num_parameters = manifest.model.num_parameters;

@@ -175,8 +175,13 @@ std::string Engine::weights_of_chunk(size_t chunk) const {
 }
 
 void Engine::verify_checksums(ThreadPool& pool) const {
-  for (const FileRecord& file : manifest_.files)
-    verify_file(File::open(directory_ / file.name), file, pool);
+  try {
+    for (const FileRecord& file : manifest_.files)
+      verify_file(File::open(directory_ / file.name), file, pool);
+  } catch (Error& e) {
+    e.add_context(fmt::format("verifying the engine \"{}\"", directory_.string()));
+    throw;
+  }
 }
 
 }  // namespace veloz::engine

@@ -89,7 +89,7 @@ void check_replaceable(const fs::path& directory, EngineWriter::Existing existin
   if (existing == EngineWriter::Existing::refuse)
     throw Error(ErrorKind::invalid_input,
                 fmt::format("\"{}\" holds an engine already", directory.string()),
-                "give another name, or ask for it to be replaced");
+                "give another name, or replace it (--force)");
 }
 
 std::string partial_prefix(const fs::path& directory) {

@@ -17,7 +17,8 @@ namespace {
 template <typename T>
 [[noreturn]] void refuse(std::string_view parameter, const T& value, const std::string& allowed) {
   throw Error(ErrorKind::invalid_input,
-              fmt::format("{} is {}, allowed is {}", parameter, value, allowed));
+              fmt::format("{} is {}, allowed is {}", parameter, value, allowed),
+              "give an allowed value, or leave it out");
 }
 
 void check_at_least(std::string_view parameter, int64_t value, int64_t min) {

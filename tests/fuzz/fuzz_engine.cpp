@@ -16,6 +16,7 @@
 #include "engine/manifest.h"
 #include "engine/plan.h"
 #include "engine/weights_file.h"
+#include "fuzz/edits.h"
 #include "runtime/check_batch.h"
 #include "runtime/kernel_choice.h"
 #include "runtime/step_program.h"
@@ -28,18 +29,6 @@ using engine::Plan;
 using ops::Symbol;
 
 constexpr size_t kMaxMemory = size_t{1} << 22;  // plans that need more are parsed, not run
-
-/// Each edit is offset (2 bytes), count to remove (1), count to insert (1), and what to insert.
-std::string edited(std::string text, std::string_view edits) {
-  while (edits.size() >= 4) {
-    const auto byte = [&](size_t i) { return static_cast<unsigned char>(edits[i]); };
-    const size_t at = (byte(0) | static_cast<size_t>(byte(1)) << 8) % (text.size() + 1);
-    const size_t inserted = std::min<size_t>(byte(3) % 24, edits.size() - 4);
-    text.replace(at, byte(2) % 24, edits.substr(4, inserted));
-    edits.remove_prefix(4 + inserted);
-  }
-  return text;
-}
 
 /// One sequence of a few tokens, within the limits.
 runtime::Batch small_batch(const engine::Limits& limits) {
@@ -176,18 +165,18 @@ void read_any(std::string_view data) {
     case 0:
       return read_plan(std::string(rest));
     case 1:
-      return read_plan(edited(good_plan, rest));
+      return read_plan(test::edited(good_plan, rest));
     case 2:
       engine::parse_manifest(rest);
       return;
     case 3:
-      engine::parse_manifest(edited(good_manifest, rest));
+      engine::parse_manifest(test::edited(good_manifest, rest));
       return;
     case 4:
       engine::parse_weights_header(rest, layout.file_bytes - layout.header.size(), plan);
       return;
     default:
-      engine::parse_weights_header(edited(good_header, rest),
+      engine::parse_weights_header(test::edited(good_header, rest),
                                    layout.file_bytes - layout.header.size(), plan);
   }
 }
