@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <unistd.h>
-
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -14,30 +12,11 @@
 #include "base/philox.h"
 #include "engine/engine.h"
 #include "ops/kernel.h"
+#include "support/temp_directory.h"
 
 /// A one-layer model whose plan is written by hand: embedding, rms_norm, fused qkv, rope, paged
 /// attention with grouped queries, residual, tied head. Small enough to be computed in a test.
 namespace veloz::test {
-
-/// A directory of its own that goes away with its owner.
-class TempDirectory {
- public:
-  TempDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "veloz-test-XXXXXX").string();
-    VELOZ_CHECK(::mkdtemp(name.data()) != nullptr, "no temporary directory \"{}\"", name);
-    path_ = name;
-  }
-  ~TempDirectory() {
-    std::error_code error;
-    std::filesystem::remove_all(path_, error);
-  }
-  TempDirectory(const TempDirectory&) = delete;
-  TempDirectory& operator=(const TempDirectory&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 struct TinyModel {
   static constexpr int64_t kVocab = 11;
