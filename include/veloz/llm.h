@@ -19,12 +19,12 @@
 namespace veloz {
 
 struct LLMOptions {
-  std::string isa;      // "", or the instruction set to use: portable, avx2, avx512, avx512_bf16
-  int num_threads = 0;  // 0: as many as this process may use
+  std::string isa = {};  // "", or the instruction set to use: portable, avx2, avx512, avx512_bf16
+  int num_threads = 0;   // 0: as many as this process may use
   size_t kv_cache_memory_bytes =
       0;                     // 0: enough for max_num_seqs sequences, at most half of free memory
   int64_t max_num_seqs = 0;  // 0: the engine's limit; else at most that
-  int64_t max_num_batched_tokens = 0;  // likewise
+  int64_t max_num_batched_tokens = 0;  // of one step, max_num_seqs or more; 0: the engine's limit
 };
 
 /// Text (tokenised with the model's special tokens, as Hugging Face's tokenizer call does) or token

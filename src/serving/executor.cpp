@@ -147,12 +147,18 @@ Executor::Executor(runtime::StepRunner& runner, ExecutorOptions options)
 
 Executor::~Executor() = default;
 
-RequestId Executor::submit(Request request, std::unique_ptr<EventSink> sink) {
+void Executor::check(std::span<const int32_t> prompt_tokens, const SamplingParams& params) const {
   const ExecutorOptions& options = state_->options;
-  validate(request.params, {.vocab_size = options.vocab_size,
-                            .max_beam_width = options.max_beam_width,
-                            .max_logprobs = options.max_logprobs});
-  check_prompt(request.prompt_tokens, options.vocab_size);
+  validate(params, {.vocab_size = options.vocab_size,
+                    .max_beam_width = options.max_beam_width,
+                    .max_logprobs = options.max_logprobs});
+  check_prompt(prompt_tokens, options.vocab_size);
+  check_fits(demand_of(params, std::ssize(prompt_tokens)), options.limits);
+}
+
+RequestId Executor::submit(Request request, std::unique_ptr<EventSink> sink) {
+  check(request.prompt_tokens, request.params);
+  const ExecutorOptions& options = state_->options;
   VELOZ_CHECK(request.params.stop.empty() || request.observer != nullptr,
               "stop strings without an observer that looks for them");
   GenerationPlan plan{.params = std::move(request.params),
@@ -161,8 +167,7 @@ RequestId Executor::submit(Request request, std::unique_ptr<EventSink> sink) {
                       .seed = 0};
   plan.end_token_ids = end_token_ids(plan.params, options.eos_token_ids);
   plan.seed = plan.params.seed ? *plan.params.seed : draw_seed();
-  const Demand demand = plan.demand(std::ssize(request.prompt_tokens));
-  check_fits(demand, options.limits);
+  const Demand demand = demand_of(plan.params, std::ssize(request.prompt_tokens));
 
   Reply reply(std::move(sink), plan.params.n,
               {.num_prompt_tokens = demand.num_prompt_tokens, .seed = plan.seed});

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/manifest.h"
@@ -50,7 +51,9 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   /// From any thread. Throws Error(invalid_input) for parameters that cannot be, and for a request
-  /// that could never fit the engine's limits; afterwards everything goes through the sink.
+  /// that could never fit the engine's limits.
+  void check(std::span<const int32_t> prompt_tokens, const SamplingParams& params) const;
+  /// From any thread. Throws as `check`; afterwards everything goes through the sink.
   RequestId submit(Request request, std::unique_ptr<EventSink> sink);
   /// From any thread; takes effect before the next step. Unknown and finished ids are ignored.
   void cancel(RequestId id);

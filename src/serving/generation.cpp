@@ -137,8 +137,7 @@ class BeamGeneration final : public Generation {
                   "loosen no_repeat_ngram_size or min_tokens");
     for (int64_t choice = 0; choice < plan_.params.n; ++choice) {
       const Hypothesis& hypothesis = beams_.finished()[static_cast<size_t>(choice)];
-      for (const int32_t token : hypothesis.tokens)
-        reply.token({.choice = choice, .token = token});
+      for (const int32_t token : hypothesis.tokens) reply.token({.choice = choice, .token = token});
       reply.end_choice(end_of(choice, hypothesis));
     }
   }
@@ -160,10 +159,10 @@ class BeamGeneration final : public Generation {
 
 }  // namespace
 
-Demand GenerationPlan::demand(int64_t num_prompt_tokens) const {
+Demand demand_of(const SamplingParams& params, int64_t num_prompt_tokens) {
   return {.num_prompt_tokens = num_prompt_tokens,
           .max_tokens = params.max_tokens,
-          .width = is_beam_search() ? params.num_beams : params.n};
+          .width = params.num_beams > 1 ? params.num_beams : params.n};
 }
 
 bool GenerationPlan::is_end(int32_t token) const {

@@ -14,6 +14,9 @@
 
 namespace veloz::serving {
 
+/// What a request with these parameters will need.
+Demand demand_of(const SamplingParams& params, int64_t num_prompt_tokens);
+
 /// What a request is made into before its first step.
 struct GenerationPlan {
   SamplingParams params;
@@ -21,7 +24,6 @@ struct GenerationPlan {
   std::unique_ptr<TokenObserver> observer;
   uint64_t seed = 0;
 
-  Demand demand(int64_t num_prompt_tokens) const;
   bool is_beam_search() const { return params.num_beams > 1; }
   bool is_end(int32_t token) const;
   /// Ids that must not follow an output of `num_tokens` tokens: the ends, until min_tokens.
