@@ -264,6 +264,7 @@ TEST_P(NanToken, FailsItsRequestAloneAndNamesTheStep) {
   EXPECT_NE(message.find("step "), std::string::npos) << message;
   EXPECT_NE(message.find("output token 5: the logits hold a NaN"), std::string::npos) << message;
   EXPECT_EQ(outputs[1].completions.at(0).token_ids, (Tokens{1, 2, 3, kBad}));
+  EXPECT_EQ(outputs[1].completions.at(0).finish_reason, FinishReason::error);
 }
 
 TEST_P(NanToken, FailsABeamSearchToo) {
