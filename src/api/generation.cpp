@@ -66,6 +66,7 @@ serving::Request Generation::make_request(size_t index, std::vector<int32_t> pro
     slot.choices.push_back(
         {text::Detokenizer(pieces_), text::StopMatcher(params.stop, stop_text), {}});
     slot.choices.back().completion.index = i;
+    slot.choices.back().completion.finish_reason = FinishReason::error;  // until it ends otherwise
   }
   slot.submitted = Clock::now();
   serving::Request request{std::move(prompt_tokens), params, nullptr};

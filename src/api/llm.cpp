@@ -39,6 +39,21 @@ int64_t lower_limit(const char* flag, int64_t wanted, int64_t built) {
   return wanted;
 }
 
+/// Every running sequence takes a token of each step, so steps are at least as long as those are
+/// many.
+int64_t choose_max_num_seqs(const LLMOptions& options, const engine::Limits& limits,
+                            int64_t max_num_batched_tokens) {
+  const int64_t max_num_seqs =
+      lower_limit("--max-num-seqs", options.max_num_seqs, limits.max_num_seqs);
+  if (max_num_seqs <= max_num_batched_tokens) return max_num_seqs;
+  if (options.max_num_seqs == 0) return max_num_batched_tokens;
+  throw Error(ErrorKind::invalid_input,
+              fmt::format("--max-num-seqs {} exceeds --max-num-batched-tokens {}: each running "
+                          "sequence takes a token of every step",
+                          max_num_seqs, max_num_batched_tokens),
+              "lower the one or raise the other");
+}
+
 }  // namespace
 
 struct LLM::State {
@@ -72,8 +87,9 @@ struct LLM::State {
 void LLM::State::start(const LLMOptions& options) {
   backend = api::open_cpu(options.isa, options.num_threads);
   const engine::Limits& limits = engine.plan().limits;
-  const int64_t max_num_seqs =
-      lower_limit("--max-num-seqs", options.max_num_seqs, limits.max_num_seqs);
+  const int64_t max_num_batched_tokens = lower_limit(
+      "--max-num-batched-tokens", options.max_num_batched_tokens, limits.max_num_batched_tokens);
+  const int64_t max_num_seqs = choose_max_num_seqs(options, limits, max_num_batched_tokens);
   const int64_t num_blocks =
       api::choose_num_kv_blocks(engine, max_num_seqs, options.kv_cache_memory_bytes);
   session = std::make_unique<runtime::Session>(engine, *backend.device, *backend.registry,
@@ -82,8 +98,7 @@ void LLM::State::start(const LLMOptions& options) {
   serving::ExecutorOptions executor_options =
       serving::ExecutorOptions::of(engine.manifest(), num_blocks);
   executor_options.limits.max_num_seqs = max_num_seqs;
-  executor_options.limits.max_num_batched_tokens = lower_limit(
-      "--max-num-batched-tokens", options.max_num_batched_tokens, limits.max_num_batched_tokens);
+  executor_options.limits.max_num_batched_tokens = max_num_batched_tokens;
   if (text.tokenizer)
     executor_options.banned_token_ids =
         ids_without_token(*text.tokenizer, executor_options.vocab_size);
@@ -145,7 +160,7 @@ std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
     try {
       serving::Request request = generation.make_request(i, std::move(tokens[i]), params[i]);
       generation.set_id(i, state_->executor->submit(std::move(request), generation.make_sink(i)));
-    } catch (...) {
+    } catch (...) {  // no memory: the engine's thread must be done with those before
       generation.abandon_from(i);
       throw;
     }

@@ -2,7 +2,10 @@
 #include "compiler/lower.h"
 
 #include <map>
+#include <string_view>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "compiler/layout_choice.h"
 #include "compiler/memory_plan.h"
@@ -77,6 +80,7 @@ class Lowering {
                 engine::ViewSlot{index_.at(node.inputs[0]), node.attrs.get_int("begin")});
       return;
     }
+    require_kernel(node);
     engine::PlanStep step{node.op, {}, {}, node.attrs};
     for (const ValueId id : node.inputs) step.inputs.push_back(index_.at(id));
     for (size_t i = 0; i < node.outputs.size(); ++i) {
@@ -88,6 +92,23 @@ class Lowering {
       step.outputs.push_back(add_value(node.outputs[i], slot));
     }
     program_.steps.push_back(std::move(step));
+  }
+
+  /// What the target lacks is told now, not when the engine is loaded.
+  void require_kernel(const Node& node) const {
+    std::vector<ops::ValueType> inputs;
+    std::vector<ops::ValueType> outputs;
+    for (const ValueId id : node.inputs) inputs.push_back(graph_.value(id).type);
+    for (const ValueId id : node.outputs) outputs.push_back(graph_.value(id).type);
+    const bool has_matrix = node.op == ops::Op::linear || node.op == ops::Op::embedding;
+    const std::string_view layout = has_matrix ? layout_of(node.inputs[1]) : "";
+    static_cast<void>(target_.choose({node.op, inputs, outputs, node.attrs, layout}));
+  }
+
+  std::string_view layout_of(ValueId weight) const {
+    const engine::Slot& slot = program_.values[static_cast<size_t>(index_.at(weight))].slot;
+    const int64_t index = std::get<engine::WeightSlot>(slot).weight;
+    return lowered_.plan.weights[static_cast<size_t>(index)].layout;
   }
 
   const Graph& graph_;

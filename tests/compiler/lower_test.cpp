@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "graph/graph.h"
+#include "support/expect_error.h"
 
 namespace veloz::compiler {
 namespace {
@@ -94,6 +95,44 @@ TEST(Lower, TurnsSlicesIntoViewsAndStatesIntoOneSlot) {
   EXPECT_EQ(std::get<engine::ViewSlot>(slot_of(program.steps[1].inputs[1])).begin, 32);
   EXPECT_EQ(slot_of(program.steps[1].inputs[0]), slot_of(program.steps[1].outputs[0]));
   EXPECT_EQ(program.arena_bytes, 32 * (96 + 32) * 2);  // x, and y beside it
+}
+
+TEST(Lower, RecordsWhyEachWeightHasItsLayout) {
+  const LoweredGraph lowered =
+      lower(graph::parse(kTied), small_limits(), target_with_packed_linear(false));
+  ASSERT_EQ(lowered.layouts.size(), 2u);
+  EXPECT_EQ(lowered.layouts[0].weight, "embed");
+  EXPECT_EQ(lowered.layouts[0].reason, "for linear/reference, shared by 2 readers");
+  EXPECT_EQ(lowered.layouts[1].weight, "g");
+  EXPECT_EQ(lowered.layouts[1].reason, "read element by element");
+}
+
+TEST(Lower, SaysWhatTheArenaWouldTakeWithoutReuse) {
+  const LoweredGraph lowered =
+      lower(graph::parse(kTied), small_limits(), target_with_packed_linear(false));
+  const int64_t embedded = 32 * 64 * 2;
+  const int64_t gathered = 4 * 64 * 2;
+  const int64_t normed = 4 * 64 * 2;
+  const int64_t logits = 4 * 48 * 4;
+  EXPECT_EQ(lowered.arena_bytes_unshared, embedded + gathered + normed + logits);
+  EXPECT_LT(lowered.plan.program("step").arena_bytes, lowered.arena_bytes_unshared);
+  EXPECT_GE(lowered.plan.program("step").arena_bytes, embedded + gathered);
+}
+
+/// The reference kernels without those of `missing`.
+ops::KernelRegistry target_without(ops::Op missing) {
+  std::vector<ops::Kernel> kernels = ops::reference_kernels();
+  std::erase_if(kernels, [missing](const ops::Kernel& kernel) { return kernel.op == missing; });
+  return {std::move(kernels), ops::plain_layouts()};
+}
+
+TEST(Lower, RefusesAGraphWithAnOpThatTheTargetLacks) {
+  EXPECT_TRUE(test::throws_error(ErrorKind::unsupported, {"no kernel runs rms_norm"}, [] {
+    lower(graph::parse(kTied), small_limits(), target_without(ops::Op::rms_norm));
+  }));
+  EXPECT_TRUE(test::throws_error(
+      ErrorKind::unsupported, {"no kernel of the target takes weight @embed : bf16[48,64]"},
+      [] { lower(graph::parse(kTied), small_limits(), target_without(ops::Op::linear)); }));
 }
 
 }  // namespace

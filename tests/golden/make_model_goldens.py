@@ -12,7 +12,8 @@ golden.json of a random checkpoint holds
     margin     the smallest gap between the best and the second logit over all greedy steps
 
 Seeds are tried in order until no choice hangs on rounding: greedy steps keep a margin, greedy texts are not loops, and
-every search finds the same sequences with weights that are off by a few units in the last place of fp32.
+every search finds the same sequences with weights that are off by a few units in the last place of fp32. All eight
+take half a minute.
 """
 
 from __future__ import annotations
@@ -120,9 +121,9 @@ def greedy_margin(model: Any, prompt: list[int], tokens: list[int]) -> float:
 def beam_cases(rng: random.Random, ends: list[int], kind: str) -> list[Golden]:
     """Arguments of generate(): every number of beams with every stopping rule, the rest mixed in."""
     cases: list[Golden] = []
-    penalties = [0.0, 0.8, 1.0, 2.0] * 3
+    penalties = [-0.7, 0.0, 0.8, 1.0, 2.0] * 5
     rng.shuffle(penalties)
-    for num_beams in (2, 3, 4, 8):
+    for num_beams in range(2, 9):
         for early_stopping in (True, False, "never"):
             cases.append({"num_beams": num_beams, "num_return_sequences": num_beams, "max_new_tokens": 24,
                           "length_penalty": penalties.pop(), "early_stopping": early_stopping,

@@ -18,15 +18,15 @@ class Spec:
     family: str  # gptj, llama or qwen2
     config: dict[str, Any]
     dtype: str = "float32"  # of the stored weights; the goldens are computed in fp32 from them
-    num_shards: int = 1
+    num_shards: int = 1  # at least
     config_style: int = 5  # the major version of transformers whose config.json is written
     beam_cases: str = "full"  # or "short"
     notes: str = field(default="", kw_only=True)
 
 
 def llama(vocab_size: int, heads: int, kv_heads: int, **more: Any) -> dict[str, Any]:
-    """The common part: hidden_size 33 and head_dim 24 have nothing to do with each other."""
-    return {"vocab_size": vocab_size, "hidden_size": 33, "intermediate_size": 67, "num_hidden_layers": 2,
+    """The common part: hidden_size is a multiple of the heads, as transformers demands, but not by head_dim."""
+    return {"vocab_size": vocab_size, "hidden_size": 11 * heads, "intermediate_size": 67, "num_hidden_layers": 2,
             "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 24, "rms_norm_eps": 1e-5,
             "max_position_embeddings": 512, "tie_word_embeddings": False,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}, **more}
@@ -56,8 +56,9 @@ SPECS: tuple[Spec, ...] = (
          llama(131, 4, 2, attention_bias=True, mlp_bias=True, rope_parameters=LLAMA3_ROPE), config_style=4,
          notes="llama3 rope scaling, biases in attention and MLP, config.json as transformers 4 writes it"),
     Spec("llama-mqa-sharded", "llama", llama(149, 4, 1), num_shards=3, beam_cases="short",
-         notes="one KV head, three shards with an index"),
-    Spec("qwen2", "qwen2", qwen2(1003, 2, 1, tie_word_embeddings=True), notes="q, k, v biases, vocab 1003, tied embeddings"),
+         notes="one KV head, several shards with an index"),
+    Spec("qwen2", "qwen2", qwen2(1003, 2, 1, tie_word_embeddings=True), dtype="bfloat16",
+         notes="q, k, v biases, vocab 1003, tied embeddings, BF16"),
     Spec("qwen2-gqa", "qwen2", qwen2(131, 6, 3, tie_word_embeddings=False), config_style=4, beam_cases="short",
          notes="head_dim 8, 3 KV heads, untied"),
 )

@@ -4,20 +4,25 @@
 // beam-search sequences equal.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "api/backend.h"
+#include "compiler/pipeline.h"
 #include "engine/engine.h"
 #include "runtime/session.h"
+#include "support/isas.h"
+#include "support/temp_directory.h"
 #include "veloz/build.h"
 #include "veloz/llm.h"
 
@@ -58,41 +63,52 @@ std::vector<float> decode_floats(const std::string& base64) {
   return floats;
 }
 
-LLMOptions two_threads() {
-  LLMOptions options;
-  options.num_threads = 2;
-  return options;
-}
-
-/// An fp32 engine of the checkpoint, built for the test that asks.
-class GoldenModel : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    golden_ = json::parse(std::ifstream(kGoldens / GetParam() / "golden.json"));
-    for (const json& prompt : golden_["prompts"]) prompts_.push_back(prompt.get<Tokens>());
-    engine_ =
-        fs::path(testing::TempDir()) / fmt::format("veloz-golden-{}-{}", GetParam(), ::getpid());
-    BuildOptions options;
-    options.model = kGoldens / GetParam();
-    options.output = engine_;
-    options.dtype = "fp32";
-    options.max_num_seqs = 16;
-    options.replace_existing = true;
-    build(options);
-  }
-  void TearDown() override { fs::remove_all(engine_); }
-
-  LLM load() const { return LLM::load(engine_, two_threads()); }
-
-  json golden_;
-  std::vector<Tokens> prompts_;
-  fs::path engine_;
+/// A way from a checkpoint to its tokens.
+struct Way {
+  std::string checkpoint;
+  std::string isa;
+  bool has_passes = true;
 };
 
-/// The prompt alone in one step, logits of all its positions [T, vocab_size].
-std::vector<float> all_logits(const fs::path& directory, const Tokens& prompt) {
+std::string name_of(const testing::TestParamInfo<Way>& info) {
+  std::string name = fmt::format("{}_{}{}", info.param.checkpoint, info.param.isa,
+                                 info.param.has_passes ? "" : "_without_passes");
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+/// Every checkpoint on every instruction set of this machine, and once without any pass.
+std::vector<Way> all_ways() {
+  std::vector<Way> ways;
+  for (const std::string& checkpoint : checkpoint_names()) {
+    for (const std::string& isa : test::isas_here()) ways.push_back({checkpoint, isa});
+    ways.push_back({checkpoint, test::isas_here().back(), false});
+  }
+  return ways;
+}
+
+std::vector<std::string> every_pass() {
+  std::vector<std::string> names;
+  for (const compiler::PassEntry& entry : compiler::pipeline()) names.emplace_back(entry.name);
+  return names;
+}
+
+void build_engine(const Way& way, const fs::path& output, const std::string& dtype) {
+  BuildOptions options;
+  options.model = kGoldens / way.checkpoint;
+  options.output = output;
+  options.target = "cpu:" + way.isa;
+  options.dtype = dtype;
+  options.max_num_seqs = 16;
+  if (!way.has_passes) options.disabled_passes = every_pass();
+  build(options);
+}
+
+/// A step of the prompt alone: logits of the rows asked for, [rows, vocab_size].
+std::vector<float> prompt_logits(const fs::path& directory, const std::string& isa,
+                                 const Tokens& prompt, const std::vector<int32_t>& rows) {
   const engine::Engine engine = engine::Engine::open(directory);
-  const api::Backend backend = api::open_cpu("", 2);
+  const api::Backend backend = api::open_cpu(isa, 2);
   runtime::Session session(engine, *backend.device, *backend.registry, *backend.pool,
                            {.num_kv_blocks = 8});
   runtime::Batch batch;
@@ -101,8 +117,8 @@ std::vector<float> all_logits(const fs::path& directory, const Tokens& prompt) {
   for (int32_t i = 0; i < length; ++i) {
     batch.positions.push_back(i);
     batch.slots.push_back(3 * engine.plan().limits.block_size + i);
-    batch.logit_rows.push_back(i);
   }
+  batch.logit_rows = rows;
   batch.q_starts = {0};
   batch.q_lens = {length};
   batch.kv_lens = {length};
@@ -113,17 +129,63 @@ std::vector<float> all_logits(const fs::path& directory, const Tokens& prompt) {
   return {values, values + logits.shape.num_elements()};
 }
 
-TEST_P(GoldenModel, GivesTheLogitsOfTransformers) {
-  const std::vector<float> expected = decode_floats(golden_["logits"]["all_positions_of_prompt_1"]);
-  const std::vector<float> actual = all_logits(engine_, prompts_[1]);
-  ASSERT_EQ(actual.size(), expected.size());
+std::vector<int32_t> all_rows(const Tokens& prompt) {
+  std::vector<int32_t> rows(prompt.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+
+/// The largest difference, in units of the largest logit: the relative error in the maximum norm.
+float relative_error(const std::vector<float>& actual, const std::vector<float>& expected) {
+  if (actual.size() != expected.size()) return std::numeric_limits<float>::infinity();
   float largest = 0;
   float worst = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::isnan(actual[i])) return std::numeric_limits<float>::infinity();
     largest = std::max(largest, std::abs(expected[i]));
     worst = std::max(worst, std::abs(actual[i] - expected[i]));
   }
-  EXPECT_LE(worst / largest, 1e-4f);
+  return worst / largest;
+}
+
+/// An fp32 engine of the checkpoint, built for the test that asks.
+class GoldenModel : public testing::TestWithParam<Way> {
+ protected:
+  void SetUp() override {
+    golden_ = json::parse(std::ifstream(kGoldens / GetParam().checkpoint / "golden.json"));
+    for (const json& prompt : golden_["prompts"]) prompts_.push_back(prompt.get<Tokens>());
+    build_engine(GetParam(), engine(), "fp32");
+  }
+
+  fs::path engine() const { return directory_.path() / "engine"; }
+  std::vector<float> logits(const Tokens& prompt, const std::vector<int32_t>& rows) const {
+    return prompt_logits(engine(), GetParam().isa, prompt, rows);
+  }
+  LLM load() const {
+    LLMOptions options;
+    options.isa = GetParam().isa;
+    options.num_threads = 2;
+    return LLM::load(engine(), options);
+  }
+
+  test::TempDirectory directory_;
+  json golden_;
+  std::vector<Tokens> prompts_;
+};
+
+TEST_P(GoldenModel, GivesTheLogitsOfTransformersAtEveryPosition) {
+  const std::vector<float> expected = decode_floats(golden_["logits"]["all_positions_of_prompt_1"]);
+  EXPECT_LE(relative_error(logits(prompts_[1], all_rows(prompts_[1])), expected), 1e-4f);
+}
+
+TEST_P(GoldenModel, GivesTheLogitsOfTransformersAfterEveryPrompt) {
+  const std::vector<float> expected = decode_floats(golden_["logits"]["last_positions"]);
+  std::vector<float> actual;
+  for (const Tokens& prompt : prompts_) {
+    const std::vector<float> last = logits(prompt, {static_cast<int32_t>(prompt.size()) - 1});
+    actual.insert(actual.end(), last.begin(), last.end());
+  }
+  EXPECT_LE(relative_error(actual, expected), 1e-4f);
 }
 
 TEST_P(GoldenModel, GeneratesTheGreedyTokensOfTransformers) {
@@ -180,12 +242,44 @@ TEST_P(GoldenModel, FindsTheBeamsOfTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenModel, testing::ValuesIn(checkpoint_names()),
-                         [](const auto& name) {
-                           std::string test_name = name.param;
-                           std::ranges::replace(test_name, '-', '_');
-                           return test_name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Ways, GoldenModel, testing::ValuesIn(all_ways()), name_of);
+
+/// Every pass declares that it moves no rounding.
+class Passes : public testing::TestWithParam<Way> {};
+
+TEST_P(Passes, ChangeNoBitOfTheLogits) {
+  Way without = GetParam();
+  without.has_passes = false;
+  const Tokens prompt = {5, 3, 100, 7, 7, 1, 0, 58, 130, 12, 99};
+  for (const std::string dtype : {"fp32", "bf16"}) {
+    const test::TempDirectory directory;
+    build_engine(GetParam(), directory.path() / "fused", dtype);
+    build_engine(without, directory.path() / "plain", dtype);
+    const auto run = [&](const char* engine) {
+      return prompt_logits(directory.path() / engine, GetParam().isa, prompt, all_rows(prompt));
+    };
+    EXPECT_EQ(run("fused"), run("plain")) << dtype;
+  }
+}
+
+std::vector<Way> ways_with_passes() {
+  std::vector<Way> ways = all_ways();
+  std::erase_if(ways, [](const Way& way) { return !way.has_passes; });
+  return ways;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, Passes, testing::ValuesIn(ways_with_passes()), name_of);
+
+TEST(Goldens, CoverEveryArchitecture) {
+  std::set<std::string> architectures;
+  for (const std::string& name : checkpoint_names())
+    architectures.insert(json::parse(std::ifstream(kGoldens / name / "config.json"))
+                             .at("architectures")
+                             .at(0)
+                             .get<std::string>());
+  EXPECT_EQ(architectures,
+            (std::set<std::string>{"GPTJForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM"}));
+}
 
 }  // namespace
 }  // namespace veloz

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole requests through the public API: tokens, log-probabilities and scores have the same bits
+// whatever else runs, however prompts are cut, on any number of threads.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/golden_models.h"
+#include "support/isas.h"
+#include "support/mixed_requests.h"
+#include "support/temp_directory.h"
+#include "veloz/build.h"
+#include "veloz/llm.h"
+
+namespace veloz {
+namespace {
+
+namespace fs = std::filesystem;
+using test::MixedRequest;
+
+struct Model {
+  std::string name;
+  fs::path checkpoint;
+  std::string dtype;
+  bool is_random = false;  // tiny: many runs take no time
+};
+
+void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
+
+std::vector<Model> every_model() {
+  std::vector<Model> models = {
+      {"gptj_random_fp32", test::golden_model("gptj"), "fp32", true},
+      {"gptj_random_bf16", test::golden_model("gptj"), "bf16", true},
+      {"llama_random_fp32", test::golden_model("llama-gqa-bf16"), "fp32", true},
+      {"llama_random_bf16", test::golden_model("llama-gqa-bf16"), "bf16", true}};
+  for (const std::string name : {"gptj", "llama"})
+    if (fs::exists(test::bundled_model("tiny-" + name)))
+      models.push_back({"tiny_" + name, test::bundled_model("tiny-" + name), "auto", false});
+  return models;
+}
+
+class Determinism : public testing::TestWithParam<Model> {
+ protected:
+  void SetUp() override {
+    build(test::small_build(GetParam().checkpoint, engine(), GetParam().dtype.c_str()));
+    LLM llm = load({.num_threads = 1});
+    requests_ = test::mixed_requests(llm.vocab_size(), kMaxTokens);
+    alone_ = test::run_alone(llm, requests_);
+  }
+
+  fs::path engine() const { return directory_.path() / "engine"; }
+  LLM load(LLMOptions options) const {
+    if (options.kv_cache_memory_bytes == 0) options.kv_cache_memory_bytes = size_t{48} << 20;
+    return LLM::load(engine(), options);
+  }
+  void expect_as_alone(LLM& llm, const std::vector<size_t>& order) const {
+    const std::vector<std::string> together = test::run_together(llm, requests_, order);
+    for (size_t i = 0; i < requests_.size(); ++i)
+      EXPECT_EQ(together[i], alone_[i]) << "request " << i;
+  }
+
+  static constexpr int64_t kMaxTokens = 8;
+  test::TempDirectory directory_;
+  std::vector<MixedRequest> requests_;
+  std::vector<std::string> alone_;
+};
+
+TEST_P(Determinism, NeighboursAndThreadsChangeNothing) {
+  for (const int num_threads : {1, 2, 3, 7}) {
+    SCOPED_TRACE(num_threads);
+    LLM llm = load({.num_threads = num_threads});
+    expect_as_alone(llm, test::as_listed(requests_));
+  }
+}
+
+TEST_P(Determinism, TheOrderOfSubmissionChangesNothing) {
+  LLM llm = load({.num_threads = 2});
+  std::vector<size_t> order = test::as_listed(requests_);
+  std::ranges::reverse(order);
+  expect_as_alone(llm, order);
+  for (size_t i = 0; i < order.size(); i += 3) {
+    std::ranges::rotate(order, order.begin() + 3);
+    expect_as_alone(llm, order);
+  }
+}
+
+TEST_P(Determinism, CallsFromManyThreadsChangeNothing) {
+  LLM llm = load({.num_threads = 2});
+  std::vector<std::string> outputs(requests_.size());
+  {
+    std::vector<std::jthread> callers;
+    for (size_t i = 0; i < requests_.size(); ++i)
+      callers.emplace_back([&, i] {
+        outputs[i] = test::fingerprint(llm.generate(requests_[i].prompt, requests_[i].params));
+      });
+  }
+  EXPECT_EQ(outputs, alone_);
+}
+
+TEST_P(Determinism, ACacheThatHoldsFewRequestsAtOnceChangesNothing) {
+  // Just what one sequence of full length needs: the requests take turns.
+  const size_t smallest = [&] {
+    size_t bytes = size_t{1} << 16;
+    for (;; bytes *= 2) {
+      try {
+        load({.num_threads = 2, .kv_cache_memory_bytes = bytes});
+        return bytes;
+      } catch (const Error& e) {
+        EXPECT_EQ(e.kind(), ErrorKind::out_of_memory);
+      }
+    }
+  }();
+  LLM llm = load({.num_threads = 2, .kv_cache_memory_bytes = 2 * smallest});
+  expect_as_alone(llm, test::as_listed(requests_));
+}
+
+TEST_P(Determinism, EveryInstructionSetKeepsToItself) {
+  for (const std::string& isa : test::isas_here()) {
+    SCOPED_TRACE(isa);
+    LLM whole = load({.isa = isa, .num_threads = 1});
+    LLM chunked = load({.isa = isa, .num_threads = 3, .max_num_batched_tokens = 37});
+    EXPECT_EQ(test::run_together(chunked, requests_, test::as_listed(requests_)),
+              test::run_alone(whole, requests_));
+  }
+}
+
+/// Runs the requests that fit into steps of `num_tokens` tokens.
+void expect_chunks_change_nothing(const std::vector<MixedRequest>& requests,
+                                  const std::vector<std::string>& alone, int64_t num_tokens,
+                                  LLM& llm) {
+  std::vector<MixedRequest> fitting;
+  std::vector<std::string> expected;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (requests[i].width() > num_tokens) continue;
+    fitting.push_back(requests[i]);
+    expected.push_back(alone[i]);
+  }
+  EXPECT_EQ(test::run_together(llm, fitting, test::as_listed(fitting)), expected)
+      << "steps of " << num_tokens << " tokens";
+}
+
+/// Step sizes around one token, the prompts' lengths, blocks and attention's leaves.
+std::vector<int64_t> chosen_sizes() { return {1, 3, 16, 17, 63, 65, 129, 255, 257, 261}; }
+
+TEST_P(Determinism, ChunksChangeNothing) {
+  // Of the tiny models every size up to a block and a little more.
+  std::vector<int64_t> sizes = chosen_sizes();
+  if (GetParam().is_random)
+    for (int64_t size = 1; size <= 66; ++size) sizes.push_back(size);
+  for (const int64_t num_tokens : sizes) {
+    LLM llm = load({.num_threads = 2,
+                    .max_num_seqs = std::min<int64_t>(num_tokens, 16),
+                    .max_num_batched_tokens = num_tokens});
+    expect_chunks_change_nothing(requests_, alone_, num_tokens, llm);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Determinism, testing::ValuesIn(every_model()),
+                         [](const auto& model) { return model.param.name; });
+
+}  // namespace
+}  // namespace veloz

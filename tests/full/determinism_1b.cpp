@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Llama of 1.1 billion random weights: its build stays within its memory, it loads, and eight
+// mixed requests keep their bits alone, together, in chunks and on any number of threads.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/mixed_requests.h"
+#include "support/temp_directory.h"
+#include "veloz/build.h"
+#include "veloz/llm.h"
+
+namespace veloz {
+namespace {
+
+constexpr const char* kConfig = R"({
+  "architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "bfloat16",
+  "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22,
+  "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 32000,
+  "max_position_embeddings": 2048, "rms_norm_eps": 1e-05, "hidden_act": "silu",
+  "tie_word_embeddings": false
+})";
+
+/// Memory of this process that no file backs.
+uint64_t anonymous_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string key; status >> key;) {
+    uint64_t kib = 0;
+    if (key == "RssAnon:" && status >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+class OneBillion : public testing::Test {
+ protected:
+  static constexpr int kBuildThreads = 2;
+
+  static void SetUpTestSuite() {
+    directory_ = std::make_unique<test::TempDirectory>();
+    std::ofstream(directory_->path() / "config.json") << kConfig;
+    BuildOptions options;
+    options.model = directory_->path();
+    options.output = engine();
+    options.load_format = "dummy";
+    options.max_model_len = 512;
+    options.max_num_seqs = 16;
+    options.num_threads = kBuildThreads;
+    options.on_progress = [](const Progress&) {
+      most_anonymous_bytes_ = std::max(most_anonymous_bytes_, anonymous_bytes());
+    };
+    report_ = build(options);
+    LLM llm = load({.num_threads = 2});
+    requests_ = test::mixed_requests(llm.vocab_size(), /*max_tokens=*/6);
+    alone_ = test::run_alone(llm, requests_);
+  }
+  static void TearDownTestSuite() { directory_.reset(); }
+
+  static std::filesystem::path engine() { return directory_->path() / "engine"; }
+  static LLM load(const LLMOptions& options) { return LLM::load(engine(), options); }
+  static void expect_as_alone(const LLMOptions& options) {
+    LLM llm = load(options);
+    EXPECT_EQ(test::run_together(llm, requests_, test::as_listed(requests_)), alone_);
+  }
+
+  static inline std::unique_ptr<test::TempDirectory> directory_;
+  static inline BuildReport report_;
+  static inline uint64_t most_anonymous_bytes_ = 0;
+  static inline std::vector<test::MixedRequest> requests_;
+  static inline std::vector<std::string> alone_;
+};
+
+TEST_F(OneBillion, IsBuiltInPieces) {
+  constexpr uint64_t kLargestTensor = uint64_t{32000} * 2048 * 2;
+  constexpr uint64_t kBound = kLargestTensor * 3 / 2 * kBuildThreads + (uint64_t{300} << 20);
+  static_assert(kBound < uint64_t{1} << 30);
+  EXPECT_GT(report_.weight_bytes, uint64_t{2} << 30);
+  EXPECT_GT(most_anonymous_bytes_, 0u);
+  EXPECT_LT(most_anonymous_bytes_, kBound);
+}
+
+TEST_F(OneBillion, RequestsSucceedAndDiffer) {
+  for (const std::string& fingerprint : alone_) EXPECT_NE(fingerprint.substr(0, 5), "error");
+  EXPECT_EQ(std::set<std::string>(alone_.begin(), alone_.end()).size(), alone_.size());
+}
+
+TEST_F(OneBillion, NeighboursAndThreadsChangeNothing) {
+  for (const int num_threads : {1, 2, 3, 7}) {
+    SCOPED_TRACE(num_threads);
+    expect_as_alone({.num_threads = num_threads});
+  }
+}
+
+TEST_F(OneBillion, ChunksChangeNothing) {
+  for (const int64_t num_tokens : {16, 17, 31, 64, 129, 257, 512}) {
+    SCOPED_TRACE(num_tokens);
+    expect_as_alone({.num_threads = 2, .max_num_batched_tokens = num_tokens});
+  }
+}
+
+TEST_F(OneBillion, TheOrderOfSubmissionChangesNothing) {
+  LLM llm = load({.num_threads = 2});
+  std::vector<size_t> order = test::as_listed(requests_);
+  std::ranges::reverse(order);
+  EXPECT_EQ(test::run_together(llm, requests_, order), alone_);
+}
+
+}  // namespace
+}  // namespace veloz

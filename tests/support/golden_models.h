@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "veloz/build.h"
+
+/// Checkpoints that tests build engines of: the tiny random ones of tests/golden/models and the
+/// bundled ones of models/.
+namespace veloz::test {
+
+inline std::filesystem::path golden_model(std::string_view name) {
+  return std::filesystem::path(VELOZ_TEST_DATA_DIR) / "golden" / "models" / name;
+}
+
+inline std::filesystem::path bundled_model(std::string_view name) {
+  return std::filesystem::path(VELOZ_MODELS_DIR) / name;
+}
+
+/// Limits in which every test's requests fit, small enough to load in no time.
+inline BuildOptions small_build(const std::filesystem::path& model,
+                                const std::filesystem::path& engine, const char* dtype = "auto") {
+  BuildOptions options;
+  options.model = model;
+  options.output = engine;
+  options.dtype = dtype;
+  options.max_model_len = 512;
+  options.max_num_seqs = 16;
+  options.num_threads = 2;
+  return options;
+}
+
+}  // namespace veloz::test
