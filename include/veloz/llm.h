@@ -19,8 +19,8 @@
 namespace veloz {
 
 struct LLMOptions {
-  std::string isa = {};  // "", or the instruction set to use: portable, avx2, avx512, avx512_bf16
-  int num_threads = 0;   // 0: as many as this process may use
+  std::string isa{};    // "", or the instruction set to use: portable, avx2, avx512, avx512_bf16
+  int num_threads = 0;  // 0: as many as this process may use
   size_t kv_cache_memory_bytes =
       0;                     // 0: enough for max_num_seqs sequences, at most half of free memory
   int64_t max_num_seqs = 0;  // 0: the engine's limit; else at most that
@@ -81,6 +81,10 @@ using TextSink = std::function<bool(const TextDelta&)>;
 /// Called from the engine's thread when a request (index into the prompts) has ended.
 using EndSink = std::function<void(size_t request)>;
 
+/// Asked by the calling thread several times a second while it waits; true cancels every request of
+/// the call that has not ended, whether it has given text yet or not.
+using StopCheck = std::function<bool()>;
+
 /// A model ready to generate: one engine loaded on one device, with its tokenizer. Methods may be
 /// called from any thread; calls share the engine's batches.
 class LLM {
@@ -98,9 +102,10 @@ class LLM {
   /// runs; a failure while running is in RequestOutput::error.
   std::vector<RequestOutput> generate(std::span<const Prompt> prompts,
                                       std::span<const SamplingParams> params,
-                                      const TextSink& sink = {}, const EndSink& on_end = {});
+                                      const TextSink& sink = {}, const EndSink& on_end = {},
+                                      const StopCheck& should_stop = {});
   RequestOutput generate(const Prompt& prompt, const SamplingParams& params,
-                         const TextSink& sink = {});
+                         const TextSink& sink = {}, const StopCheck& should_stop = {});
 
   /// The conversation through the model's chat template, ready to be a prompt. Throws
   /// Error(unsupported) where the model has none.

@@ -159,6 +159,7 @@ void Executor::check(std::span<const int32_t> prompt_tokens, const SamplingParam
 RequestId Executor::submit(Request request, std::unique_ptr<EventSink> sink) {
   check(request.prompt_tokens, request.params);
   const ExecutorOptions& options = state_->options;
+  check(request.prompt_tokens, request.params);
   VELOZ_CHECK(request.params.stop.empty() || request.observer != nullptr,
               "stop strings without an observer that looks for them");
   GenerationPlan plan{.params = std::move(request.params),

@@ -53,7 +53,7 @@ class Executor {
   /// From any thread. Throws Error(invalid_input) for parameters that cannot be, and for a request
   /// that could never fit the engine's limits.
   void check(std::span<const int32_t> prompt_tokens, const SamplingParams& params) const;
-  /// From any thread. Throws as `check`; afterwards everything goes through the sink.
+  /// From any thread. Throws what `check` throws; afterwards everything goes through the sink.
   RequestId submit(Request request, std::unique_ptr<EventSink> sink);
   /// From any thread; takes effect before the next step. Unknown and finished ids are ignored.
   void cancel(RequestId id);
