@@ -2,10 +2,11 @@
 // What LLM refuses, when, and in which words; and that a request that fails does so alone.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <filesystem>
 #include <limits>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
