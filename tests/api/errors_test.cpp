@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,6 +69,8 @@ struct Refusal {
   void (*change)(SamplingParams&);
   std::vector<std::string_view> parts;
 };
+
+void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.name; }
 
 class RefusedParameters : public testing::TestWithParam<Refusal> {};
 
