@@ -3,7 +3,9 @@
 // whatever else runs, however prompts are cut, on any number of threads.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -101,19 +103,8 @@ TEST_P(Determinism, CallsFromManyThreadsChangeNothing) {
 }
 
 TEST_P(Determinism, ACacheThatHoldsFewRequestsAtOnceChangesNothing) {
-  // Just what one sequence of full length needs: the requests take turns.
-  const size_t smallest = [&] {
-    size_t bytes = size_t{1} << 16;
-    for (;; bytes *= 2) {
-      try {
-        load({.num_threads = 2, .kv_cache_memory_bytes = bytes});
-        return bytes;
-      } catch (const Error& e) {
-        EXPECT_EQ(e.kind(), ErrorKind::out_of_memory);
-      }
-    }
-  }();
-  LLM llm = load({.num_threads = 2, .kv_cache_memory_bytes = 2 * smallest});
+  LLM llm =
+      load({.num_threads = 2, .kv_cache_memory_bytes = test::bytes_of_a_small_cache(engine())});
   expect_as_alone(llm, test::as_listed(requests_));
 }
 

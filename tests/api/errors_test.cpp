@@ -2,10 +2,12 @@
 // What LLM refuses, when, and in which words; and that a request that fails does so alone.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <filesystem>
 #include <limits>
+#include <memory>
+#include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -67,6 +69,8 @@ struct Refusal {
   void (*change)(SamplingParams&);
   std::vector<std::string_view> parts;
 };
+
+void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.name; }
 
 class RefusedParameters : public testing::TestWithParam<Refusal> {};
 

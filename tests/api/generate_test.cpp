@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -415,22 +417,11 @@ TEST_F(Text, AFalseSinkCancelsItsRequestAlone) {
 }
 
 TEST_F(Text, ACancelledRequestGivesItsMemoryBack) {
-  // A cache for one sequence of full length: a block that is not given back is missed at once.
-  size_t bytes = size_t{1} << 20;
-  const auto load_with = [&] {
-    return LLM::load(directory_->path() / "engine",
-                     {.num_threads = 2, .kv_cache_memory_bytes = bytes, .max_num_seqs = 4});
-  };
-  const auto is_enough = [&] {
-    try {
-      load_with();
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
-  };
-  while (!is_enough()) bytes += size_t{1} << 20;
-  LLM llm = load_with();
+  // Two sequences of full length do not fit: what is not given back is missed at once.
+  const std::filesystem::path engine = directory_->path() / "engine";
+  LLM llm = LLM::load(engine, {.num_threads = 2,
+                               .kv_cache_memory_bytes = test::bytes_of_a_small_cache(engine),
+                               .max_num_seqs = 4});
   SamplingParams params = greedy();
   params.max_tokens = 400;
   for (int round = 0; round < 12; ++round) {

@@ -13,6 +13,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <ostream>
 #include <set>
 #include <string>
 #include <vector>
@@ -70,12 +71,16 @@ struct Way {
   bool has_passes = true;
 };
 
-std::string name_of(const testing::TestParamInfo<Way>& info) {
-  std::string name = fmt::format("{}_{}{}", info.param.checkpoint, info.param.isa,
-                                 info.param.has_passes ? "" : "_without_passes");
+std::string name_of(const Way& way) {
+  std::string name =
+      fmt::format("{}_{}{}", way.checkpoint, way.isa, way.has_passes ? "" : "_without_passes");
   std::ranges::replace(name, '-', '_');
   return name;
 }
+
+std::string name_of_test(const testing::TestParamInfo<Way>& way) { return name_of(way.param); }
+
+void PrintTo(const Way& way, std::ostream* out) { *out << name_of(way); }
 
 /// Every checkpoint on every instruction set of this machine, and once without any pass.
 std::vector<Way> all_ways() {
@@ -242,7 +247,7 @@ TEST_P(GoldenModel, FindsTheBeamsOfTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, GoldenModel, testing::ValuesIn(all_ways()), name_of);
+INSTANTIATE_TEST_SUITE_P(Ways, GoldenModel, testing::ValuesIn(all_ways()), name_of_test);
 
 /// Every pass declares that it moves no rounding.
 class Passes : public testing::TestWithParam<Way> {};
@@ -268,7 +273,7 @@ std::vector<Way> ways_with_passes() {
   return ways;
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, Passes, testing::ValuesIn(ways_with_passes()), name_of);
+INSTANTIATE_TEST_SUITE_P(Ways, Passes, testing::ValuesIn(ways_with_passes()), name_of_test);
 
 TEST(Goldens, CoverEveryArchitecture) {
   std::set<std::string> architectures;

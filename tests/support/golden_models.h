@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string_view>
 
 #include "veloz/build.h"
+#include "veloz/llm.h"
 
 /// Checkpoints that tests build engines of: the tiny random ones of tests/golden/models and the
 /// bundled ones of models/.
@@ -29,6 +31,18 @@ inline BuildOptions small_build(const std::filesystem::path& model,
   options.max_num_seqs = 16;
   options.num_threads = 2;
   return options;
+}
+
+/// Bytes of a KV cache that holds one sequence of full length, and not two.
+inline size_t bytes_of_a_small_cache(const std::filesystem::path& engine) {
+  for (size_t bytes = size_t{1} << 12;; bytes *= 2) {
+    try {
+      LLM::load(engine, {.num_threads = 1, .kv_cache_memory_bytes = bytes});
+      return bytes;
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::out_of_memory) throw;
+    }
+  }
 }
 
 }  // namespace veloz::test
