@@ -102,7 +102,7 @@ struct Session::State {
     memory.states = allocate_states();
     memory.inputs = allocate_inputs();
     arena = device.allocate(std::max(narrow<size_t>(program.arena_bytes), kAlignment));
-    zero(arena);
+    prefault(arena);
     memory.arena = static_cast<std::byte*>(arena.data());
     steps.emplace(program, choice.kernels, memory);
     steps->bind(engine::limit_binding(plan.limits, num_kv_blocks));
@@ -112,8 +112,8 @@ struct Session::State {
 
   std::vector<void*> allocate_states();
   std::vector<void*> allocate_inputs();
-  /// Touches every page, on the CPU with the threads that will use them.
-  void zero(const Buffer& buffer);
+  /// Makes every page exist and hold zeros, on the CPU by the threads that will use them.
+  void prefault(const Buffer& buffer);
   void reserve_workspace(size_t bytes);
   const ops::Kernel& choose_outside(ops::Op op, const ops::OpCall& call);
 
@@ -136,15 +136,18 @@ struct Session::State {
   std::vector<ops::ValueType> output_types;
 };
 
-void Session::State::zero(const Buffer& buffer) {
+void Session::State::prefault(const Buffer& buffer) {
   if (device.kind() != DeviceKind::cpu) {
     device.fill_zero(*stream, buffer.data(), buffer.bytes());
     return;
   }
+  // One byte a page: the system clears a page as it is first touched, and clearing it once more
+  // would cost as much again.
+  constexpr int64_t kSmallPage = 4096;
   constexpr int64_t kHugePage = int64_t{2} << 20;
   pool.for_range(narrow<int64_t>(buffer.bytes()), kHugePage, [&](int64_t begin, int64_t end) {
-    std::memset(static_cast<std::byte*>(buffer.data()) + begin, 0,
-                static_cast<size_t>(end - begin));
+    for (int64_t at = begin; at < end; at += kSmallPage)
+      static_cast<std::byte*>(buffer.data())[at] = std::byte{0};
   });
 }
 
@@ -152,7 +155,7 @@ std::vector<void*> Session::State::allocate_states() {
   std::vector<void*> data;
   for (const PlanState& state : plan.states) {
     states.push_back(device.allocate(state_bytes(state, num_kv_blocks)));
-    zero(states.back());
+    prefault(states.back());
     data.push_back(states.back().data());
   }
   return data;
@@ -175,7 +178,7 @@ void Session::State::reserve_workspace(size_t bytes) {
   if (bytes <= workspace.bytes()) return;
   stream->synchronize();
   workspace = device.allocate(round_up(bytes, kAlignment));
-  zero(workspace);
+  prefault(workspace);
 }
 
 const ops::Kernel& Session::State::choose_outside(ops::Op op, const ops::OpCall& call) {
