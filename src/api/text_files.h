@@ -7,6 +7,7 @@
 
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_config.h"
 
 namespace veloz::api {
 

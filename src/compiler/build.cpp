@@ -27,9 +27,9 @@ constexpr uint64_t kMaxTokenizerBytes = uint64_t{256} << 20;
 constexpr int64_t kDefaultMaxModelLen = 8192;  // where the model would take more, the user says so
 
 // What text/ reads, as it was.
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json",        "tokenizer.model",
-                                           "tokenizer_config.json", "special_tokens_map.json",
-                                           "chat_template.jinja",   "chat_template.json"};
+constexpr const char* kTokenizerFiles[] = {
+    "tokenizer.json",    "tokenizer.model",     "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "chat_template.jinja", "chat_template.json"};
 constexpr const char* kGenerationConfig = "generation_config.json";
 
 DType choose_dtype(DTypeChoice choice, const checkpoint::ModelConfig& config) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/added_tokens.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "text/unicode.h"
@@ -20,18 +19,25 @@ bool ends_with_word(std::string_view text) { return begins_with_word(last_charac
 }  // namespace
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
-  std::erase_if(tokens_, [](const AddedToken& token) { return token.content.empty(); });
-  std::ranges::stable_sort(tokens_, std::greater<>{},
-                           [](const AddedToken& token) { return token.content.size(); });
-  for (const AddedToken& token : tokens_)
-    first_bytes_[static_cast<uint8_t>(token.content[0])] = true;
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    uint64_t node = 0;
+    for (const char byte : tokens_[i].content)
+      node = edges_.try_emplace(node << 8 | static_cast<uint8_t>(byte), edges_.size() + 1)
+                 .first->second;
+    if (node != 0) ends_.try_emplace(node, i);
+  }
 }
 
 const AddedToken* AddedTokens::match_at(std::string_view text, size_t at) const {
-  if (!first_bytes_[static_cast<uint8_t>(text[at])]) return nullptr;
-  for (const AddedToken& token : tokens_)
-    if (text.substr(at).starts_with(token.content)) return &token;
-  return nullptr;
+  const AddedToken* longest = nullptr;
+  uint64_t node = 0;
+  for (; at < text.size(); ++at) {
+    const auto edge = edges_.find(node << 8 | static_cast<uint8_t>(text[at]));
+    if (edge == edges_.end()) break;
+    node = edge->second;
+    if (const auto end = ends_.find(node); end != ends_.end()) longest = &tokens_[end->second];
+  }
+  return longest;
 }
 
 std::vector<Segment> AddedTokens::split(std::string_view text) const {

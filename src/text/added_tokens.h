@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace veloz::text {
@@ -32,13 +33,15 @@ class AddedTokens {
   explicit AddedTokens(std::vector<AddedToken> tokens);
   /// `text` in parts, in order, none empty. The views point into `text`.
   std::vector<Segment> split(std::string_view text) const;
-  bool empty() const { return tokens_.empty(); }
 
  private:
   const AddedToken* match_at(std::string_view text, size_t at) const;
 
-  std::vector<AddedToken> tokens_;  // longest first
-  std::vector<bool> first_bytes_ = std::vector<bool>(256, false);
+  std::vector<AddedToken> tokens_;
+  // A trie over their bytes: (node << 8 | byte) to the next node, the root being 0; and which token
+  // ends at a node.
+  std::unordered_map<uint64_t, uint64_t> edges_;
+  std::unordered_map<uint64_t, size_t> ends_;
 };
 
 }  // namespace veloz::text

@@ -24,9 +24,11 @@ Bpe::Bpe(std::unordered_map<std::string, int32_t> vocab,
     return found->second;
   };
   for (size_t i = 0; i < merges.size(); ++i) {
-    const auto& [left, right] = merges[i];
-    merges_.try_emplace(pair_key(id_of(left, i), id_of(right, i)),
-                        Merge{static_cast<int32_t>(i), id_of(left + right, i)});
+    const int32_t left = id_of(merges[i].first, i);
+    const int32_t right = id_of(merges[i].second, i);
+    const int32_t result = id_of(merges[i].first + merges[i].second, i);
+    // Of a pair that is listed twice the last rank counts, as in Hugging Face's tokenizers.
+    merges_.insert_or_assign(pair_key(left, right), Merge{static_cast<int32_t>(i), result});
   }
   if (options_.unk_token) {
     unk_id_ = token_id(*options_.unk_token);
@@ -57,13 +59,18 @@ void Bpe::encode(std::string_view piece, std::vector<int32_t>& ids) const {
 }
 
 void Bpe::append_initial(std::string_view piece, std::vector<int32_t>& symbols) const {
-  bool was_unknown = false;
+  bool has_unknown = false;  // one that is not written yet: bytes may overtake it, as they do in
+                             // Hugging Face's tokenizers
+  const auto write_unknown = [&] {
+    if (has_unknown) symbols.push_back(*unk_id_);
+    has_unknown = false;
+  };
   while (!piece.empty()) {
     const std::string character(piece.substr(0, std::max<size_t>(1, utf8_length(piece))));
     piece.remove_prefix(character.size());
     if (const std::optional<int32_t> id = token_id(character)) {
+      write_unknown();
       symbols.push_back(*id);
-      was_unknown = false;
       continue;
     }
     if (options_.byte_fallback) {
@@ -73,14 +80,14 @@ void Bpe::append_initial(std::string_view piece, std::vector<int32_t>& symbols) 
           bytes.push_back(*id);
       if (bytes.size() == character.size()) {
         symbols.insert(symbols.end(), bytes.begin(), bytes.end());
-        was_unknown = false;
         continue;
       }
     }
+    if (!options_.fuse_unk) write_unknown();
     // Without an unknown token, what the vocabulary lacks is dropped, as Hugging Face does.
-    if (unk_id_ && !(was_unknown && options_.fuse_unk)) symbols.push_back(*unk_id_);
-    was_unknown = true;
+    has_unknown = unk_id_.has_value();
   }
+  write_unknown();
 }
 
 void Bpe::merge(std::vector<int32_t>& symbols) const {

@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/json_tokenizer.h"
 
-#include <unordered_map>
 #include <utility>
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/token_table.h"
 #include "text/tokenizer_components.h"
 #include "text/utf8.h"
 
 namespace veloz::text {
 namespace {
 
-class JsonTokenizer final : public Tokenizer {
+class JsonTokenizer final : public TableTokenizer {
  public:
   explicit JsonTokenizer(TokenizerComponents components) : parts_(std::move(components)) {
     std::vector<AddedToken> raw, normalized;
-    for (const AddedToken& token : parts_.added_tokens) {
-      (token.is_normalized ? normalized : raw).push_back(token);
-      add_token(token.id, token.content, token.is_special);
+    for (AddedToken token : parts_.added_tokens) {
+      const std::string name = token.content;
+      // A token that is looked for in the normalised text is itself normalised, in decoding too.
+      // tokenizers 0.23 then forgets that it is special; we leave it out where those are skipped.
+      if (token.is_normalized) token.content = normalize(std::move(token.content));
+      set_token(token.id, name, parts_.decoder.piece_of(token.content), token.is_special);
+      (token.is_normalized ? normalized : raw).push_back(std::move(token));
     }
     raw_added_ = std::make_unique<AddedTokens>(std::move(raw));
     normalized_added_ = std::make_unique<AddedTokens>(std::move(normalized));
     for (const auto& [token, id] : parts_.bpe->vocab())
-      if (!has_token(id)) add_token(id, token, false);
-    for (Entry& entry : entries_)
-      if (entry.exists) entry.piece = parts_.decoder.piece_of(entry.token);
+      if (!has_token(id)) set_token(id, token, parts_.decoder.piece_of(token), false);
   }
 
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options) const override {
@@ -47,43 +49,16 @@ class JsonTokenizer final : public Tokenizer {
     return ids;
   }
 
-  std::optional<int32_t> token_id(std::string_view token) const override {
-    const auto found = ids_.find(std::string(token));
-    if (found == ids_.end()) return std::nullopt;
-    return found->second;
-  }
-  bool has_token(int32_t id) const override {
-    return id >= 0 && id < vocab_size() && entries_[static_cast<size_t>(id)].exists;
-  }
-  int32_t vocab_size() const override { return static_cast<int32_t>(entries_.size()); }
   JoinRules join_rules() const override { return parts_.decoder.rules; }
-  bool is_special(int32_t id) const override {
-    return has_token(id) && entries_[static_cast<size_t>(id)].is_special;
-  }
-
-  TokenPiece piece(int32_t id, bool is_start) const override {
-    const DecodedToken& decoded = entries_[static_cast<size_t>(id)].piece;
-    if (is_start && decoded.drops_space_at_start)
-      return {std::string_view(decoded.text).substr(1), decoded.is_byte, true};
-    return {decoded.text, decoded.is_byte, false};
-  }
 
  private:
-  struct Entry {
-    std::string token;
-    DecodedToken piece;
-    bool exists = false;
-    bool is_special = false;
-  };
-
-  void add_token(int32_t id, const std::string& token, bool is_special) {
-    if (static_cast<size_t>(id) >= entries_.size()) entries_.resize(static_cast<size_t>(id) + 1);
-    entries_[static_cast<size_t>(id)] = {token, {}, true, is_special};
-    ids_.try_emplace(token, id);
+  std::string normalize(std::string text) const {
+    for (const Normalizer& step : parts_.normalizers) text = step(std::move(text));
+    return text;
   }
 
   void encode_text(std::string text, bool is_start, std::vector<int32_t>& ids) const {
-    for (const Normalizer& normalize : parts_.normalizers) text = normalize(std::move(text));
+    text = normalize(std::move(text));
     for (const Segment& segment : normalized_added_->split(text)) {
       if (segment.id) {
         ids.push_back(*segment.id);
@@ -110,8 +85,6 @@ class JsonTokenizer final : public Tokenizer {
 
   TokenizerComponents parts_;
   std::unique_ptr<AddedTokens> raw_added_, normalized_added_;
-  std::vector<Entry> entries_;  // by id
-  std::unordered_map<std::string, int32_t> ids_;
 };
 
 }  // namespace

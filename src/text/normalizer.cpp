@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 #include <utf8proc.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <array>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "text/regex.h"
@@ -17,9 +20,7 @@
 namespace veloz::text {
 namespace {
 
-struct FreeDeleter {
-  void operator()(utf8proc_uint8_t* text) const { std::free(text); }
-};
+constexpr size_t kMaxDecomposition = 32;  // the longest is U+FDFA's, 18
 
 int options_of(const std::string& form) {
   if (form == "NFC") return UTF8PROC_STABLE | UTF8PROC_COMPOSE;
@@ -28,17 +29,52 @@ int options_of(const std::string& form) {
   return UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT;
 }
 
+// utf8proc's own ordering of marks takes quadratic time on a long run of them.
+void order_marks(std::vector<utf8proc_int32_t>& code_points) {
+  const auto mark_class = [](utf8proc_int32_t code_point) {
+    return utf8proc_get_property(code_point)->combining_class;
+  };
+  const auto is_starter = [&](utf8proc_int32_t code_point) { return mark_class(code_point) == 0; };
+  for (auto at = code_points.begin(); at != code_points.end();) {
+    const auto begin = std::find_if_not(at, code_points.end(), is_starter);
+    at = std::find_if(begin, code_points.end(), is_starter);
+    std::stable_sort(begin, at, [&](utf8proc_int32_t a, utf8proc_int32_t b) {
+      return mark_class(a) < mark_class(b);
+    });
+  }
+}
+
+std::string normalized(std::string_view text, utf8proc_option_t options) {
+  std::vector<utf8proc_int32_t> code_points;
+  code_points.reserve(text.size());
+  for (; !text.empty(); text.remove_prefix(utf8_length(text))) {
+    const auto code_point =
+        static_cast<utf8proc_int32_t>(decode_code_point(text.substr(0, utf8_length(text))));
+    std::array<utf8proc_int32_t, kMaxDecomposition> parts{};
+    int boundary_class = 0;
+    const utf8proc_ssize_t count = utf8proc_decompose_char(
+        code_point, parts.data(), static_cast<utf8proc_ssize_t>(parts.size()), options,
+        &boundary_class);
+    VELOZ_CHECK(count >= 0 && count <= static_cast<utf8proc_ssize_t>(parts.size()),
+                "U+{:04X} does not decompose: {}", code_point, count);
+    code_points.insert(code_points.end(), parts.begin(), parts.begin() + count);
+  }
+  order_marks(code_points);
+  utf8proc_ssize_t count = std::ssize(code_points);
+  if ((options & UTF8PROC_COMPOSE) != 0)
+    count = utf8proc_normalize_utf32(code_points.data(), count, options);
+  VELOZ_CHECK(count >= 0, "normalising valid text failed: {}", utf8proc_errmsg(count));
+  std::string result;
+  for (const utf8proc_int32_t code_point : std::span(code_points).first(static_cast<size_t>(count)))
+    append_code_point(result, static_cast<uint32_t>(code_point));
+  return result;
+}
+
 }  // namespace
 
 Normalizer unicode_normalizer(const std::string& form) {
-  return [options = options_of(form)](std::string text) {
-    utf8proc_uint8_t* raw = nullptr;
-    const utf8proc_ssize_t length = utf8proc_map(
-        reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-        static_cast<utf8proc_ssize_t>(text.size()), &raw, static_cast<utf8proc_option_t>(options));
-    const std::unique_ptr<utf8proc_uint8_t, FreeDeleter> mapped(raw);
-    VELOZ_CHECK(length >= 0, "normalising valid text failed: {}", utf8proc_errmsg(length));
-    return std::string(reinterpret_cast<const char*>(mapped.get()), static_cast<size_t>(length));
+  return [options = options_of(form)](const std::string& text) {
+    return normalized(text, static_cast<utf8proc_option_t>(options));
   };
 }
 
@@ -61,7 +97,7 @@ Normalizer lowercase_normalizer() {
 }
 
 Normalizer prepend_normalizer(std::string prefix) {
-  return [prefix = std::move(prefix)](std::string text) {
+  return [prefix = std::move(prefix)](const std::string& text) {
     return text.empty() ? text : prefix + text;
   };
 }

@@ -3,10 +3,11 @@
 
 #include <array>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "text/byte_level.h"
-#include "text/unicode.h"
+#include "text/json_fields.h"
 
 namespace veloz::text {
 namespace {
@@ -100,13 +101,24 @@ PreTokenizer split_pre_tokenizer(const std::string& pattern, SplitBehavior behav
 PreTokenizer byte_level_pre_tokenizer(bool add_prefix_space, bool use_regex) {
   auto regex = use_regex ? std::make_shared<const Regex>(kGpt2Pattern) : nullptr;
   return [regex, add_prefix_space](const std::string& piece, const PieceContext&) {
-    const bool needs_space = add_prefix_space && !piece.empty() && leading_space_bytes(piece) == 0;
+    const bool needs_space = add_prefix_space && !piece.empty() && piece[0] != ' ';
     const std::string text = needs_space ? " " + piece : piece;
     std::vector<std::string> pieces = regex ? split(text, *regex, SplitBehavior::isolated, false)
                                             : std::vector<std::string>{text};
     for (std::string& part : pieces) part = bytes_to_characters(part);
     return pieces;
   };
+}
+
+PrependScheme parse_prepend_scheme(const nlohmann::json& component) {
+  if (!component.contains("prepend_scheme"))
+    return get_bool(component, "add_prefix_space", true) ? PrependScheme::always
+                                                         : PrependScheme::never;
+  const std::string scheme = get_string(component, "prepend_scheme");
+  if (scheme == "always") return PrependScheme::always;
+  if (scheme == "first") return PrependScheme::first;
+  if (scheme == "never") return PrependScheme::never;
+  refuse_component("prepend_scheme", scheme, "always, first, never");
 }
 
 PreTokenizer metaspace_pre_tokenizer(const std::string& replacement, PrependScheme scheme,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,6 +39,8 @@ PreTokenizer split_pre_tokenizer(const std::string& pattern, SplitBehavior behav
 PreTokenizer byte_level_pre_tokenizer(bool add_prefix_space, bool use_regex);
 
 enum class PrependScheme { always, first, never };
+/// Of a Metaspace component, as old and new files write it.
+PrependScheme parse_prepend_scheme(const nlohmann::json& component);
 PreTokenizer metaspace_pre_tokenizer(const std::string& replacement, PrependScheme scheme,
                                      bool is_split);
 

@@ -9,8 +9,8 @@
 
 namespace veloz::text {
 
-/// A compiled PCRE2 pattern over UTF-8 with Unicode classes, as tokenizers write them. Immutable;
-/// any thread matches.
+/// A compiled pattern over UTF-8 with Unicode classes, as tokenizers write them. Immutable; any
+/// thread matches.
 class Regex {
  public:
   struct Range {
@@ -18,14 +18,14 @@ class Regex {
     size_t end = 0;
   };
 
-  /// Throws Error(corrupt_data) with the place of the mistake.
+  /// Throws Error(corrupt_data) with the place of the mistake, or Error(unsupported).
   explicit Regex(const std::string& pattern);
   ~Regex();
   Regex(Regex&&) noexcept;
   Regex& operator=(Regex&&) noexcept;
 
-  /// All matches from left to right that are not empty. Throws Error(invalid_input) where a match
-  /// would cost more than the limit (catastrophic backtracking).
+  /// All matches from left to right, an empty one only where no match ends. Throws
+  /// Error(invalid_input) where a match would cost more than the limit (catastrophic backtracking).
   std::vector<Range> find_all(std::string_view text) const;
 
  private:

@@ -38,11 +38,4 @@ class Tokenizer : public TokenPieces {
   virtual int32_t vocab_size() const = 0;
 };
 
-/// Tokens by role, as tokenizer_config.json names them; "" where it does not.
-struct SpecialTokenNames {
-  std::string bos;
-  std::string eos;
-};
-SpecialTokenNames load_special_token_names(const std::filesystem::path& model_dir);
-
 }  // namespace veloz::text

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -11,30 +10,12 @@
 #include "text/bpe.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
-#include "text/token_pieces.h"
+#include "text/token_decoder.h"
 
 namespace veloz::text {
 
-/// A token's share of the decoded text.
-struct DecodedToken {
-  std::string text;
-  bool is_byte = false;  // of a byte-fallback token
-  bool drops_space_at_start =
-      false;  // the first character is a space that the start of a text does not have
-};
-
-/// The decoder of a tokenizer.json, reduced to what it does to one token and how tokens join.
-struct TokenDecoder {
-  JoinRules rules;
-  bool is_byte_level = false;
-  bool has_byte_fallback = false;
-  bool drops_first_space = false;  // Metaspace
-  std::vector<std::pair<std::string, std::string>> replacements;
-
-  DecodedToken piece_of(const std::string& token) const;
-};
-
-/// The parts of a tokenizer.json, checked.
+/// The parts of a tokenizer.json, checked: every id has one token, and every added token that the
+/// vocabulary holds has the vocabulary's id.
 struct TokenizerComponents {
   std::vector<AddedToken> added_tokens;
   std::vector<Normalizer> normalizers;
@@ -44,6 +25,7 @@ struct TokenizerComponents {
   TokenDecoder decoder;
 };
 
+/// Throws Error: corrupt_data (with the component and value), unsupported (naming the component).
 TokenizerComponents parse_components(std::string_view json);
 
 }  // namespace veloz::text

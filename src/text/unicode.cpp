@@ -16,6 +16,13 @@ bool is_space(uint32_t code_point) {
 }
 
 bool is_word(uint32_t code_point) {
+  if (code_point == 0x200c || code_point == 0x200d) return true;
+  // Circled and squared letters are symbols by category, and alphabetic.
+  if ((code_point >= 0x24b6 && code_point <= 0x24e9) ||
+      (code_point >= 0x1f130 && code_point <= 0x1f149) ||
+      (code_point >= 0x1f150 && code_point <= 0x1f169) ||
+      (code_point >= 0x1f170 && code_point <= 0x1f189))
+    return true;
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:

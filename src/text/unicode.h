@@ -9,7 +9,7 @@ namespace veloz::text {
 
 /// White_Space of the Unicode character database.
 bool is_space(uint32_t code_point);
-/// Letters, digits and underscore, as a regular expression's \w.
+/// Letters, marks, digits, connectors and joiners: \w as Unicode (UTS #18) recommends it.
 bool is_word(uint32_t code_point);
 
 /// Bytes of the white-space character at the front or end of valid UTF-8; 0 where there is none.
