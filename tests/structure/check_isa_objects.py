@@ -12,6 +12,8 @@ from pathlib import Path
 ISA_FOLDERS = ("avx2", "avx512", "avx512_bf16")
 # nm's letters of weak and unique definitions; "w" and "v" are weak references, which define nothing.
 WEAK = {"W", "V", "u"}
+# A pointer to the runtime's personality routine, the same data in every object.
+HARMLESS = "DW.ref."
 
 
 def weak_symbols(nm: str, object_file: Path) -> list[str]:
@@ -24,7 +26,7 @@ def weak_symbols(nm: str, object_file: Path) -> list[str]:
     symbols = []
     for line in listing.splitlines():
         fields = line.split(maxsplit=2)
-        if len(fields) == 3 and fields[1] in WEAK:
+        if len(fields) == 3 and fields[1] in WEAK and not fields[2].startswith(HARMLESS):
             symbols.append(fields[2])
     return symbols
 
