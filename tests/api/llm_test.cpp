@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "support/expect_error.h"
+#include "support/sentencepiece_bytes.h"
 #include "support/temp_directory.h"
 #include "support/tiny_checkpoint.h"
 #include "veloz/build.h"
@@ -179,6 +180,18 @@ TEST_F(LLMTest, WithoutATokenizerTakesTokenIdsOnly) {
   EXPECT_EQ(llm.generate(Tokens{3, 4}, params).completions.front().token_ids.size(), 5u);
   EXPECT_TRUE(throws_error(ErrorKind::unsupported, {"has no tokenizer", "token ids"},
                            [&] { llm.generate("ab", params); }));
+}
+
+TEST_F(LLMTest, ASentencePieceModelAndItsAddedTokensGoIntoTheEngine) {
+  fs::remove(model_ / "tokenizer.json");
+  const std::string pieces = test::piece_field("<unk>", 0, 2) + test::piece_field("<s>", 0, 3) +
+                             test::piece_field("\u2581", -1) + test::piece_field("a", -2);
+  test::write_bytes(model_ / "tokenizer.model", pieces + test::kBpeField);
+  test::write_bytes(model_ / "added_tokens.json", R"({"<x>": 4})");
+  build({.model = model_, .output = temp_.path() / "pieces", .num_threads = 2});
+  const LLM llm = LLM::load(temp_.path() / "pieces");
+  EXPECT_EQ(llm.encode("a<x>a"), (Tokens{1, 2, 3, 4, 2, 3}));
+  EXPECT_EQ(llm.decode(Tokens{1, 2, 3, 4}), "a<x>");
 }
 
 }  // namespace
