@@ -62,9 +62,9 @@ struct Case {
   double bytes = 0;             // that must come from memory, per call
   double tokens = 0;            // per call, where the rate of tokens is what people ask for
   int64_t calls = 1;            // per run
-  std::function<void(int64_t call)> run;
-  std::function<double()> seconds;     // of one call, where it is not the time of `run`
-  std::function<std::string()> check;  // what is wrong with the output, or nothing
+  std::function<void(int64_t call)> run{};
+  std::function<double()> seconds{};     // of one call, where it is not the time of `run`
+  std::function<std::string()> check{};  // what is wrong with the output, or nothing
 };
 
 /// Checks, then times `c` alternately with the peaks that bound it, and prints one line. Tells
