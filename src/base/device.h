@@ -48,13 +48,12 @@ class Device {
   virtual ~Device() = default;
   virtual DeviceKind kind() const = 0;
   virtual std::string description() const = 0;
-  /// 64-byte aligned memory, contents unspecified. Throws Error(out_of_memory) with what was asked.
+  /// 64-byte aligned memory, zero-filled. Throws Error(out_of_memory) with what was asked.
   virtual Buffer allocate(size_t bytes) = 0;
   virtual std::unique_ptr<Stream> create_stream() = 0;
   virtual void copy_in(Stream& stream, void* device_to, const void* host_from, size_t bytes) = 0;
   virtual void copy_out(Stream& stream, void* host_to, const void* device_from, size_t bytes) = 0;
   virtual void copy(Stream& stream, void* device_to, const void* device_from, size_t bytes) = 0;
-  virtual void fill_zero(Stream& stream, void* device_to, size_t bytes) = 0;
 };
 
 }  // namespace veloz

@@ -59,7 +59,8 @@ int run_doctor(const DoctorFlags& flags) {
                                  {"threads", threads},
                                  {"memory_bytes", meminfo_bytes("MemTotal")},
                                  {"memory_available_bytes", meminfo_bytes("MemAvailable")},
-                                 {"devices", {"cpu"}}};
+                                 {"devices", {"cpu"}},
+                                 {"libraries", VELOZ_LIBRARIES}};
   if (!flags.quick) measure(features, threads, json);
   if (flags.json) {
     fmt::print("{}\n", json.dump(2));
@@ -78,6 +79,7 @@ int run_doctor(const DoctorFlags& flags) {
       fmt::print("peak       {:.0f} Gop/s {}\n", gops.get<double>(), loop);
   }
   fmt::print("devices    cpu (this version has no CUDA back end)\n");
+  fmt::print("libraries  {}\n", VELOZ_LIBRARIES);
   return 0;
 }
 

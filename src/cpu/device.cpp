@@ -79,9 +79,6 @@ void CpuDevice::copy_out(Stream&, void* host_to, const void* device_from, size_t
 void CpuDevice::copy(Stream&, void* device_to, const void* device_from, size_t bytes) {
   if (bytes > 0) std::memmove(device_to, device_from, bytes);
 }
-void CpuDevice::fill_zero(Stream&, void* device_to, size_t bytes) {
-  if (bytes > 0) std::memset(device_to, 0, bytes);
-}
 
 void touch_pages(ThreadPool& pool, std::span<std::byte> memory) {
   constexpr auto kGrain = static_cast<int64_t>(kHugePage);

@@ -28,7 +28,6 @@ class CpuDevice final : public Device {
   void copy_in(Stream& stream, void* device_to, const void* host_from, size_t bytes) override;
   void copy_out(Stream& stream, void* host_to, const void* device_from, size_t bytes) override;
   void copy(Stream& stream, void* device_to, const void* device_from, size_t bytes) override;
-  void fill_zero(Stream& stream, void* device_to, size_t bytes) override;
 };
 
 /// Touches every page of `memory` on all threads, so that nothing faults (or runs out) later.

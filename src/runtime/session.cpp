@@ -112,7 +112,7 @@ struct Session::State {
 
   std::vector<void*> allocate_states();
   std::vector<void*> allocate_inputs();
-  /// Makes every page exist and hold zeros, on the CPU by the threads that will use them.
+  /// Makes every page exist, on the CPU by the threads that will use them.
   void prefault(const Buffer& buffer);
   void reserve_workspace(size_t bytes);
   const ops::Kernel& choose_outside(ops::Op op, const ops::OpCall& call);
@@ -137,10 +137,7 @@ struct Session::State {
 };
 
 void Session::State::prefault(const Buffer& buffer) {
-  if (device.kind() != DeviceKind::cpu) {
-    device.fill_zero(*stream, buffer.data(), buffer.bytes());
-    return;
-  }
+  if (device.kind() != DeviceKind::cpu) return;
   // One byte a page: the system clears a page as it is first touched, and clearing it once more
   // would cost as much again.
   constexpr int64_t kSmallPage = 4096;

