@@ -52,6 +52,11 @@ cpu::Isa chosen_isa(const Options& options, const cpu::CpuFeatures& features) {
   return isa;
 }
 
+/// A limit is what can be reached: whatever disturbs one measurement of it lowers the bar.
+double best_of_three(const std::function<double()>& measure) {
+  return std::max({measure(), measure(), measure()});
+}
+
 double seconds_per_call(const Case& c) {
   if (c.seconds) return c.seconds();
   return seconds_of([&] {
@@ -73,9 +78,12 @@ Machine::Machine(const Options& options)
   fill_random(pool_, arena());
 }
 
-double Machine::read_bandwidth() { return cpu::measure_read_bandwidth(pool_, arena()); }
+double Machine::read_bandwidth() {
+  return best_of_three([&] { return cpu::measure_read_bandwidth(pool_, arena()); });
+}
 double Machine::peak(cpu::PeakLoop loop) {
-  return cpu::measure_peak(pool_, features_, loop, kPeakSeconds).ops_per_s;
+  return best_of_three(
+      [&] { return cpu::measure_peak(pool_, features_, loop, kPeakSeconds).ops_per_s; });
 }
 bool Machine::has(cpu::PeakLoop loop) const {
   return std::ranges::count(cpu::supported_peak_loops(features_), loop) > 0;

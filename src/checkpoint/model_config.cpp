@@ -56,6 +56,7 @@ Architecture parse_architecture(const ConfigFields& fields) {
   for (const ArchitectureName& entry : kArchitectures)
     if (entry.name == name || entry.model_type == model_type) return entry.architecture;
   std::vector<std::string_view> known;
+  known.reserve(std::size(kArchitectures));
   for (const ArchitectureName& entry : kArchitectures) known.push_back(entry.name);
   if (name.empty()) name = model_type.empty() ? "none" : model_type;
   not_supported(fmt::format("architecture {} is not supported", shown(name)),

@@ -44,6 +44,7 @@ const FormatDType& find_dtype(const std::string& name) {
   for (const FormatDType& dtype : kDTypes)
     if (dtype.name == name) return dtype;
   std::vector<std::string_view> known;
+  known.reserve(std::size(kDTypes));
   for (const FormatDType& dtype : kDTypes) known.push_back(dtype.name);
   throw Error(ErrorKind::unsupported, fmt::format("its dtype {} is not supported", shown(name)),
               fmt::format("weights are F32, F16 or BF16; known beside them: {}",
@@ -258,6 +259,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 void check_coverage(const std::map<std::string, TensorEntry, std::less<>>& tensors,
                     uint64_t data_begin, uint64_t file_bytes) {
   std::vector<std::pair<const std::string*, const TensorEntry*>> by_offset;
+  by_offset.reserve(tensors.size());
   for (const auto& [name, entry] : tensors) by_offset.emplace_back(&name, &entry);
   std::ranges::stable_sort(by_offset, {}, [](const auto& item) { return item.second->offset; });
   uint64_t expected = data_begin;
