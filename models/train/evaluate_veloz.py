@@ -21,7 +21,7 @@ BEAM = {"num_beams": 4, "early_stopping": True}
 GREEDY = {"temperature": 0}
 
 
-def read_items(path: Path, limit: int) -> list[dict[str, Any]]:
+def read_items(path: Path, limit: int | None = None) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()[:limit]]
 
 
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("veloz", type=Path, help="the program")
     parser.add_argument("model", type=Path, help="model or engine directory")
     parser.add_argument("--set", type=Path, help="default: eval.jsonl of the model's folder")
-    parser.add_argument("--limit", type=int, default=1000, help="read this many items at most")
+    parser.add_argument("--limit", type=int, help="read this many items at most")
     parser.add_argument("--show", type=int, default=0, help="print this many wrong answers")
     arguments = parser.parse_args()
     items = read_items(arguments.set or arguments.model / "eval.jsonl", arguments.limit)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversations about a passage: people, each with a few facts, then questions with short answers.
+"""Conversations about a passage: a person with a few facts, then questions with short answers.
 
 Sentences, questions and invented names of the evaluation are never shown in training.
 """
@@ -36,8 +36,8 @@ Message = dict[str, str]
 class Task:
     """How hard a conversation is."""
 
-    num_people: tuple[int, ...] = (2, 2, 3)
-    num_kinds: tuple[int, ...] = (2, 3)
+    num_people: tuple[int, ...] = (1,)
+    num_kinds: tuple[int, ...] = (3, 4, 5)
     max_turns: int = 3
 
 
@@ -53,9 +53,10 @@ def capitalised(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
-def tell(rng: random.Random, relation: Relation, split: str, person: str, value: str) -> str:
+def tell(rng: random.Random, relation: Relation, split: str, person: str, value: str, is_first: bool) -> str:
     text = rng.choice(relation.sentence.of(split))
-    if rng.random() < OPENER_SHARE:
+    # A value that opens the passage would lack the space it has in the answer, and be other tokens.
+    if rng.random() < OPENER_SHARE or (is_first and text.startswith("{v}")):
         text = rng.choice(OPENERS.of(split)) + text[0].lower() + text[1:]
     return capitalised(text.format(p=person, v=value))
 
@@ -72,8 +73,10 @@ def make_conversation(rng: random.Random, split: str, task: Task) -> list[Messag
     people = distinct_names(rng, split, rng.choice(task.num_people))
     kinds = rng.sample(sorted(RELATIONS), rng.choice(task.num_kinds))
     facts = {(person, kind): make_value(rng, RELATIONS[kind], split) for person in people for kind in kinds}
-    sentences = [tell(rng, RELATIONS[kind], split, person, value) for (person, kind), value in facts.items()]
-    rng.shuffle(sentences)
+    order = list(facts)
+    rng.shuffle(order)
+    sentences = [tell(rng, RELATIONS[kind], split, person, facts[person, kind], (person, kind) == order[0])
+                 for person, kind in order]
     messages: list[Message] = []
     if split == "train" and rng.random() < SYSTEM_SHARE:
         messages.append({"role": "system", "content": rng.choice(SYSTEM)})

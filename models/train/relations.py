@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kinds of facts that a passage tells about a person, each said and asked in many ways.
 
-Training never shows the sentences and questions of "eval". p is the person, v the value.
+Training never shows the sentences and questions of "eval". p is the person, v the value. No answer begins with an
+invented name: without the space before it, a name is made of other tokens, and copying it becomes spelling.
 """
 
 from dataclasses import dataclass
@@ -40,14 +41,17 @@ RELATIONS: dict[str, Relation] = {
                  "{v} is where {p} lives.", "For many years {p} has lived in {v}.", "{p} moved to {v} long ago.",
                  "In {v} you will find the house of {p}.", "{p} comes from a family in {v} and still lives there.",
                  "{p} calls {v} home.", "The house of {p} stands in {v}.", "{v} is the city of {p}.",
-                 "Friends visit {p} in {v}."),
+                 "Friends visit {p} in {v}.", "{v} is the city where {p} has a house.", "{v} is home to {p}.",
+                 "The town where {p} has a house is {v}.", "The place where {p} lives is {v}.",
+                 "{v} has been the city of {p} for years.", "{p} has had a home in {v} for long."),
                 ("{p} has a home in {v}.", "{v} is the home of {p}.", "{p} has lived in {v} for many years.",
                  "In {v} you will find the home of {p}.", "The city where {p} lives is {v}.")),
         Wording(("Where does {p} live?", "In which city does {p} live?", "What is the home city of {p}?",
                  "Tell me where {p} lives.", "Which city is the home of {p}?", "Where is the house of {p}?",
-                 "Do you know where {p} lives?"),
+                 "Do you know where {p} lives?", "In what city does {p} live?", "Which city has {p} lived in?",
+                 "Tell me which city {p} lives in."),
                 ("In what city is the home of {p}?", "Which city does {p} live in?", "Where is the home of {p}?")),
-        "{p} lives in {v}.", "name"),
+        "The home of {p} is in {v}.", "name"),
     "job": Relation(
         Wording(("{p} works as a {v}.", "{p} is a {v}.", "By trade {p} is a {v}.", "{p} became a {v} last year.",
                  "People know {p} as a good {v}.", "{p} earns money as a {v}.", "The work of a {v} suits {p} well.",
@@ -58,21 +62,24 @@ RELATIONS: dict[str, Relation] = {
                  "Every morning {p} works as a {v}.", "The trade of {p} is that of a {v}.")),
         Wording(("What is the job of {p}?", "What does {p} do for work?", "What work does {p} do?",
                  "Tell me the job of {p}.", "What does {p} work as?", "Which job does {p} have?",
-                 "Do you know the job of {p}?"),
+                 "Do you know the job of {p}?", "Tell me what job {p} does.", "Tell me what work {p} does.",
+                 "Do you know what {p} works as?"),
                 ("What job does {p} do?", "Tell me what {p} works as.", "What job does {p} have?")),
-        "{p} works as a {v}.",
+        "The job of {p} is {v}.",
         tuple("baker teacher farmer doctor painter pilot sailor tailor cook judge miner singer".split())),
     "colour": Relation(
         Wording(("{p} loves the colour {v}.", "The favourite colour of {p} is {v}.",
                  "{p} likes {v} more than any other colour.", "{v} is the colour that {p} likes best.",
                  "{p} always wears {v}, a favourite colour.", "Of all colours {p} likes {v} best.",
                  "{p} painted the door {v}, a favourite colour.", "No colour is better than {v}, says {p}.",
-                 "The best colour for {p} is {v}.", "{p} finds that {v} is a lovely colour."),
+                 "The best colour for {p} is {v}.", "{p} finds that {v} is a lovely colour.",
+                 "{v} is the best colour, says {p}.", "{p} likes {v} best of all colours."),
                 ("The colour {p} loves is {v}.", "{p} likes the colour {v} best.", "{p} says that {v} is the best colour.",
                  "{v} is the favourite colour of {p}.")),
         Wording(("What is the favourite colour of {p}?", "Which colour does {p} like best?",
                  "Tell me the favourite colour of {p}.", "What colour does {p} love?",
-                 "Which colour is best for {p}?", "Do you know the favourite colour of {p}?"),
+                 "Which colour is best for {p}?", "Do you know the favourite colour of {p}?",
+                 "Tell me which colour {p} loves.", "Do you know which colour {p} likes best?"),
                 ("Which colour is the favourite of {p}?", "What colour does {p} like best?",
                  "Tell me which colour {p} likes best.")),
         "The favourite colour of {p} is {v}.",
@@ -87,7 +94,7 @@ RELATIONS: dict[str, Relation] = {
                  "Tell me the pet of {p}.", "What is the pet of {p}?", "Which pet belongs to {p}?",
                  "Do you know the pet of {p}?"),
                 ("Which pet does {p} keep?", "What animal does {p} have?", "What pet lives with {p}?")),
-        "{p} has a {v}.",
+        "The pet of {p} is a {v}.",
         tuple("dog cat horse parrot rabbit goat turtle snake donkey hamster".split())),
     "food": Relation(
         Wording(("{p} eats {v} every day.", "The favourite food of {p} is {v}.", "{p} likes to eat {v}.",
@@ -100,7 +107,7 @@ RELATIONS: dict[str, Relation] = {
                  "Tell me what {p} eats.", "What food does {p} like best?", "Do you know what {p} eats?"),
                 ("What food does {p} like to eat?", "Tell me the favourite food of {p}.",
                  "Which food does {p} like to eat?")),
-        "{p} likes to eat {v}.",
+        "The favourite food of {p} is {v}.",
         tuple("soup bread rice cheese apples noodles fish honey beans cake".split())),
     "sport": Relation(
         Wording(("{p} plays {v} on Sundays.", "{p} is good at {v}.", "The sport of {p} is {v}.",
@@ -112,7 +119,7 @@ RELATIONS: dict[str, Relation] = {
         Wording(("Which sport does {p} play?", "What sport is {p} good at?", "Tell me the sport of {p}.",
                  "What does {p} play on Sundays?", "Which sport does {p} enjoy?", "Do you know the sport of {p}?"),
                 ("What is the sport of {p}?", "Which sport is {p} good at?", "What sport does {p} play?")),
-        "{p} plays {v}.", tuple("chess tennis football hockey golf rugby boxing rowing".split())),
+        "The sport of {p} is {v}.", tuple("chess tennis football hockey golf rugby boxing rowing".split())),
     "age": Relation(
         Wording(("{p} is {v} years old.", "{p} turned {v} this year.", "The age of {p} is {v}.",
                  "At the age of {v}, {p} is happy.", "{p} has just turned {v} years old.",
@@ -123,19 +130,22 @@ RELATIONS: dict[str, Relation] = {
         Wording(("How old is {p}?", "What is the age of {p}?", "Tell me the age of {p}.", "Do you know how old {p} is?",
                  "Which age has {p} reached?"),
                 ("Tell me how old {p} is.", "What age is {p}?", "Do you know the age of {p}?")),
-        "{p} is {v} years old.", "number"),
+        "The age of {p} is {v}.", "number"),
     "company": Relation(
         Wording(("{p} works for {v}.", "The company that pays {p} is {v}.", "{p} has a job at {v}.",
                  "{p} was hired by {v}.", "{v} is the company where {p} works.",
                  "Since last spring {p} has been paid by {v}.", "The employer of {p} is {v}.",
-                 "{p} is employed by {v}.", "The company of {p} is {v}.", "{p} has worked for {v} for years."),
+                 "{p} is employed by {v}.", "The company of {p} is {v}.", "{p} has worked for {v} for years.",
+                 "{v} employs {p}.", "{v} is the company of {p}.", "{v} pays {p} well.", "{v} hired {p} last year.",
+                 "{v} is the employer that {p} likes.", "{v} is the firm that hired {p}.", "{p} is well paid by {v}."),
                 ("{v} is the employer of {p}.", "{p} has worked for {v} since last spring.", "{p} is paid by {v}.",
                  "{v} is the company that pays {p}.")),
         Wording(("Which company does {p} work for?", "Who is the employer of {p}?", "Where does {p} have a job?",
                  "Tell me the company of {p}.", "Who pays {p}?", "What company hired {p}?",
-                 "Do you know the employer of {p}?"),
+                 "Do you know the employer of {p}?", "Which company has {p} worked for?", "What firm pays {p}?",
+                 "Tell me which company {p} works for."),
                 ("Which company pays {p}?", "Tell me the employer of {p}.", "What company does {p} work for?")),
-        "{p} works for {v}.", "name"),
+        "The company of {p} is {v}.", "name"),
     "instrument": Relation(
         Wording(("{p} plays the {v}.", "{p} owns an old {v}.", "At night {p} practises the {v}.",
                  "{p} is learning the {v}.", "The instrument of {p} is the {v}.", "Neighbours hear {p} play the {v}.",
@@ -148,6 +158,6 @@ RELATIONS: dict[str, Relation] = {
                  "Do you know the instrument of {p}?"),
                 ("What instrument does {p} play?", "What is the instrument of {p}?",
                  "Tell me which instrument {p} plays.")),
-        "{p} plays the {v}.", tuple("violin piano drum guitar flute harp trumpet cello".split())),
+        "The instrument of {p} is the {v}.", tuple("violin piano drum guitar flute harp trumpet cello".split())),
 }
 # fmt: on

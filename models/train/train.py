@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains one of the bundled models on one thread and writes it in Hugging Face layout.
 
-    python models/train/train.py llama models/tiny-llama
-    python models/train/train.py gptj models/tiny-gptj
+    python models/train/train.py gptj /tmp/one
+    python models/train/train.py gptj models/tiny-gptj --start /tmp/one --seed 8 --batch 8 --rate 1e-3
 
+README.md of each model has the commands that made it.
 Data is made on the fly from the seed; only wall time depends on the machine. A checkpoint is written every few minutes.
+A second run of many small steps is what teaches a model to copy invented names letter by letter.
 """
 
 import argparse
@@ -26,20 +28,10 @@ from tokenizers import Tokenizer
 from vocabulary import CHAT_TEMPLATE, LLAMA3_SPECIALS, VOCAB_SIZE, train_gptj, train_llama
 
 READ_WEIGHT = 0.1  # of the loss on what is only read
-BATCH = 16
 BATCHES_SORTED = 8  # made together and sorted by length, so that little is padding
-PEAK_RATE = 1.5e-3
 LAST_RATE = 0.03  # of the peak
 WARM_UP = 100
 SAVE_SECONDS = 300
-SEED = 7
-
-# Fewer people first: finding which sentence answers comes before telling people apart.
-CURRICULUM = (
-    (0.10, Task(num_people=(1,), num_kinds=(2, 3, 4), max_turns=4)),
-    (0.25, Task(num_people=(1, 2, 2), num_kinds=(2, 3), max_turns=5)),
-    (1.00, Task(num_people=(1, 2, 2, 3, 3), num_kinds=(2, 2, 3, 3, 4), max_turns=4)),
-)
 
 Item = tuple[list[int], list[float]]  # token ids and the weight of each in the loss
 
@@ -59,21 +51,33 @@ def gptj_config(tokenizer: Tokenizer) -> transformers.GPTJConfig:
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=end, eos_token_id=end)
 
 
+@dataclass(frozen=True)
+class Options:
+    """How to train."""
+
+    budget: int  # tokens
+    seed: int
+    batch: int  # conversations or articles of a step
+    peak_rate: float
+    turns: int  # questions of a conversation at most
+    start: Path | None  # a checkpoint to go on from
+
+
 class QaItems:
     """Conversations as token ids; the answers carry the loss."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, turns: int) -> None:
         self.tokenizer = tokenizer
+        self.task = Task(max_turns=turns)
         self.special = {name: tokenizer.token_to_id(name) for name in LLAMA3_SPECIALS}
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def make(self, rng: random.Random, progress: float) -> Item:
-        task = next(task for end, task in CURRICULUM if progress <= end)
+    def make(self, rng: random.Random) -> Item:
         ids, weights = [self.special["<|begin_of_text|>"]], [0.0]
-        for message in make_conversation(rng, "train", task):
+        for message in make_conversation(rng, "train", self.task):
             head = [self.special["<|start_header_id|>"], *self.encode(message["role"]),
                     self.special["<|end_header_id|>"], *self.encode("\n\n")]
             body = [*self.encode(message["content"]), self.special["<|eot_id|>"]]
@@ -89,8 +93,7 @@ class NewsItems:
         self.tokenizer = tokenizer
         self.end = tokenizer.token_to_id("<|endoftext|>")
 
-    def make(self, rng: random.Random, progress: float) -> Item:
-        del progress  # always the same task
+    def make(self, rng: random.Random) -> Item:
         article, summary = make_article(rng, "train")
         prompt = self.tokenizer.encode(make_prompt(article)).ids
         answer = [*self.tokenizer.encode(" " + summary).ids, self.end]
@@ -101,24 +104,24 @@ class NewsItems:
 class Progress:
     """How far training is, counted in tokens, and how well it goes."""
 
-    budget: int
+    options: Options
     tokens: int = 0
     steps: int = 0
     answer_loss: float = 0.0  # running mean
 
     @property
     def share(self) -> float:
-        return min(1.0, self.tokens / self.budget)
+        return min(1.0, self.tokens / self.options.budget)
 
     def rate(self) -> float:
         cosine = 0.5 * (1 + math.cos(math.pi * self.share))
-        return PEAK_RATE * min(1, (self.steps + 1) / WARM_UP) * (LAST_RATE + (1 - LAST_RATE) * cosine)
+        return self.options.peak_rate * min(1, (self.steps + 1) / WARM_UP) * (LAST_RATE + (1 - LAST_RATE) * cosine)
 
 
-def make_batches(items: QaItems | NewsItems, rng: random.Random, progress: Progress) -> Iterator[list[Item]]:
+def make_batches(items: QaItems | NewsItems, rng: random.Random, size: int) -> Iterator[list[Item]]:
     while True:
-        made = sorted((items.make(rng, progress.share) for _ in range(BATCH * BATCHES_SORTED)), key=lambda i: len(i[0]))
-        batches = [made[begin : begin + BATCH] for begin in range(0, len(made), BATCH)]
+        made = sorted((items.make(rng) for _ in range(size * BATCHES_SORTED)), key=lambda i: len(i[0]))
+        batches = [made[begin : begin + size] for begin in range(0, len(made), size)]
         rng.shuffle(batches)
         yield from batches
 
@@ -172,20 +175,32 @@ def save(model: transformers.PreTrainedModel, tokenizer: Tokenizer, out: Path) -
     fast.save_pretrained(out)
 
 
-def train(kind: str, out: Path, budget: int) -> Progress:
-    torch.manual_seed(SEED)
+def make_tokenizer(kind: str, start: Path | None) -> Tokenizer:
+    if start is not None:
+        return Tokenizer.from_file(str(start / "tokenizer.json"))
+    return train_llama() if kind == "llama" else train_gptj()
+
+
+def make_model(kind: str, tokenizer: Tokenizer, start: Path | None) -> transformers.PreTrainedModel:
+    if start is not None:
+        return transformers.AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+    if kind == "llama":
+        return transformers.LlamaForCausalLM(llama_config(tokenizer))
+    return transformers.GPTJForCausalLM(gptj_config(tokenizer))
+
+
+def train(kind: str, out: Path, options: Options) -> Progress:
+    torch.manual_seed(options.seed)
     torch.set_num_threads(1)
-    rng = random.Random(SEED)
-    tokenizer = train_llama() if kind == "llama" else train_gptj()
-    items: QaItems | NewsItems = QaItems(tokenizer) if kind == "llama" else NewsItems(tokenizer)
-    model: transformers.PreTrainedModel = (
-        transformers.LlamaForCausalLM(llama_config(tokenizer)) if kind == "llama"
-        else transformers.GPTJForCausalLM(gptj_config(tokenizer)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.05)
+    rng = random.Random(options.seed)
+    tokenizer = make_tokenizer(kind, options.start)
+    items: QaItems | NewsItems = QaItems(tokenizer, options.turns) if kind == "llama" else NewsItems(tokenizer)
+    model = make_model(kind, tokenizer, options.start).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.peak_rate, betas=(0.9, 0.95), weight_decay=0.05)
     print(f"{json.dumps(versions())}, {sum(p.numel() for p in model.parameters())} parameters", flush=True)
-    progress = Progress(budget)
+    progress = Progress(options)
     start = last_save = time.monotonic()
-    for batch in make_batches(items, rng, progress):
+    for batch in make_batches(items, rng, options.batch):
         step(model, optimizer, batch, progress)
         seconds = time.monotonic() - start
         if progress.steps % 50 == 0:
@@ -210,8 +225,15 @@ def main() -> int:
     parser.add_argument("kind", choices=("llama", "gptj"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--mtokens", type=float, default=6.0, help="length of training in million tokens")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=16, help="conversations or articles of a step")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--turns", type=int, default=4, help="questions of a conversation at most")
+    parser.add_argument("--start", type=Path, help="go on from this checkpoint, with a fresh schedule")
     arguments = parser.parse_args()
-    progress = train(arguments.kind, arguments.out, int(arguments.mtokens * 1e6))
+    progress = train(arguments.kind, arguments.out, Options(
+        budget=int(arguments.mtokens * 1e6), seed=arguments.seed, batch=arguments.batch, peak_rate=arguments.rate,
+        turns=arguments.turns, start=arguments.start))
     print(f"{progress.steps} steps, {progress.tokens} tokens, answer loss {progress.answer_loss:.4f}")
     return 0
 
