@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # The everyday commands. `make help` lists them; CMake presets do the work.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
 JOBS ?= $(shell nproc)
-ENGINE_DIR ?= build/demo-engine
-PROMPT ?= $(shell cat models/tiny-llama/demo_prompt.txt 2>/dev/null)
+ENGINES ?= build/engines
 
 .PHONY: help setup demo build test test-full bench format format-check lint clean
 
@@ -19,9 +19,9 @@ build: setup  ## Build the optimised program (build/release/veloz)
 	@rm -f build-configure.log
 	@cmake --build --preset release -j $(JOBS) --target veloz | { grep -vE 'ninja: no work to do' || true; }
 
-demo: build  ## Compile the bundled chat model into an engine and let it answer
-	@build/release/veloz build models/tiny-llama -o $(ENGINE_DIR) --if-needed
-	@build/release/veloz chat $(ENGINE_DIR) --prompt "$(PROMPT)" --stats
+demo: build  ## Compile the bundled chat model into an engine and let it answer (PROMPT="...")
+	@build/release/veloz chat models/tiny-llama --cache-dir $(ENGINES) --stats \
+	  --prompt "$${PROMPT:-$$(cat models/tiny-llama/demo_prompt.txt)}"
 
 test: setup  ## Unit, golden and end-to-end tests (under 15 minutes with the build on 2 cores)
 	@cmake --preset dev > /dev/null && cmake --build --preset dev -j $(JOBS)

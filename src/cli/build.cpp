@@ -18,15 +18,10 @@ namespace {
 
 struct BuildFlags {
   BuildOptions options;
-  bool if_needed = false;
   bool json = false;
 };
 
 int run_build(const BuildFlags& flags) {
-  if (flags.if_needed && engine::Engine::is_engine(flags.options.output)) {
-    fmt::print(stderr, "engine {} is there already\n", flags.options.output.string());
-    return 0;
-  }
   BuildOptions options = flags.options;
   BuildReport report;
   {
@@ -95,7 +90,6 @@ void add_build(CLI::App& app, Action& action) {
       ->envname("VELOZ_THREADS")
       ->capture_default_str();
   verb.add_flag("--force", options.replace_existing, "Replace an engine that is there");
-  verb.add_flag("--if-needed", flags->if_needed, "Do nothing where the engine is there already");
   verb.add_flag("--json", flags->json, "Print the result as one JSON object");
   verb.footer("Example:\n  veloz build models/tiny-llama -o tiny.engine --dtype bf16");
   verb.callback([flags, &action] { action = [flags] { return run_build(*flags); }; });

@@ -67,12 +67,10 @@ class BuildTest(CliTest):
             texts.add(self.succeed("run", engine, "The team", "--isa", "portable", *GREEDY).out)
         self.assertEqual(len(texts), 1)
 
-    def test_force_replaces_and_if_needed_leaves_alone(self) -> None:
+    def test_force_replaces(self) -> None:
         engine = self.build(MODELS / "tiny-gptj")
         before = files_of(engine)
-        self.succeed("build", TinyCheckpoint().write(self.dir / "model"), "-o", engine, "--if-needed")
-        self.assertEqual(files_of(engine), before)
-        self.succeed("build", self.dir / "model", "-o", engine, "--force")
+        self.succeed("build", TinyCheckpoint().write(self.dir / "model"), "-o", engine, "--force")
         self.assertNotEqual(files_of(engine), before)
         self.succeed("inspect", engine, "--verify")
 
