@@ -38,7 +38,7 @@ NUM_GREEDY = 64
 MIN_MARGIN = 2e-3
 MIN_DISTINCT = 16  # of the 64 greedy tokens
 JITTER = 1e-6  # relative error of the weights in the stability check; fp32 rounds at 6e-8
-NUM_TRAINED_ITEMS = 10
+NUM_TRAINED_ITEMS = 8
 Golden = dict[str, Any]
 
 
@@ -235,35 +235,33 @@ def write_random(out: Path, names: list[str]) -> None:
 
 # ---- trained models
 
-def trained_prompt(tokenizer: Any, item: Golden) -> tuple[str, list[int]]:
+def trained_prompt(tokenizer: Any, item: Golden) -> list[int]:
     if "messages" not in item:
-        return item["prompt"], tokenizer(item["prompt"])["input_ids"]
+        return list(tokenizer(item["prompt"])["input_ids"])
     text = tokenizer.apply_chat_template(item["messages"], tokenize=False, add_generation_prompt=True)
-    return text, tokenizer(text, add_special_tokens=False)["input_ids"]
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def write_trained(models: Path, out: Path) -> None:
+    """Prompts from the evaluation set; greedy and beam search in fp32, whose sequences must be equal."""
     out.mkdir(parents=True, exist_ok=True)
     for name in ("tiny-gptj", "tiny-llama"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(models / name)
         lines = (models / name / "eval.jsonl").read_text().splitlines()[:NUM_TRAINED_ITEMS]
-        prompts = [trained_prompt(tokenizer, json.loads(line)) for line in lines]
-        golden: Golden = {**versions(), "eval_items": NUM_TRAINED_ITEMS, "prompt_texts": [text for text, _ in prompts],
-                          "prompts": [ids for _, ids in prompts]}
-        for dtype in ("float32", "bfloat16"):
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                models / name, dtype=getattr(torch, dtype), attn_implementation="eager").eval()
-            ends = model.generation_config.eos_token_id
-            model.generation_config = transformers.GenerationConfig()
-            arguments: Golden = {"max_new_tokens": 64, "eos_token_id": ends if isinstance(ends, list) else [ends]}
-            search = {**arguments, "num_beams": 4, "num_return_sequences": 4, "length_penalty": 1.0, "early_stopping": True}
-            greedy = [run_generate(model, ids, arguments)[0][0] for _, ids in prompts]
-            beams = [run_generate(model, ids, search) for _, ids in prompts]
-            golden[dtype] = {
-                "greedy": {"arguments": arguments, "sequences": greedy},
-                "beam": {"arguments": search, "sequences": [rows for rows, _ in beams],
-                         "sequences_scores": [[round(s, 6) for s in scores] for _, scores in beams]}}
-        write_json(out / f"{name}.json", golden)
+        items = [json.loads(line) for line in lines]
+        prompts = [trained_prompt(tokenizer, item) for item in items]
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            models / name, dtype=torch.float32, attn_implementation="eager").eval()
+        ends = model.generation_config.eos_token_id
+        model.generation_config = transformers.GenerationConfig()
+        arguments: Golden = {"max_new_tokens": 64, "eos_token_id": ends if isinstance(ends, list) else [ends]}
+        search = {**arguments, "num_beams": 4, "num_return_sequences": 4, "length_penalty": 1.0, "early_stopping": True}
+        beams = [run_generate(model, ids, search) for ids in prompts]
+        write_json(out / f"{name}.json", {
+            **versions(), "items": items, "prompts": prompts,
+            "greedy": [run_generate(model, ids, arguments)[0][0] for ids in prompts],
+            "beam": [rows for rows, _ in beams],
+            "beam_scores": [[round(score, 6) for score in scores] for _, scores in beams]})
 
 
 # ---- files
