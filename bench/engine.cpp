@@ -201,18 +201,7 @@ int main(int argc, char** argv) {
   app.add_option("--context", options.context, "prompt tokens of a sequence that decodes")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  app.add_option("--threads", options.bench.num_threads, "threads; all that this process may use");
-  app.add_option("--runs", options.bench.runs, "runs of each case, medians are reported")
-      ->check(CLI::Range(1, 1000));
-  app.add_option("--isa", options.bench.isa, "portable, avx2, avx512 or avx512_bf16; the best");
-  app.add_option("--filter", options.bench.filter, "only cases whose line contains this");
-  app.add_flag("--json", options.bench.json, "one JSON object per case");
+  veloz::bench::add_flags(app, options.bench);
   app.footer("Example: veloz_bench_engine --filter decode --runs 15");
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return veloz::bench::run(options);
-  } catch (const veloz::Error& e) {
-    fmt::print(stderr, "error: {}\nhint: {}\n", e.message(), e.hint());
-    return 2;
-  }
+  return veloz::bench::run_main(app, argc, argv, [&] { return veloz::bench::run(options); });
 }

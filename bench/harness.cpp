@@ -3,12 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 
 #include "base/dtype.h"
+#include "base/error.h"
 #include "base/philox.h"
 #include "cpu/device.h"
 #include "cpu/kernels.h"
@@ -95,6 +97,25 @@ double seconds_of(const std::function<void()>& f) {
   const auto start = std::chrono::steady_clock::now();
   f();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void add_flags(CLI::App& app, Options& options) {
+  app.add_option("--threads", options.num_threads, "threads; all that this process may use");
+  app.add_option("--runs", options.runs, "runs of each case, medians are reported")
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--isa", options.isa, "portable, avx2, avx512 or avx512_bf16; the best");
+  app.add_option("--filter", options.filter, "only cases whose line contains this");
+  app.add_flag("--json", options.json, "one JSON object per case");
+}
+
+int run_main(CLI::App& app, int argc, char** argv, const std::function<int()>& run) {
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return run();
+  } catch (const Error& e) {
+    fmt::print(stderr, "error: {}\nhint: {}\n", e.message(), e.hint());
+    return 2;
+  }
 }
 
 void print_peaks(Machine& machine) {

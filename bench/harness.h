@@ -14,6 +14,10 @@
 #include "cpu/peaks.h"
 #include "ops/kernel.h"
 
+namespace CLI {
+class App;
+}
+
 namespace veloz::bench {
 
 struct Options {
@@ -73,6 +77,10 @@ bool run_case(Machine& machine, const Case& c);
 
 double median(std::vector<double> values);
 double seconds_of(const std::function<void()>& f);
+
+void add_flags(CLI::App& app, Options& options);
+/// Parses the command line and runs `run`; the exit code, errors on stderr.
+int run_main(CLI::App& app, int argc, char** argv, const std::function<int()>& run);
 
 /// The measured peaks beside clock x units x width, and the bandwidth of memory.
 void print_peaks(Machine& machine);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What LLM refuses, when, and in which words; and that a request that fails does so alone.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -149,9 +150,11 @@ TEST_F(Errors, PromptsThatCannotBeAreRefused) {
   LLM llm = load();
   EXPECT_TRUE(throws_error(ErrorKind::invalid_input, {"the prompt has no tokens"},
                            [&] { llm.generate(Tokens{}, greedy(1)); }));
-  EXPECT_TRUE(throws_error(ErrorKind::invalid_input, {"prompt token id 131", "0 to 130"}, [&] {
-    llm.generate(Tokens{1, 131}, greedy(1));
-  }));
+  for (const int32_t id : {-1, 131, INT32_MAX})
+    EXPECT_TRUE(throws_error(ErrorKind::invalid_input,
+                             {fmt::format("prompt token id {}", id), "0 to 130"}, [&] {
+                               llm.generate(Tokens{1, id}, greedy(1));
+                             }));
   EXPECT_TRUE(throws_error(ErrorKind::invalid_input, {"512 tokens leaves no room", "512", "by 1 "},
                            [&] { llm.generate(Tokens(512, 1), greedy(1)); }));
   EXPECT_TRUE(throws_error(ErrorKind::invalid_input, {"2 prompts with parameters for 1"}, [&] {
@@ -213,8 +216,9 @@ TEST_F(Errors, StepsShorterThanTheEnginesSequencesLowerTheirNumber) {
 }
 
 TEST_F(Errors, AnUnknownInstructionSetIsRefused) {
-  EXPECT_TRUE(
-      throws_error(ErrorKind::invalid_input, {"sse9", "portable"}, [] { load({.isa = "sse9"}); }));
+  EXPECT_TRUE(throws_error(ErrorKind::invalid_input,
+                           {"\"sse9\"", "portable, avx2, avx512, avx512_bf16"},
+                           [] { load({.isa = "sse9"}); }));
 }
 
 TEST_F(Errors, WhatIsNoEngineIsNotFound) {
