@@ -43,7 +43,7 @@ format:  ## Format all C++ with clang-format
 format-check:
 	@git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror
 
-lint: format-check  ## clang-format and clang-tidy on all files
+lint: format-check  ## clang-format on all C++, clang-tidy on src
 	@cmake --preset dev > /dev/null
 	@git ls-files 'src/*.cpp' | xargs -P $(JOBS) -n 4 clang-tidy -p build/dev --quiet
 
