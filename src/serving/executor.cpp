@@ -197,6 +197,7 @@ void Executor::State::loop(const std::stop_token& stop) {
       // A bug in our own books: nothing that is running can be trusted, what comes later can.
       fail_all(to_error(e));
     }
+    note_books();  // after a cancellation too, which may leave no step to run
   }
 }
 
@@ -240,7 +241,6 @@ void Executor::State::step() {
 #ifdef VELOZ_DEBUG_CHECKS
   scheduler.check_invariants();
 #endif
-  note_books();
 }
 
 std::vector<runtime::GroupResult> Executor::State::run(const Step& step) {

@@ -315,6 +315,22 @@ TEST(Executor, CancelEndsEveryOpenChoiceAndFreesItsBlocks) {
   engine.wait_until_idle();
 }
 
+TEST(Executor, BooksAreClearedWhenTheOnlyRunningRequestIsCancelled) {
+  Engine engine;
+  SamplingParams params;
+  params.max_tokens = 50;
+  params.ignore_eos = true;
+  bool was_cancelled = false;
+  while (!was_cancelled) {  // unless it ended first
+    RequestId id{};
+    const auto inbox = engine.submit({{1, 2, 3}, params, nullptr}, &id);
+    while (inbox->peek().choices.empty()) std::this_thread::yield();
+    engine.executor.cancel(id);
+    was_cancelled = inbox->wait().choices.at(0).end->reason == FinishReason::cancelled;
+    engine.wait_until_idle();
+  }
+}
+
 TEST(Executor, DestructionCancelsWhatIsStillThere) {
   std::shared_ptr<Inbox> running;
   std::shared_ptr<Inbox> waiting;
