@@ -42,7 +42,8 @@ std::string print(const Graph& graph) {
     std::string segments;
     for (const WeightSegment& segment : graph.value(id).segments) {
       if (!segments.empty()) segments += " + ";
-      segments += fmt::format("{}[{}]", ops::to_string(ops::AttrValue(segment.tensor)), segment.rows);
+      segments +=
+          fmt::format("{}[{}]", ops::to_string(ops::AttrValue(segment.tensor)), segment.rows);
     }
     text += fmt::format("  weight {} : {} = {}\n", operand(graph, id),
                         to_string(graph.value(id).type), segments);
