@@ -44,12 +44,12 @@ Buffer allocate_mapped(size_t bytes) {
       ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) throw out_of_memory(bytes);
   const auto begin = reinterpret_cast<uintptr_t>(mapping);
-  const uintptr_t aligned = round_up(begin, kHugePage);
-  const uintptr_t end = aligned + round_up(bytes, kSmallPage);
-  if (aligned > begin) ::munmap(mapping, aligned - begin);
-  if (begin + mapped > end) ::munmap(reinterpret_cast<void*>(end), begin + mapped - end);
-  void* const data = reinterpret_cast<void*>(aligned);
-  const size_t kept = end - aligned;
+  const size_t before = round_up(begin, kHugePage) - begin;
+  const size_t kept = round_up(bytes, kSmallPage);
+  const size_t after = mapped - before - kept;
+  std::byte* const data = static_cast<std::byte*>(mapping) + before;
+  if (before > 0) ::munmap(mapping, before);
+  if (after > 0) ::munmap(data + kept, after);
   // Refused where the system has none: then it is small pages, only slower.
   static_cast<void>(::madvise(data, kept, MADV_HUGEPAGE));
   return Buffer(data, bytes, [kept](void* pointer) { ::munmap(pointer, kept); });

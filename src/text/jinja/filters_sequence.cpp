@@ -137,7 +137,7 @@ void sort_by_key(Keyed& keyed, bool is_reverse, Meter& meter) {
   });
 }
 
-Value items_of(Keyed keyed, Interpreter& interpreter) {
+Value items_of(Keyed&& keyed, Interpreter& interpreter) {
   Value::Items items;
   for (auto& [key, item] : keyed) items.push_back(std::move(item));
   return Value::list(std::move(items), &interpreter.meter());

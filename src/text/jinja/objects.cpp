@@ -183,7 +183,7 @@ std::optional<Value> CyclerObject::attribute(Interpreter&, std::string_view name
 }
 
 Value CyclerObject::next() {
-  const Value item = items_[at_];
+  Value item = items_[at_];
   at_ = (at_ + 1) % items_.size();
   return item;
 }

@@ -206,10 +206,12 @@ bool Value::is_same(const Value& other) const {
 
 std::optional<Value> Object::attribute(Interpreter&, std::string_view) { return std::nullopt; }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): those who override it take it over
 Value Object::call(Interpreter&, Arguments) {
   throw Error(ErrorKind::invalid_input, fmt::format("'{}' object is not callable", type_name()));
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): likewise
 bool Object::set_attribute(Interpreter&, const std::string&, Value) { return false; }
 
 }  // namespace veloz::text::jinja
