@@ -50,8 +50,8 @@ LayoutChoice choose_layout(const Graph& graph, const graph::UseMap& uses, ValueI
   // Of a tied table, `linear` reads every byte each step and `embedding` a row a token: linear
   // decides.
   std::vector<size_t> by_weight = readers;
-  std::ranges::stable_partition(
-      by_weight, [&](size_t reader) { return graph.nodes()[reader].op == ops::Op::linear; });
+  std::stable_partition(by_weight.begin(), by_weight.end(),
+                        [&](size_t reader) { return graph.nodes()[reader].op == ops::Op::linear; });
 
   LayoutChoice best{value.name, "", ""};
   size_t best_rank = target.kernels().size();

@@ -10,7 +10,6 @@
 namespace veloz::models {
 
 using graph::ValueId;
-using ops::Attrs;
 using ops::Op;
 using ops::Symbol;
 

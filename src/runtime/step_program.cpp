@@ -9,7 +9,6 @@ namespace veloz::runtime {
 namespace {
 
 using engine::ArenaSlot;
-using engine::InputSlot;
 using engine::PlanValue;
 using engine::Program;
 using engine::StateSlot;
