@@ -23,6 +23,7 @@ void check_names(const std::vector<std::string>& names) {
     if (std::ranges::any_of(kPipeline, [&](const PassEntry& p) { return p.name == name; }))
       continue;
     std::vector<std::string_view> known;
+    known.reserve(std::size(kPipeline));
     for (const PassEntry& entry : kPipeline) known.push_back(entry.name);
     throw Error(ErrorKind::invalid_input, fmt::format("there is no pass \"{}\"", name),
                 fmt::format("the passes are {}", fmt::join(known, ", ")));

@@ -77,7 +77,7 @@ std::string brand() {
   std::array<char, 49> text{};
   for (uint32_t i = 0; i < 3; ++i) {
     const Leaf leaf = cpuid(0x80000002u + i, 0);
-    std::memcpy(text.data() + 16 * i, &leaf, sizeof(leaf));
+    std::memcpy(text.data() + size_t{16} * i, &leaf, sizeof(leaf));
   }
   std::string name(text.data());
   name.erase(name.find_last_not_of(' ') + 1);

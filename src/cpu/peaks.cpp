@@ -51,7 +51,7 @@ LoopCode loop_code([[maybe_unused]] const CpuFeatures& features, [[maybe_unused]
 /// Reads every cache line of a range; the result keeps the compiler from leaving it out.
 uint64_t read_all(std::span<const std::byte> memory) {
   constexpr size_t kWords = 32;  // four lines at a time
-  constexpr size_t kAhead = 64 * 64;
+  constexpr size_t kAhead = size_t{64} * 64;
   std::array<uint64_t, kWords> sums{};
   size_t at = 0;
   for (; at + sizeof(sums) <= memory.size(); at += sizeof(sums)) {

@@ -184,6 +184,7 @@ std::string print_manifest(const Manifest& manifest) {
   };
   const auto add_lines = [&](std::string_view key, const std::vector<OrderedJson>& values) {
     std::vector<std::string> lines;
+    lines.reserve(values.size());
     for (const OrderedJson& value : values) lines.push_back("    " + dump_line(value));
     fields.push_back(lines.empty()
                          ? fmt::format("  \"{}\": []", key)

@@ -80,6 +80,7 @@ StoredTensor parse_tensor(const JsonNode& node, uint64_t data_bytes) {
 void verify_cover(const std::map<std::string, StoredTensor>& tensors, uint64_t data_bytes,
                   std::string_view file) {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  ranges.reserve(tensors.size());
   for (const auto& [name, tensor] : tensors) ranges.emplace_back(tensor.begin, tensor.end);
   std::ranges::sort(ranges);
   uint64_t expected = 0;

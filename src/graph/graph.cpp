@@ -52,6 +52,7 @@ ValueId Graph::add_result(std::string name, ops::ValueType type) {
 std::vector<ValueId> Graph::add_node(ops::Op op, std::vector<ValueId> inputs, ops::Attrs attrs,
                                      std::vector<std::string> names) {
   std::vector<ops::ValueType> input_types;
+  input_types.reserve(inputs.size());
   for (const ValueId id : inputs) input_types.push_back(value(id).type);
   std::vector<ops::ValueType> types = ops::op_def(op).infer({input_types, attrs});
   VELOZ_CHECK(types.size() == names.size(), "{} has {} outputs, {} names were given",

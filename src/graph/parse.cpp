@@ -198,6 +198,7 @@ class Parser {
       types.push_back(line.take_type());
     } while (line.try_take(","));
     std::vector<ops::ValueType> input_types;
+    input_types.reserve(inputs.size());
     for (const ValueId id : inputs) input_types.push_back(graph_.value(id).type);
     if (ops::op_def(*op).infer({input_types, attrs}) != types)
       refuse(fmt::format("\"{}\" gives other types than are written", op_name));

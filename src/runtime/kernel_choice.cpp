@@ -56,6 +56,7 @@ const ops::WeightLayout& choose_layout(const engine::PlanWeight& weight, const P
   for (const ops::WeightLayout& layout : registry.layouts())
     if (serves_all(layout)) return layout;
   std::vector<std::string_view> ops;
+  ops.reserve(readers.size());
   for (const PlanStep* reader : readers) ops.push_back(ops::op_def(reader->op).name);
   throw Error(
       ErrorKind::unsupported,

@@ -59,6 +59,7 @@ void repack(const engine::PlanWeight& weight, const ops::WeightLayout& from,
       narrow<size_t>(weight.shape.num_elements() / weight.shape[0]) * dtype_bytes(weight.dtype);
   const int64_t rows = weight.shape[0];
   std::vector<HostMemory> plain;
+  plain.reserve(narrow<size_t>(pool.num_threads()));
   for (int i = 0; i < pool.num_threads(); ++i)
     plain.push_back(allocate_host(narrow<size_t>(rows_at_a_time) * row_bytes));
   const int64_t num_parts = ceil_div(rows, rows_at_a_time);
