@@ -74,11 +74,13 @@ struct SamplingParams {
   std::vector<std::string> stop{};  // strings; the output ends before the match
   std::vector<int32_t> stop_token_ids{};
   bool include_stop_str_in_output = false;
+  std::vector<std::string> bad_words{};  // texts whose tokens the output must not hold in a row
   bool ignore_eos = false;
   std::optional<uint64_t> seed{};  // absent: drawn from the operating system and reported
   int64_t n = 1;                   // independent samples of one prompt
   std::optional<int64_t>
       logprobs{};  // number of alternatives per output token, 0 gives the chosen one only
+  std::optional<int64_t> prompt_logprobs{};  // likewise per prompt token, from the second on
 
   int64_t num_beams = 1;  // > 1: beam search; temperature, top_k, top_p, min_p must stay neutral
   double length_penalty = 1.0;

@@ -159,7 +159,8 @@ std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
   for (size_t i = 0; i < prompts.size(); ++i) {
     try {
       serving::Request request = generation.make_request(i, std::move(tokens[i]), params[i]);
-      generation.set_id(i, state_->executor->submit(std::move(request), generation.make_sink(i)));
+      generation.set_id(i, std::get<serving::RequestId>(state_->executor->submit(
+                               std::move(request), generation.make_sink(i))));
     } catch (...) {  // no memory: the engine's thread must be done with those before
       generation.abandon_from(i);
       throw;

@@ -156,8 +156,8 @@ void Executor::check(std::span<const int32_t> prompt_tokens, const SamplingParam
   check_fits(demand_of(params, std::ssize(prompt_tokens)), options.limits);
 }
 
-RequestId Executor::submit(Request request, std::unique_ptr<EventSink> sink) {
-  check(request.prompt_tokens, request.params);
+std::variant<RequestId, QueueFull> Executor::submit(Request request,
+                                                    std::unique_ptr<EventSink> sink) {
   const ExecutorOptions& options = state_->options;
   check(request.prompt_tokens, request.params);
   VELOZ_CHECK(request.params.stop.empty() || request.observer != nullptr,

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
+#include <variant>
 #include <vector>
 
 #include "engine/manifest.h"
@@ -13,6 +18,26 @@
 
 namespace veloz::serving {
 
+/// What one step did.
+struct StepRecord {
+  int64_t number = 0;
+  std::chrono::steady_clock::time_point start;
+  double duration_s = 0;
+  double predicted_s = 0;  // by the cost model
+  int64_t num_prefill_tokens = 0;
+  int64_t num_decode_tokens = 0;
+  int64_t num_seqs = 0;  // that took part
+};
+
+/// Called on the engine's thread after each step; hands over and returns.
+using StepCallback = std::function<void(const StepRecord&)>;
+
+/// The queue is full; nothing was kept of the request.
+struct QueueFull {
+  std::string reason;        // what is full, value and limit
+  double retry_after_s = 1;  // predicted time until there is room
+};
+
 /// What the executor must know of the engine behind its StepRunner.
 struct ExecutorOptions {
   SchedulerLimits limits;
@@ -21,6 +46,9 @@ struct ExecutorOptions {
   std::vector<int32_t> banned_token_ids;  // never chosen: ids that the tokenizer lacks
   int64_t max_beam_width = 8;
   int64_t max_logprobs = 20;
+  int64_t max_queued_requests = 0;  // waiting ones; 0: any number
+  int64_t max_queued_tokens = 0;    // of the prompts of waiting ones; 0: any number
+  StepCallback on_step = {};
 
   /// As the engine's manifest says; banned ids are for the caller to add.
   static ExecutorOptions of(const engine::Manifest& manifest, int64_t num_kv_blocks);
@@ -34,6 +62,13 @@ struct ExecutorStats {
   int64_t num_blocks = 0;
   int64_t num_steps = 0;           // since the start
   int64_t num_batched_tokens = 0;  // of all steps
+  int64_t num_preemptions = 0;
+  int64_t num_prefix_queries = 0;  // prompt tokens looked up in the prefix cache
+  int64_t num_prefix_hits = 0;     // of them, found
+  int64_t num_queued_tokens = 0;   // prompt tokens of waiting requests
+  // The step in flight, for watchdogs; absent between steps.
+  std::optional<std::chrono::steady_clock::time_point> step_start;
+  double step_predicted_s = 0;
 };
 
 /// Runs requests to their ends, many at a time: the one generation loop. An engine thread repeats
@@ -53,8 +88,10 @@ class Executor {
   /// From any thread. Throws Error(invalid_input) for parameters that cannot be, and for a request
   /// that could never fit the engine's limits.
   void check(std::span<const int32_t> prompt_tokens, const SamplingParams& params) const;
-  /// From any thread. Throws what `check` throws; afterwards everything goes through the sink.
-  RequestId submit(Request request, std::unique_ptr<EventSink> sink);
+  /// From any thread. Throws what `check` throws; afterwards everything goes through the sink,
+  /// which is dropped uncalled where the queue is full.
+  [[nodiscard]] std::variant<RequestId, QueueFull> submit(Request request,
+                                                          std::unique_ptr<EventSink> sink);
   /// From any thread; takes effect before the next step. Unknown and finished ids are ignored.
   void cancel(RequestId id);
   ExecutorStats stats() const;

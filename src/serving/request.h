@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
@@ -16,6 +18,14 @@ namespace veloz::serving {
 enum class RequestId : uint64_t {};
 
 using runtime::TokenLogprob;
+
+/// The prompt is in the cache.
+struct PromptEvent {
+  int64_t num_cached_tokens = 0;  // of the prompt, found in the prefix cache
+  // With SamplingParams::prompt_logprobs, per prompt token from the second on: that token first,
+  // then that many of the likeliest, best first.
+  std::vector<std::vector<TokenLogprob>> logprobs = {};
+};
 
 /// One token of one choice, in order. With beam search all tokens come at the end, best choice
 /// first, and carry no logprobs.
@@ -40,6 +50,11 @@ struct RequestUsage {
   int64_t num_prompt_tokens = 0;
   int64_t num_output_tokens = 0;  // of all choices
   uint64_t seed = 0;              // given, or drawn from the operating system
+  int64_t num_cached_tokens = 0;  // of the prompt, found in the prefix cache
+  int64_t num_preemptions = 0;
+  double queue_s = 0;    // from submission to its first step
+  double prefill_s = 0;  // from its first step to its first token
+  double decode_s = 0;   // from its first token to its end
 };
 
 /// Receives what happens to one request. Called on the engine thread, one call at a time: an
@@ -48,6 +63,8 @@ struct RequestUsage {
 class EventSink {
  public:
   virtual ~EventSink() = default;
+  /// Once, before the first token.
+  virtual void on_prompt(const PromptEvent&) {}
   virtual void on_token(const TokenEvent& event) = 0;
   /// Once per choice, before `finished`; a cancelled request ends its open choices so.
   virtual void on_choice_end(const ChoiceEnd& end) = 0;
@@ -78,9 +95,14 @@ class TokenMask {
 
 /// A prompt to go on with.
 struct Request {
-  std::vector<int32_t> prompt_tokens;       // [P], P >= 1
-  SamplingParams params;                    // `stop` is the observer's business
-  std::unique_ptr<TokenObserver> observer;  // may be null
+  std::vector<int32_t> prompt_tokens;                  // [P], P >= 1
+  SamplingParams params;                               // `stop` is the observer's business
+  std::unique_ptr<TokenObserver> observer = nullptr;   // may be null
+  std::vector<std::unique_ptr<TokenMask>> masks = {};  // none, or one per choice; not with beams
+  std::vector<std::vector<int32_t>> bad_words = {};    // token sequences the output must not hold
+  int64_t priority = 0;                                // lower runs first, as vLLM has it
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};  // then it fails, `cancelled`
+  std::string cache_salt = {};  // prefixes are shared within one salt only
 };
 
 }  // namespace veloz::serving

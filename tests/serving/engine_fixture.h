@@ -39,7 +39,8 @@ struct Engine {
 
   std::shared_ptr<Inbox> submit(Request request, RequestId* id = nullptr) {
     auto inbox = std::make_shared<Inbox>();
-    const RequestId given = executor.submit(std::move(request), std::make_unique<Collector>(inbox));
+    const RequestId given = std::get<RequestId>(
+        executor.submit(std::move(request), std::make_unique<Collector>(inbox)));
     if (id != nullptr) *id = given;
     return inbox;
   }

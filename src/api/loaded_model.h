@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "api/text_files.h"
+#include "engine/engine.h"
+#include "serving/executor.h"
+#include "text/token_pieces.h"
+#include "text/tokenizer.h"
+#include "veloz/llm.h"
+
+namespace veloz::api {
+
+/// An engine loaded on a device with its executor running: what LLM, Executor and the server share.
+class LoadedModel {
+ public:
+  /// `on_step` may be empty; called on the engine's thread. Throws as LLM::load.
+  LoadedModel(const std::filesystem::path& engine, const LLMOptions& options,
+              serving::StepCallback on_step = {});
+  ~LoadedModel();
+  LoadedModel(const LoadedModel&) = delete;
+  LoadedModel& operator=(const LoadedModel&) = delete;
+
+  const engine::Engine& engine() const;
+  const TextFiles& text() const;
+  /// Throws Error(unsupported) where the engine has none.
+  const text::Tokenizer& require_tokenizer() const;
+  /// Of the tokenizer, or empty ones.
+  const text::TokenPieces& pieces() const;
+  serving::Executor& executor();
+  /// Sampling defaults of the checkpoint's generation_config.json.
+  SamplingParams default_params() const;
+  const std::string& description() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace veloz::api
