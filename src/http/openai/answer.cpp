@@ -87,8 +87,8 @@ void Answer::take(size_t prompt_idx, const serving::ChoiceEnd& end_event,
   if (facts && facts->matched_stop) {
     choice.stop_reason.clear();
     append_json_string(choice.stop_reason, plan_.params.stop[*facts->matched_stop]);
-  } else if (end_event.stop_token && std::find(stop_ids.begin(), stop_ids.end(),
-                                               *end_event.stop_token) != stop_ids.end()) {
+  } else if (end_event.stop_token &&
+             std::find(stop_ids.begin(), stop_ids.end(), *end_event.stop_token) != stop_ids.end()) {
     choice.stop_reason = std::to_string(*end_event.stop_token);
   }
   end(choice);

@@ -49,7 +49,7 @@ struct AnswerPlan {
 
 /// What the engine's thread found out about the text, where it had to: with stop strings.
 struct TextFacts {
-  std::string text;                   // that became certain
+  std::string text;                         // that became certain
   std::optional<size_t> matched_stop = {};  // at the end: the stop string that ended it
 };
 

@@ -68,8 +68,7 @@ std::string ChatPrompter::render(const ChatFields& chat, const ToolFields& tools
                         .extra = {},
                         .clock = local_time};
   if (tools.choice.kind != ToolChoice::Kind::none) input.tools = tools.definitions;
-  for (const auto& [name, value] : chat.template_kwargs)
-    input.extra.emplace_back(name, value);
+  for (const auto& [name, value] : chat.template_kwargs) input.extra.emplace_back(name, value);
   try {
     std::string rendered = choose(input).render(input);
     if (!chat.continue_final_message) return rendered;

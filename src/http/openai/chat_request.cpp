@@ -58,8 +58,8 @@ Json read_call(const std::string& param, const Json& call) {
   Json parsed = arguments == nullptr ? Json::dict({}) : *arguments;
   if (parsed.is_string()) {
     try {
-      parsed = parsed.as_string().empty() ? Json::dict({})
-                                          : text::jinja::parse_json(parsed.as_string());
+      parsed =
+          parsed.as_string().empty() ? Json::dict({}) : text::jinja::parse_json(parsed.as_string());
     } catch (const Error& e) {
       throw RequestError({.param = inner + ".arguments"},
                          fmt::format("\"{}.arguments\": {}", inner, e.message()), e.hint());

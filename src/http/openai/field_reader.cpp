@@ -86,7 +86,8 @@ Json parse_body(std::string_view body) {
     throw RequestError({}, fmt::format("the body of the request: {}", e.message()), e.hint());
   }
   if (!value.is_dict())
-    throw RequestError({}, fmt::format("the body of the request is {}, not an object", shown(value)),
+    throw RequestError({},
+                       fmt::format("the body of the request is {}, not an object", shown(value)),
                        "send a JSON object");
   return value;
 }

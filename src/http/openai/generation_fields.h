@@ -13,8 +13,8 @@ namespace veloz::http::openai {
 
 /// What one answer may ask for whatever the endpoint: OpenAI's fields and vLLM's further ones.
 struct GenerationFields {
-  std::string model = {};              // "" : whichever is served
-  SamplingParams params = {};          // without max_tokens, which depends on the prompt
+  std::string model = {};      // "" : whichever is served
+  SamplingParams params = {};  // without max_tokens, which depends on the prompt
   std::optional<int64_t> max_tokens = {};
   std::optional<int64_t> best_of = {};
   bool use_beam_search = false;
@@ -24,7 +24,7 @@ struct GenerationFields {
   bool skip_special_tokens = true;
   bool echo = false;
   bool return_token_ids = false;
-  bool tokens_as_token_ids = false;  // logprobs name tokens as "token_id:17"
+  bool tokens_as_token_ids = false;      // logprobs name tokens as "token_id:17"
   bool answers_prompt_logprobs = false;  // the client asked for them, not an echo
   std::optional<int64_t> truncate_prompt_tokens = {};
   int64_t priority = 0;

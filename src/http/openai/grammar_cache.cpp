@@ -49,65 +49,34 @@ grammar::GrammarPtr compile(const StructuredOutput& output, const grammar::Compi
   }
 }
 
-GrammarCache::GrammarCache(const Options& options) : options_(options) {
-  for (int i = 0; i < options.num_threads; ++i)
-    threads_.emplace_back([this](const std::stop_token& stop) { run(stop); });
-}
-
-GrammarCache::~GrammarCache() {
-  for (std::jthread& thread : threads_) thread.request_stop();
-}
-
 void GrammarCache::get(const StructuredOutput& output, Callback callback) {
-  std::string key = key_of(output);
+  const std::string key = key_of(output);
   grammar::GrammarPtr known;
   {
     const std::scoped_lock lock(mutex_);
     const auto found = entries_.find(key);
-    if (found == entries_.end()) {
-      if (queue_.size() >= options_.max_waiting)
+    if (found != entries_.end()) {
+      Entry& entry = found->second;
+      recent_.splice(recent_.begin(), recent_, entry.place);
+      if (!entry.is_compiled) return entry.waiting.push_back(std::move(callback));
+      known = entry.grammar;
+    } else {
+      if (!pool_.try_submit([this, key, output] { compile(key, output); }))
         throw RequestError({.param = output.param, .status = 503},
-                           fmt::format("{} grammars wait to be compiled, the limit is {}",
-                                       queue_.size(), options_.max_waiting),
+                           fmt::format("{} grammars wait to be compiled, which is the limit",
+                                       options_.max_waiting),
                            "try again in a few seconds");
       recent_.push_front(key);
-      Entry entry{.output = output, .grammar = nullptr, .waiting = {}, .place = recent_.begin()};
+      Entry entry{.grammar = nullptr, .waiting = {}, .place = recent_.begin()};
       entry.waiting.push_back(std::move(callback));
       entries_.emplace(key, std::move(entry));
-      queue_.push_back(std::move(key));
-      has_work_.notify_one();
       return;
     }
-    Entry& entry = found->second;
-    recent_.splice(recent_.begin(), recent_, entry.place);
-    if (!entry.is_compiled) {
-      entry.waiting.push_back(std::move(callback));
-      return;
-    }
-    known = entry.grammar;
   }
   callback(std::move(known), nullptr);
 }
 
-void GrammarCache::run(const std::stop_token& stop) {
-  while (true) {
-    std::string key;
-    {
-      std::unique_lock lock(mutex_);
-      if (!has_work_.wait(lock, stop, [&] { return !queue_.empty(); })) return;
-      key = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    compile(key);
-  }
-}
-
-void GrammarCache::compile(const std::string& key) {
-  StructuredOutput output;
-  {
-    const std::scoped_lock lock(mutex_);
-    output = entries_.at(key).output;
-  }
+void GrammarCache::compile(const std::string& key, const StructuredOutput& output) {
   grammar::GrammarPtr grammar;
   std::exception_ptr error;
   try {

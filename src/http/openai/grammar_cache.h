@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <condition_variable>
-#include <cstdint>
-#include <deque>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "grammar/grammar.h"
 #include "http/openai/structured_output.h"
+#include "http/openai/work_pool.h"
 
 namespace veloz::http::openai {
 
@@ -33,9 +31,8 @@ class GrammarCache {
   /// The grammar, or why there is none.
   using Callback = std::function<void(grammar::GrammarPtr, std::exception_ptr)>;
 
-  explicit GrammarCache(const Options& options);
-  /// Drops what waits.
-  ~GrammarCache();
+  explicit GrammarCache(const Options& options)
+      : options_(options), pool_(options.num_threads, options.max_waiting) {}
 
   /// Calls back at once where it is known, else from a compiling thread. Throws RequestError (503)
   /// where too many wait.
@@ -43,24 +40,20 @@ class GrammarCache {
 
  private:
   struct Entry {
-    StructuredOutput output;
     bool is_compiled = false;
     grammar::GrammarPtr grammar;
     std::vector<Callback> waiting;
     std::list<std::string>::iterator place;  // in recent_
   };
 
-  void run(const std::stop_token& stop);
-  void compile(const std::string& key);
+  void compile(const std::string& key, const StructuredOutput& output);
   void forget_oldest();
 
   Options options_;
   std::mutex mutex_;
-  std::condition_variable_any has_work_;
-  std::unordered_map<std::string, Entry> entries_;  // guarded by mutex_, as all below
-  std::list<std::string> recent_;                   // keys, the last used first
-  std::deque<std::string> queue_;
-  std::vector<std::jthread> threads_;
+  std::unordered_map<std::string, Entry> entries_;  // guarded by mutex_
+  std::list<std::string> recent_;                   // likewise: keys, the last used first
+  WorkPool pool_;                                   // last: its threads use all the others
 };
 
 /// Compiles on the calling thread. Throws RequestError naming the parameter.

@@ -96,10 +96,11 @@ void read_structured_outputs(StructuredOutput& output, const Json& value) {
 }  // namespace
 
 void visit_structured_output(FieldVisitor& visitor, StructuredOutput& output) {
-  visitor.complex({.name = "response_format",
-                   .schema = kResponseFormatSchema,
-                   .doc = "What the answer must be: any text, any JSON object, or JSON of a schema.",
-                   .read = [&](const Json& value) { read_response_format(output, value); }});
+  visitor.complex(
+      {.name = "response_format",
+       .schema = kResponseFormatSchema,
+       .doc = "What the answer must be: any text, any JSON object, or JSON of a schema.",
+       .read = [&](const Json& value) { read_response_format(output, value); }});
   visitor.complex({.name = "structured_outputs",
                    .schema = kStructuredOutputsSchema,
                    .doc = "One of: a JSON schema, a regular expression, a choice of texts, a "

@@ -35,12 +35,12 @@ class ToolCallScanner {
   int depth_ = 0;
   bool in_string_ = false, is_escaped_ = false;
   size_t string_start_ = 0;
-  std::string key_;            // of the member of the outermost object being read
+  std::string key_;             // of the member of the outermost object being read
   bool expects_value_ = false;  // its ':' has come
   size_t value_start_ = 0;      // 0: no value is open
   std::optional<std::string> name_;
-  std::string arguments_;    // certain, not yet taken
-  bool streams_ = false;     // the open value is arguments and passes on as it comes
+  std::string arguments_;  // certain, not yet taken
+  bool streams_ = false;   // the open value is arguments and passes on as it comes
   bool has_arguments_ = false;
   std::string late_arguments_;  // whole, where they could not be passed on
   bool is_done_ = false;

@@ -76,9 +76,7 @@ void read_tool_choice(ToolChoice& choice, const Json& value) {
     const std::string_view name = value.as_string();
     if (name != "none" && name != "auto" && name != "required")
       refuse("tool_choice", value, kExpected);
-    choice.kind = name == "none"   ? Kind::none
-                  : name == "auto" ? Kind::automatic
-                                   : Kind::required;
+    choice.kind = name == "none" ? Kind::none : name == "auto" ? Kind::automatic : Kind::required;
     return;
   }
   if (!value.is_dict()) refuse("tool_choice", value, kExpected);
@@ -131,13 +129,12 @@ void visit_tool_fields(FieldVisitor& visitor, ToolFields& fields) {
                    .schema = kToolsSchema,
                    .doc = "Functions that the model may call.",
                    .read = [&fields](const Json& value) { read_tools(fields, value); }});
-  visitor.complex({.name = "tool_choice",
-                   .schema = kToolChoiceSchema,
-                   .doc = "`auto`: the model decides, in its template's own format. `required` or "
-                          "a function: the answer is forced to be calls. `none`: text.",
-                   .read = [&fields](const Json& value) {
-                     read_tool_choice(fields.choice, value);
-                   }});
+  visitor.complex(
+      {.name = "tool_choice",
+       .schema = kToolChoiceSchema,
+       .doc = "`auto`: the model decides, in its template's own format. `required` or "
+              "a function: the answer is forced to be calls. `none`: text.",
+       .read = [&fields](const Json& value) { read_tool_choice(fields.choice, value); }});
   visitor.boolean("parallel_tool_calls", fields.allows_parallel_calls,
                   "The answer may hold more than one call.");
 }
@@ -147,14 +144,14 @@ void settle_tool_fields(ToolFields& fields, bool has_choice) {
   if (!has_choice) fields.choice.kind = fields.tools.empty() ? Kind::none : Kind::automatic;
   if (fields.tools.empty() && fields.is_automatic()) fields.choice.kind = Kind::none;
   if (fields.tools.empty() && fields.choice.kind != Kind::none)
-    throw RequestError({.param = "tool_choice"}, "\"tool_choice\" asks for a call, and there are "
-                                                 "no \"tools\"");
+    throw RequestError({.param = "tool_choice"},
+                       "\"tool_choice\" asks for a call, and there are "
+                       "no \"tools\"");
   if (fields.choice.kind != Kind::named) return;
   for (const Tool& tool : fields.tools)
     if (tool.name == fields.choice.name) return;
-  throw RequestError(
-      {.param = "tool_choice.function.name"},
-      fmt::format("\"tools\" has no function \"{}\"", fields.choice.name));
+  throw RequestError({.param = "tool_choice.function.name"},
+                     fmt::format("\"tools\" has no function \"{}\"", fields.choice.name));
 }
 
 std::string forced_schema(const ToolFields& fields) {
