@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +29,18 @@ struct Context {
   int64_t created = 0;  // seconds since 1970: when the server started
   std::string fingerprint;
 
+  /// "call_" and what no other answer of this server has.
+  std::string new_call_id_prefix() const;
   /// The name to answer with. Throws RequestError (404) for a model that is not served.
   const std::string& require_model(const std::string& name) const;
+
+ private:
+  uint64_t call_id_start_;
+  mutable std::atomic<uint64_t> num_call_ids_ = 0;
 };
+
+/// Seconds since 1970.
+int64_t now_s();
 
 /// Sampling defaults as vLLM takes them from a model's generation_config.json: temperature, top_p,
 /// top_k, min_p, repetition_penalty and, by return, max_new_tokens. OpenAI's where it has none.
