@@ -121,7 +121,11 @@ void Answer::drop() {
   {
     const std::lock_guard lock(mutex_);
     unneeded.swap(on_abort_);
-    if (stage_ == Stage::streaming) give_up();
+    if (stage_ == Stage::streaming) {  // ends without the last chunk, so that it is seen to be cut
+      stage_ = Stage::finished;
+      setup_.framing.is_keep_alive = false;
+      schedule_flush();
+    }
     if (stage_ != Stage::waiting) return;
   }
   respond(std::move(setup_.if_dropped));
