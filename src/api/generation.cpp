@@ -33,23 +33,6 @@ class Generation::Sink final : public serving::EventSink {
   size_t index_;
 };
 
-/// Ends a choice at its stop strings: attached where there are any.
-class Generation::Observer final : public serving::TokenObserver {
- public:
-  Observer(Generation& owner, size_t index) : owner_(owner), index_(index) {}
-
-  std::optional<FinishReason> on_token(int64_t choice, int32_t token) override {
-    Choice& grown = owner_.slots_[index_].choices[static_cast<size_t>(choice)];
-    owner_.take_text(index_, choice, grown.detokenizer.push(token));
-    if (grown.stops.matched()) return FinishReason::stop;
-    return std::nullopt;
-  }
-
- private:
-  Generation& owner_;
-  size_t index_;
-};
-
 void Generation::reserve(size_t count) {
   slots_.resize(count);
   num_open_ = count;
@@ -60,18 +43,16 @@ serving::Request Generation::make_request(size_t index, std::vector<int32_t> pro
   Slot& slot = slots_[index];
   slot.params = params;
   slot.output.prompt_token_ids = prompt_tokens;
-  const text::StopText stop_text =
-      params.include_stop_str_in_output ? text::StopText::include : text::StopText::leave_out;
   for (int64_t i = 0; i < params.n; ++i) {
-    slot.choices.push_back(
-        {text::Detokenizer(pieces_), text::StopMatcher(params.stop, stop_text), {}});
-    slot.choices.back().completion.index = i;
-    slot.choices.back().completion.finish_reason = FinishReason::error;  // until it ends otherwise
+    Completion& completion = slot.output.completions.emplace_back();
+    completion.index = i;
+    completion.finish_reason = FinishReason::error;  // until it ends otherwise
   }
+  slot.texts = std::make_shared<std::vector<TextChoice>>(make_text_choices(pieces_, params));
   slot.submitted = Clock::now();
-  serving::Request request{std::move(prompt_tokens), params, nullptr};
-  if (!params.stop.empty()) request.observer = std::make_unique<Observer>(*this, index);
-  return request;
+  return {.prompt_tokens = std::move(prompt_tokens),
+          .params = params,
+          .observer = make_stop_observer(params, slot.texts)};
 }
 
 std::unique_ptr<serving::EventSink> Generation::make_sink(size_t index) {
@@ -109,49 +90,41 @@ std::vector<RequestOutput> Generation::wait(const StopCheck& should_stop) {
   }
   all_ended_.wait(lock, is_done);
   std::vector<RequestOutput> outputs;
-  for (Slot& slot : slots_) {
-    for (Choice& choice : slot.choices)
-      slot.output.completions.push_back(std::move(choice.completion));
-    outputs.push_back(std::move(slot.output));
-  }
+  for (Slot& slot : slots_) outputs.push_back(std::move(slot.output));
   return outputs;
 }
 
 void Generation::take_token(size_t index, const serving::TokenEvent& event) {
   Slot& slot = slots_[index];
-  Choice& choice = slot.choices[static_cast<size_t>(event.choice)];
+  const auto choice = static_cast<size_t>(event.choice);
+  Completion& completion = slot.output.completions[choice];
   if (slot.output.timing.ttft_s == 0) slot.output.timing.ttft_s = seconds_since(slot.submitted);
-  choice.completion.token_ids.push_back(event.token);
+  completion.token_ids.push_back(event.token);
   if (slot.params.logprobs) {
-    std::vector<TokenLogprob>& list = choice.completion.logprobs.emplace_back();
+    std::vector<TokenLogprob>& list = completion.logprobs.emplace_back();
     list.push_back({event.token, event.logprob.value_or(0)});
     for (const serving::TokenLogprob& entry : event.top)
       list.push_back({entry.token, entry.logprob});
   }
-  if (slot.params.stop.empty())
-    take_text(index, event.choice, choice.detokenizer.push(event.token));
+  emit(index, event.choice, (*slot.texts)[choice].push(event.token, event.is_end));
 }
 
-void Generation::take_text(size_t index, int64_t choice_idx, const std::string& piece) {
-  Choice& choice = slots_[index].choices[static_cast<size_t>(choice_idx)];
-  emit(index, choice, choice.stops.push(piece));
-}
-
-void Generation::emit(size_t index, Choice& choice, const std::string& piece) {
+void Generation::emit(size_t index, int64_t choice, const std::string& piece) {
   if (piece.empty()) return;
-  choice.completion.text += piece;
-  if (sink_ && !sink_({index, choice.completion.index, piece})) cancel(index);
+  slots_[index].output.completions[static_cast<size_t>(choice)].text += piece;
+  if (sink_ && !sink_({index, choice, piece})) cancel(index);
 }
 
 void Generation::end_choice(size_t index, const serving::ChoiceEnd& end) {
   Slot& slot = slots_[index];
-  Choice& choice = slot.choices[static_cast<size_t>(end.choice)];
-  if (!choice.stops.matched()) emit(index, choice, choice.stops.push(choice.detokenizer.finish()));
-  if (!choice.stops.matched()) emit(index, choice, choice.stops.finish());
-  choice.completion.finish_reason = end.reason;
-  if (const std::optional<size_t> stop = choice.stops.matched())
-    choice.completion.stop_reason = slot.params.stop[*stop];
-  choice.completion.score = end.beam_score.value_or(0);
+  const auto choice = static_cast<size_t>(end.choice);
+  TextChoice& text = (*slot.texts)[choice];
+  emit(index, end.choice, text.finish());
+  Completion& completion = slot.output.completions[choice];
+  completion.finish_reason = end.reason;
+  if (const std::optional<size_t> stop = text.matched_stop())
+    completion.stop_reason = slot.params.stop[*stop];
+  completion.score = end.beam_score.value_or(0);
 }
 
 void Generation::end_request(size_t index) {

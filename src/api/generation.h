@@ -11,10 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "api/text_choice.h"
 #include "serving/executor.h"
 #include "serving/request.h"
-#include "text/detokenizer.h"
-#include "text/stop_matcher.h"
 #include "text/token_pieces.h"
 #include "veloz/llm.h"
 
@@ -47,16 +46,10 @@ class Generation {
  private:
   using Clock = std::chrono::steady_clock;
 
-  /// One choice as it grows.
-  struct Choice {
-    text::Detokenizer detokenizer;
-    text::StopMatcher stops;
-    Completion completion;
-  };
   /// From submission to its end the engine thread's, but for `id` and `wants_cancel`, which mutex_
   /// guards.
   struct Slot {
-    std::vector<Choice> choices;
+    std::shared_ptr<std::vector<TextChoice>> texts;  // with the observer, by choice
     RequestOutput output;
     SamplingParams params;
     Clock::time_point submitted;
@@ -64,12 +57,10 @@ class Generation {
     bool wants_cancel = false;
   };
   class Sink;
-  class Observer;
 
   static double seconds_since(Clock::time_point start);
   void take_token(size_t index, const serving::TokenEvent& event);
-  void take_text(size_t index, int64_t choice_idx, const std::string& piece);
-  void emit(size_t index, Choice& choice, const std::string& piece);
+  void emit(size_t index, int64_t choice, const std::string& piece);
   void end_choice(size_t index, const serving::ChoiceEnd& end);
   void end_request(size_t index);
   void cancel(size_t index);

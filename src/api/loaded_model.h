@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "api/text_files.h"
 #include "engine/engine.h"
@@ -30,6 +32,8 @@ class LoadedModel {
   const text::Tokenizer& require_tokenizer() const;
   /// Of the tokenizer, or empty ones.
   const text::TokenPieces& pieces() const;
+  /// Text through the tokenizer; ids as they are, or Error(invalid_input) for one the model lacks.
+  std::vector<int32_t> tokens_of(const Prompt& prompt) const;
   serving::Executor& executor();
   /// Sampling defaults of the checkpoint's generation_config.json.
   SamplingParams default_params() const;

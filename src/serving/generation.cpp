@@ -54,7 +54,11 @@ class ChoiceGeneration final : public Generation {
     for (size_t i = 0; i < open_choices_.size(); ++i) {
       const int64_t choice = open_choices_[i];
       runtime::SampledToken& sampled = result.tokens[i];
-      reply.token({choice, sampled.token, sampled.logprob, std::move(sampled.top)});
+      reply.token({.choice = choice,
+                   .token = sampled.token,
+                   .logprob = sampled.logprob,
+                   .top = std::move(sampled.top),
+                   .is_end = plan_.is_end(sampled.token)});
       if (const std::optional<ChoiceEnd> end = end_of(choice, sampled.token, is_last)) {
         reply.end_choice(*end);
       } else {
@@ -137,7 +141,8 @@ class BeamGeneration final : public Generation {
                   "loosen no_repeat_ngram_size or min_tokens");
     for (int64_t choice = 0; choice < plan_.params.n; ++choice) {
       const Hypothesis& hypothesis = beams_.finished()[static_cast<size_t>(choice)];
-      for (const int32_t token : hypothesis.tokens) reply.token({.choice = choice, .token = token});
+      for (const int32_t token : hypothesis.tokens)
+        reply.token({.choice = choice, .token = token, .is_end = plan_.is_end(token)});
       reply.end_choice(end_of(choice, hypothesis));
     }
   }

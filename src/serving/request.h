@@ -35,6 +35,7 @@ struct TokenEvent {
   // With SamplingParams::logprobs: of this token, and that many of the likeliest, best first.
   std::optional<float> logprob = std::nullopt;
   std::vector<TokenLogprob> top = {};
+  bool is_end = false;  // an end-of-sequence or stop id: it ends the choice
 };
 
 /// The end of one choice.
@@ -72,7 +73,7 @@ class EventSink {
   virtual void on_failed(const Error& error) = 0;
 };
 
-/// Sees each token of a request on the engine thread, right after it is chosen (ids that end the
+/// Sees each token of a request on the engine thread, right after its event (ids that end the
 /// choice anyway excepted), and may end the choice: stop strings, which need text, are written so
 /// by the layer that owns text. It sees no min_tokens for it: to heed that is its own business.
 class TokenObserver {

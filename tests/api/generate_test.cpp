@@ -396,6 +396,33 @@ TEST_F(Text, AStopStringMayBeIncluded) {
   EXPECT_EQ(streamed.joined(), streamed.completion.text);
 }
 
+TEST_F(Text, AStopIdLeavesNoTextUnlessStopsAreIncluded) {
+  const Tokens tokens = stream(greedy()).completion.token_ids;
+  SamplingParams params = greedy();
+  params.stop_token_ids = {tokens[6]};
+  const auto end = std::ranges::find(tokens, tokens[6]);
+  const Tokens before(tokens.begin(), end);
+  for (const std::vector<std::string>& stop : {std::vector<std::string>{}, {"never there"}}) {
+    params.stop = stop;
+    params.include_stop_str_in_output = false;
+    EXPECT_EQ(stream(params).completion.text, llm_->decode(before));
+    params.include_stop_str_in_output = true;
+    EXPECT_EQ(stream(params).completion.text, llm_->decode(Tokens(tokens.begin(), end + 1)));
+  }
+}
+
+TEST_F(Text, StopStringsAreLookedForAfterMinTokens) {
+  const Completion whole = stream(greedy()).completion;
+  SamplingParams params = greedy();
+  params.stop = {" "};
+  params.min_tokens = 7;
+  const Completion completion = stream(params).completion;
+  EXPECT_GT(completion.token_ids.size(), 7u);
+  EXPECT_LT(completion.token_ids.size(), whole.token_ids.size());
+  const size_t first_seven = llm_->decode(std::span(completion.token_ids).first(7)).size();
+  EXPECT_EQ(completion.text, whole.text.substr(0, whole.text.find(' ', first_seven)));
+}
+
 TEST_F(Text, TextHeldBackForAStopStringThatDoesNotComeIsGivenAtTheEnd) {
   const std::string whole = stream(greedy()).completion.text;
   SamplingParams params = greedy();

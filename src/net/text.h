@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace veloz::net {
+
+/// ASCII letters compare equal in either case.
+bool equals_ignoring_case(std::string_view a, std::string_view b);
+
+/// "%41b" -> "Ab"; nothing for a bad escape, and for one that would hide a NUL.
+std::optional<std::string> percent_decode(std::string_view text);
+
+/// Whether an x-request-id may be echoed and logged as it is: 1 to 128 visible ASCII characters,
+/// without quotes and backslashes.
+bool is_fit_request_id(std::string_view id);
+
+/// 32 hexadecimal digits, different ones each time.
+std::string draw_request_id();
+
+}  // namespace veloz::net
