@@ -42,7 +42,7 @@ int64_t PromptWriter::count_tokens(const std::string& text) const {
 
 std::vector<int32_t> PromptWriter::random_ids(int64_t count, RandomStream& random) const {
   const int64_t last = options_.vocab_size - 1;
-  const int64_t first = std::min(kFirstPlainId, last);
+  const int64_t first = kFirstPlainId <= last ? kFirstPlainId : 0;
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < count; ++i) ids.push_back(narrow<int32_t>(random.integer(first, last)));
   return ids;
