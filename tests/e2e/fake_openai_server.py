@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import http.server
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ class Behaviour:
     has_usage: bool = True
     slots: int | None = None  # requests answered at once; others wait, so that overload shows
     fail: Callable[[int], str | None] = lambda number: None  # "429", "500", "break", "error-event", "no-finish"
-    answer: str | None = None  # instead of made-up words
+    answer: str | None = None  # of chats, instead of made-up words; a begun one is continued
     files: dict[str, Path] = field(default_factory=dict)  # path: file served with GET
 
 
@@ -168,11 +169,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if is_chat:
             self.send_event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
-        num_tokens = int(body.get("max_tokens", 16))
+        num_tokens = int(body.get("max_tokens", 512))
         pieces = [WORDS[i % len(WORDS)] + " " for i in range(num_tokens)]
         if behaviour.answer is not None:
-            words = behaviour.answer.split(" ")
-            pieces = [w + (" " if i + 1 < len(words) else "") for i, w in enumerate(words)][:num_tokens]
+            begun = body["messages"][-1]["content"] if body.get("continue_final_message") else ""
+            rest = behaviour.answer.removeprefix(begun)
+            pieces = re.findall(r"\s*\S+", rest)[:num_tokens]
         # Against a clock of its own: sleeps that are late do not add up.
         due = time.monotonic() + behaviour.ttft_s
         for i, piece in enumerate(pieces):

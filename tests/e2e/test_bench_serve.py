@@ -285,7 +285,10 @@ class OfflineBenchTest(CliTest):
         )
 
     def test_throughput_of_a_file_counts_its_text(self) -> None:
-        turns = [{"from": "human", "value": "Tell me about the river. " * 3}, {"from": "gpt", "value": "It is long. " * 4}]
+        turns = [
+            {"from": "human", "value": "Tell me about the river. " * 3},
+            {"from": "gpt", "value": "It is long. " * 4},
+        ]
         path = self.dir / "talk.json"
         path.write_text(json.dumps([{"conversations": turns}]))
         flags = ["--dataset-name", "sharegpt", "--dataset-path", path, "--num-prompts", "2", "--output-len", "3"]
