@@ -34,7 +34,8 @@ struct LoadedModel::State {
       : engine(engine::Engine::open(directory)),
         text(load_text_files(engine.tokenizer_directory())) {}
 
-  void start(const LLMOptions& options, serving::StepCallback on_step);
+  void start(const LLMOptions& options,
+             const std::function<void(serving::ExecutorOptions&)>& adjust);
 
   engine::Engine engine;
   TextFiles text;
@@ -46,7 +47,8 @@ struct LoadedModel::State {
   std::string description;
 };
 
-void LoadedModel::State::start(const LLMOptions& options, serving::StepCallback on_step) {
+void LoadedModel::State::start(const LLMOptions& options,
+                               const std::function<void(serving::ExecutorOptions&)>& adjust) {
   backend = open_cpu(options.isa, options.num_threads);
   serving::ExecutorOptions executor_options = to_executor_options(engine, options, backend);
   const int64_t num_blocks =
@@ -63,17 +65,17 @@ void LoadedModel::State::start(const LLMOptions& options, serving::StepCallback 
                   format_bytes(memory.arena_bytes + memory.workspace_bytes));
 
   runner = std::make_unique<runtime::SessionRunner>(*session);
-  executor_options.on_step = std::move(on_step);
   if (text.tokenizer)
     executor_options.banned_token_ids =
         ids_without_token(*text.tokenizer, executor_options.vocab_size);
+  if (adjust) adjust(executor_options);
   executor = std::make_unique<serving::Executor>(*runner, std::move(executor_options));
 }
 
 LoadedModel::LoadedModel(const std::filesystem::path& engine, const LLMOptions& options,
-                         serving::StepCallback on_step)
+                         const std::function<void(serving::ExecutorOptions&)>& adjust)
     : state_(std::make_unique<State>(engine)) {
-  state_->start(options, std::move(on_step));
+  state_->start(options, adjust);
 }
 
 LoadedModel::~LoadedModel() = default;
