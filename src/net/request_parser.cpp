@@ -4,11 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <optional>
 #include <utility>
 
+#include "net/chunk_decoder.h"
 #include "net/text.h"
 
 namespace veloz::net {
@@ -18,6 +19,7 @@ namespace http = boost::beast::http;
 
 // Empty lines that may stand before a request, as RFC 9112 asks to tolerate.
 constexpr size_t kMaxLeadingLines = 4;
+constexpr const char* kTooLarge = "the body is larger than this server takes";
 
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -64,7 +66,9 @@ struct RequestParser::Message {
   Refusal refusal;
   HeaderScan scan;
   size_t num_leading_lines = 0;
-  http::request_parser<http::string_body> parser;
+  http::request_parser<http::empty_body> parser;  // of the header alone
+  std::optional<ChunkDecoder> chunks;
+  size_t content_length = 0;
   Request request;
   bool wants_continue = false;
 
@@ -75,9 +79,10 @@ struct RequestParser::Message {
   size_t skip_leading_lines(std::string_view bytes);
   size_t feed_header(std::string_view bytes, const ParserLimits& limits);
   size_t feed_body(std::string_view bytes);
+  size_t feed_chunks(std::string_view bytes);
   void refuse_bad_header(const boost::beast::error_code& error);
   void take_header(const ParserLimits& limits);
-  void check_framing();
+  void take_framing(const ParserLimits& limits);
   void take_target(std::string_view target);
 };
 
@@ -107,7 +112,7 @@ size_t RequestParser::Message::feed_header(std::string_view bytes, const ParserL
   }
   if (!end) return 0;
   parser.header_limit(static_cast<uint32_t>(limits.max_header_bytes + 1));
-  parser.body_limit(limits.max_body_bytes);
+  parser.skip(true);
   boost::beast::error_code error;
   parser.put(boost::asio::buffer(bytes.data(), *end), error);
   if (error && error != http::error::need_more) {
@@ -119,8 +124,6 @@ size_t RequestParser::Message::feed_header(std::string_view bytes, const ParserL
 }
 
 void RequestParser::Message::refuse_bad_header(const boost::beast::error_code& error) {
-  if (error == http::error::body_limit)
-    return refuse(413, "the body is larger than this server takes");
   if (error == http::error::bad_version)
     return refuse(505, "the request is of another version than HTTP/1.0 and HTTP/1.1");
   refuse(400, fmt::format("the request is malformed: {}", error.message()));
@@ -136,13 +139,13 @@ void RequestParser::Message::take_header(const ParserLimits& limits) {
                     fmt::format("there are more than {} header fields", limits.max_num_headers));
     request.headers.emplace_back(view(field.name_string()), view(field.value()));
   }
-  check_framing();
+  take_framing(limits);
   if (state == State::refused) return;
   take_target(view(header.target()));
   if (state == State::refused) return;
   const std::string_view id = request.header("x-request-id").value_or("");
   request.id = is_fit_request_id(id) ? std::string(id) : draw_request_id();
-  if (parser.is_done()) {
+  if (!chunks && content_length == 0) {
     state = State::complete;
     return;
   }
@@ -154,7 +157,8 @@ void RequestParser::Message::take_header(const ParserLimits& limits) {
   }
 }
 
-void RequestParser::Message::check_framing() {
+/// Finds how the body is delimited, and refuses what leaves a doubt.
+void RequestParser::Message::take_framing(const ParserLimits& limits) {
   const auto count = [this](std::string_view name) {
     return std::ranges::count_if(request.headers, [&](const auto& field) {
       return equals_ignoring_case(field.first, name);
@@ -168,15 +172,19 @@ void RequestParser::Message::check_framing() {
   if (!is_http_1_0 && count("host") == 0)
     return refuse(400, "the header field \"host\" is missing");
   const auto length = request.header("content-length");
-  if (length && (length->empty() ||
-                 !std::ranges::all_of(*length, [](char c) { return c >= '0' && c <= '9'; })))
-    return refuse(400, "the content-length is not a number");
   const auto encoding = request.header("transfer-encoding");
-  if (!encoding) return;
-  if (length) return refuse(400, "both content-length and transfer-encoding are given");
-  if (is_http_1_0) return refuse(400, "a request of HTTP/1.0 has no transfer-encoding");
-  if (!equals_ignoring_case(*encoding, "chunked"))
-    return refuse(501, "the only transfer-encoding known is \"chunked\"");
+  if (length && encoding) return refuse(400, "both content-length and transfer-encoding are given");
+  if (encoding) {
+    if (is_http_1_0) return refuse(400, "a request of HTTP/1.0 has no transfer-encoding");
+    if (!equals_ignoring_case(*encoding, "chunked"))
+      return refuse(501, "the only transfer-encoding known is \"chunked\"");
+    chunks.emplace(limits.max_body_bytes);
+  }
+  if (!length) return;
+  const std::optional<uint64_t> number = parse_digits(*length);
+  if (!number) return refuse(400, "the content-length is not a number");
+  if (*number > limits.max_body_bytes) return refuse(413, kTooLarge);
+  content_length = static_cast<size_t>(*number);
 }
 
 void RequestParser::Message::take_target(std::string_view target) {
@@ -203,19 +211,27 @@ void RequestParser::Message::take_target(std::string_view target) {
 size_t RequestParser::Message::feed_body(std::string_view bytes) {
   if (bytes.empty()) return 0;
   wants_continue = false;
-  size_t used = 0;
-  boost::beast::error_code error;
-  while (used < bytes.size() && !parser.is_done()) {
-    used += parser.put(boost::asio::buffer(bytes.data() + used, bytes.size() - used), error);
-    if (error) break;
-  }
-  if (error == http::error::body_limit) {
-    refuse(413, "the body is larger than this server takes");
-  } else if (error && error != http::error::need_more) {
-    refuse(400, fmt::format("the body is malformed: {}", error.message()));
-  } else if (parser.is_done()) {
-    request.body = std::move(parser.get().body());
-    state = State::complete;
+  if (chunks) return feed_chunks(bytes);
+  const size_t n = std::min(bytes.size(), content_length - request.body.size());
+  request.body += bytes.substr(0, n);
+  if (request.body.size() == content_length) state = State::complete;
+  return n;
+}
+
+size_t RequestParser::Message::feed_chunks(std::string_view bytes) {
+  const size_t used = chunks->feed(bytes, [this](std::string_view data) { request.body += data; });
+  switch (chunks->state()) {
+    case ChunkDecoder::State::reading:
+      break;
+    case ChunkDecoder::State::done:
+      state = State::complete;
+      break;
+    case ChunkDecoder::State::malformed:
+      refuse(400, "the body's chunks are malformed");
+      break;
+    case ChunkDecoder::State::too_large:
+      refuse(413, kTooLarge);
+      break;
   }
   return used;
 }
@@ -231,13 +247,7 @@ size_t RequestParser::feed(std::string_view bytes) {
   if (message_->state == State::start) used += message_->skip_leading_lines(bytes);
   if (message_->state == State::start || message_->state == State::header)
     used += message_->feed_header(bytes.substr(used), limits_);
-  if (message_->state == State::body) {
-    used += message_->feed_body(bytes.substr(used));
-    // A chunk's size line and the trailer are kept until they are whole.
-    if (message_->state == State::body && bytes.size() - used > limits_.max_header_bytes)
-      message_->refuse(400,
-                       "the body is malformed: a chunk's extension or the trailer is too large");
-  }
+  if (message_->state == State::body) used += message_->feed_body(bytes.substr(used));
   return used;
 }
 

@@ -1,93 +1,114 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/response_parser.h"
 
-#include <boost/beast/http/basic_parser.hpp>
+#include <algorithm>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/parser.hpp>
 #include <limits>
 #include <utility>
+
+#include "net/text.h"
 
 namespace veloz::net {
 namespace {
 
 namespace http = boost::beast::http;
-using boost::beast::error_code;
-using Text = boost::beast::string_view;
 
 constexpr uint32_t kMaxHeaderBytes = 256 * 1024;
+constexpr std::string_view kHeaderEnd = "\r\n\r\n";
 
 }  // namespace
 
-class ResponseParser::Parser final : public http::basic_parser<false> {
- public:
-  explicit Parser(const Sinks& sinks) : sinks_(sinks) {
-    eager(true);
-    header_limit(kMaxHeaderBytes);
-    body_limit(std::numeric_limits<uint64_t>::max());
-  }
-  bool is_interim() const { return head_.status / 100 == 1; }
-
- private:
-  void on_request_impl(http::verb, Text, Text, int, error_code&) override {}
-  void on_response_impl(int status, Text, int, error_code&) override { head_.status = status; }
-  void on_field_impl(http::field, Text name, Text value, error_code&) override {
-    if (!is_header_done()) head_.headers.emplace_back(name, value);  // not of a trailer
-  }
-  void on_header_impl(error_code&) override {
-    if (!is_interim() && sinks_.on_head) sinks_.on_head(head_);
-  }
-  void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
-  std::size_t on_body_impl(Text bytes, error_code&) override { return give(bytes); }
-  void on_chunk_header_impl(std::uint64_t, Text, error_code&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, Text bytes, error_code&) override {
-    return give(bytes);
-  }
-  void on_finish_impl(error_code&) override {}
-
-  std::size_t give(Text bytes) {
-    if (sinks_.on_data && !bytes.empty()) sinks_.on_data({bytes.data(), bytes.size()});
-    return bytes.size();
-  }
-
-  const Sinks& sinks_;
-  ResponseHead head_;
-};
-
 ResponseParser::ResponseParser(Sinks sinks, bool is_answer_to_head)
-    : sinks_(std::move(sinks)), is_answer_to_head_(is_answer_to_head) {
-  start();
-}
-
-ResponseParser::~ResponseParser() = default;
-
-void ResponseParser::start() {
-  parser_ = std::make_unique<Parser>(sinks_);
-  if (is_answer_to_head_) parser_->skip(true);
-}
+    : sinks_(std::move(sinks)), is_answer_to_head_(is_answer_to_head) {}
 
 size_t ResponseParser::feed(std::string_view bytes) {
   size_t used = 0;
   while (used < bytes.size() && !is_done() && !problem_) {
-    error_code error;
-    used += parser_->put(boost::asio::buffer(bytes.data() + used, bytes.size() - used), error);
-    if (error == http::error::need_more) break;
-    if (error) problem_ = "the answer is malformed: " + error.message();
-    if (parser_->is_done() && parser_->is_interim()) start();
+    const size_t n =
+        at_ == At::header ? feed_header(bytes.substr(used)) : feed_body(bytes.substr(used));
+    if (n == 0) break;
+    used += n;
   }
   return used;
 }
 
-void ResponseParser::end() {
-  error_code error;
-  if (parser_->got_some())
-    parser_->put_eof(error);
-  else
-    error = http::error::partial_message;
-  if (error) problem_ = "the connection ended before the answer did";
+size_t ResponseParser::feed_header(std::string_view bytes) {
+  const size_t from = num_scanned_ < kHeaderEnd.size() ? 0 : num_scanned_ - kHeaderEnd.size();
+  const size_t found = bytes.find(kHeaderEnd, from);
+  num_scanned_ = bytes.size();
+  if (found == std::string_view::npos) {
+    if (bytes.size() > kMaxHeaderBytes) problem_ = "the header of the answer is too large";
+    return 0;
+  }
+  num_scanned_ = 0;
+  const size_t size = found + kHeaderEnd.size();
+  http::response_parser<http::empty_body> parser;
+  parser.header_limit(kMaxHeaderBytes + 4);
+  parser.skip(true);
+  boost::beast::error_code error;
+  parser.put(boost::asio::buffer(bytes.data(), size), error);
+  if (error || !parser.is_header_done()) {
+    problem_ = "the answer is malformed: " + error.message();
+    return 0;
+  }
+  ResponseHead head{.status = static_cast<int>(parser.get().result_int()), .headers = {}};
+  if (head.status / 100 == 1) return size;
+  for (const auto& field : parser.get())
+    head.headers.emplace_back(field.name_string(), field.value());
+  is_keep_alive_ = parser.get().keep_alive();
+  take_framing(head);
+  if (!problem_ && sinks_.on_head) sinks_.on_head(head);
+  return size;
 }
 
-bool ResponseParser::is_done() const { return parser_->is_done(); }
-const std::optional<std::string>& ResponseParser::problem() const { return problem_; }
-bool ResponseParser::is_keep_alive() const {
-  return parser_->is_done() && parser_->keep_alive() && !parser_->need_eof();
+void ResponseParser::take_framing(const ResponseHead& head) {
+  if (is_answer_to_head_ || head.status == 204 || head.status == 304) {
+    at_ = At::done;
+  } else if (const auto encoding = head.header("transfer-encoding")) {
+    if (!equals_ignoring_case(*encoding, "chunked"))
+      problem_ = "the transfer-encoding of the answer is not known";
+    chunks_.emplace(std::numeric_limits<uint64_t>::max());
+    at_ = At::chunked_body;
+  } else if (const auto length = head.header("content-length")) {
+    const std::optional<uint64_t> number = parse_digits(*length);
+    if (!number) problem_ = "the content-length of the answer is not a number";
+    bytes_left_ = number.value_or(0);
+    at_ = bytes_left_ == 0 ? At::done : At::sized_body;
+  } else {
+    is_keep_alive_ = false;
+    at_ = At::body_to_end;
+  }
+}
+
+size_t ResponseParser::feed_body(std::string_view bytes) {
+  const auto give = [this](std::string_view data) {
+    if (sinks_.on_data) sinks_.on_data(data);
+  };
+  if (at_ == At::chunked_body) {
+    const size_t used = chunks_->feed(bytes, give);
+    if (chunks_->state() == ChunkDecoder::State::done)
+      at_ = At::done;
+    else if (chunks_->state() != ChunkDecoder::State::reading)
+      problem_ = "the chunks of the answer are malformed";
+    return used;
+  }
+  if (at_ == At::body_to_end) {
+    give(bytes);
+    return bytes.size();
+  }
+  const auto n = static_cast<size_t>(std::min<uint64_t>(bytes_left_, bytes.size()));
+  give(bytes.substr(0, n));
+  bytes_left_ -= n;
+  if (bytes_left_ == 0) at_ = At::done;
+  return n;
+}
+
+void ResponseParser::end() {
+  if (at_ == At::body_to_end)
+    at_ = At::done;
+  else if (!is_done())
+    problem_ = "the connection ended before the answer did";
 }
 
 }  // namespace veloz::net

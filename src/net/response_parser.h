@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "net/chunk_decoder.h"
 #include "net/client.h"
 
 namespace veloz::net {
@@ -20,25 +21,31 @@ class ResponseParser {
     std::function<void(std::string_view)> on_data;
   };
   ResponseParser(Sinks sinks, bool is_answer_to_head);
-  ~ResponseParser();
 
   /// As RequestParser::feed.
   size_t feed(std::string_view bytes);
   /// The connection has ended, which is the end of some bodies.
   void end();
-  bool is_done() const;
+  bool is_done() const { return at_ == At::done; }
   /// Nothing more will come of it.
-  const std::optional<std::string>& problem() const;
+  const std::optional<std::string>& problem() const { return problem_; }
   /// Whether another request may follow on the connection.
-  bool is_keep_alive() const;
+  bool is_keep_alive() const { return is_done() && is_keep_alive_; }
 
  private:
-  class Parser;
-  void start();
+  enum class At { header, sized_body, chunked_body, body_to_end, done };
+
+  size_t feed_header(std::string_view bytes);
+  size_t feed_body(std::string_view bytes);
+  void take_framing(const ResponseHead& head);
 
   Sinks sinks_;
   bool is_answer_to_head_;
-  std::unique_ptr<Parser> parser_;
+  At at_ = At::header;
+  size_t num_scanned_ = 0;  // bytes of the header, of those kept
+  uint64_t bytes_left_ = 0;
+  std::optional<ChunkDecoder> chunks_;
+  bool is_keep_alive_ = false;
   std::optional<std::string> problem_;
 };
 

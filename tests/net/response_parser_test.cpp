@@ -57,7 +57,9 @@ TEST(ResponseParser, EndsABodyWithoutLengthWithTheConnection) {
 }
 
 TEST(ResponseParser, NoticesAnAnswerCutShort) {
-  for (const char* text : {"", "HTTP/1.1 20", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"}) {
+  for (const char* text :
+       {"", "HTTP/1.1 20", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"}) {
     Seen seen;
     seen.feed_slowly(text);
     seen.parser.end();
