@@ -20,7 +20,7 @@ constexpr std::string_view kMessagesSchema =
   "tool_calls":{"type":["array","null"],"items":{"type":"object","required":["function"],
   "properties":{"id":{"type":"string"},"type":{"const":"function"},"function":{"type":"object",
   "required":["name"],"properties":{"name":{"type":"string"},
-  "arguments":{"type":["string","object"]}}}}}}}})";
+  "arguments":{"type":["string","object"]}}}}}}}}})";
 constexpr std::string_view kObjectSchema = R"({"type":"object"})";
 constexpr std::string_view kRefusedSchema = R"({"type":"null"})";
 

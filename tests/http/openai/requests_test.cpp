@@ -206,7 +206,7 @@ TEST(ChatRequest, ReadsStructuredOutputUnderAllItsNames) {
   expect_refused([&] { (void)output(R"("structured_outputs":{"choice":[]})"); },
                  "structured_outputs.choice");
   expect_refused([&] { (void)output(R"("structured_outputs":{"regex":"a","choice":["b"]})"); },
-                 "structured_outputs.regex");
+                 "structured_outputs.choice");
 }
 
 constexpr const char* kTools =
