@@ -156,7 +156,8 @@ TEST(ChatRequest, RefusesValuesOutsideTheirRange) {
            {"allowed_token_ids", "[1]"},
            {"chat_template", "\"x\""},
            {"bad_words", "\"x\""},
-           {"priority", "1e30"}}) {
+           {"priority", "1e30"},
+           {"functions", "[]"}}) {
     const std::string name(param);
     const std::string key = name.substr(0, name.find('.'));
     expect_refused([&] { (void)hello("\"" + key + "\":" + value); }, param);
