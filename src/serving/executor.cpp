@@ -56,6 +56,12 @@ int64_t max_end_ids(const ExecutorOptions& options) {
   return std::ssize(options.eos_token_ids) + kMaxStopTokenIds;
 }
 
+SamplingLimits limits_of(const ExecutorOptions& options) {
+  return {.vocab_size = options.vocab_size,
+          .max_beam_width = options.max_beam_width,
+          .max_logprobs = options.max_logprobs};
+}
+
 void check_prompt(std::span<const int32_t> prompt_tokens, int64_t vocab_size) {
   if (prompt_tokens.empty())
     throw Error(ErrorKind::invalid_input, "the prompt has no tokens",
@@ -91,13 +97,14 @@ struct Executor::State {
       : runner(runner_in),
         options(std::move(options_in)),
         scheduler(options.limits),
-        sampler(runner, {.max_rows = options.limits.max_num_seqs,
-                         .vocab_size = options.vocab_size,
-                         .max_model_len = options.limits.max_model_len,
-                         .max_edits_per_row = kMaxLogitBiases + max_end_ids(options),
-                         .max_logprobs = options.max_logprobs,
-                         .max_candidates = (1 + max_end_ids(options)) * options.max_beam_width,
-                         .banned_token_ids = options.banned_token_ids}) {
+        sampler(runner,
+                {.max_rows = options.limits.max_num_seqs,
+                 .vocab_size = options.vocab_size,
+                 .max_model_len = options.limits.max_model_len,
+                 .max_edits_per_row = kMaxLogitBiases + kMaxBadWordSequences + max_end_ids(options),
+                 .max_logprobs = options.max_logprobs,
+                 .max_candidates = (1 + max_end_ids(options)) * options.max_beam_width,
+                 .banned_token_ids = options.banned_token_ids}) {
     stats.num_blocks = stats.num_free_blocks = options.limits.num_kv_blocks;
   }
 
@@ -149,9 +156,7 @@ Executor::~Executor() = default;
 
 void Executor::check(std::span<const int32_t> prompt_tokens, const SamplingParams& params) const {
   const ExecutorOptions& options = state_->options;
-  validate(params, {.vocab_size = options.vocab_size,
-                    .max_beam_width = options.max_beam_width,
-                    .max_logprobs = options.max_logprobs});
+  validate(params, limits_of(options));
   check_prompt(prompt_tokens, options.vocab_size);
   check_fits(demand_of(params, std::ssize(prompt_tokens)), options.limits);
 }
@@ -160,12 +165,18 @@ std::variant<RequestId, QueueFull> Executor::submit(Request request,
                                                     std::unique_ptr<EventSink> sink) {
   const ExecutorOptions& options = state_->options;
   check(request.prompt_tokens, request.params);
+  validate_constraints(request, limits_of(options));
+  VELOZ_CHECK(request.params.bad_words.empty() || !request.bad_words.empty(),
+              "bad words without their tokens");
   VELOZ_CHECK(request.params.stop.empty() || request.observer != nullptr,
               "stop strings without an observer that looks for them");
   GenerationPlan plan{.params = std::move(request.params),
                       .end_token_ids = {},
                       .observer = std::move(request.observer),
-                      .seed = 0};
+                      .masks = std::move(request.masks),
+                      .bad_words = std::move(request.bad_words),
+                      .seed = 0,
+                      .vocab_size = options.vocab_size};
   plan.end_token_ids = end_token_ids(plan.params, options.eos_token_ids);
   plan.seed = plan.params.seed ? *plan.params.seed : draw_seed();
   const Demand demand = demand_of(plan.params, std::ssize(request.prompt_tokens));
