@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -30,12 +31,15 @@ class Metrics {
   struct Options {
     std::string prefix = "veloz:";  // "vllm:" for dashboards made for vLLM
     std::string model_name;
+    int64_t max_model_len = 131072;                        // highest bucket of token counts
+    std::map<std::string, std::string> cache_config = {};  // labels of cache_config_info
   };
   explicit Metrics(const Options& options);
   ~Metrics();
 
   void on_first_token(double ttft_s);
   void on_inter_token(double itl_s);
+  /// Token counters grow here, by what the request used.
   void on_request_end(const RequestRecord& record);
   void on_step(const serving::StepRecord& record);
   /// What /metrics answers; gauges are those of `stats`.

@@ -15,13 +15,13 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 
 /// One HTTP request, read whole and within the server's limits.
 struct Request {
-  std::string method;  // "GET", as sent
-  std::string path;    // percent-decoded, without the query
-  std::string query;   // as sent, without '?'
-  Headers headers;
-  std::string body;
-  std::string peer;  // address of the client
-  std::string id;    // x-request-id as sent (where it is fit to be echoed), or drawn
+  std::string method = {};  // "GET", as sent
+  std::string path = {};    // percent-decoded, without the query
+  std::string query = {};   // as sent, without '?'
+  Headers headers = {};
+  std::string body = {};
+  std::string peer = {};  // address of the client
+  std::string id = {};    // x-request-id as sent (where it is fit to be echoed), or drawn
 
   /// First header of that name, whatever its case.
   std::optional<std::string_view> header(std::string_view name) const;

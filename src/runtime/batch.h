@@ -6,6 +6,12 @@
 
 namespace veloz::runtime {
 
+/// A token that the step before gives: what it sampled from its row of logits.
+struct TokenFeed {
+  int32_t token = 0;  // of this batch
+  int32_t row = 0;    // of the batch before
+};
+
 /// One step's work: a ragged, unpadded list of token runs, one per sequence, prefill chunks and
 /// decode tokens alike. Arrays are host memory; the session copies them to its device.
 struct Batch {
@@ -19,6 +25,7 @@ struct Batch {
   std::vector<int32_t> block_tables;  // [S, blocks_per_seq], padded with 0
   int64_t blocks_per_seq = 0;         // B, the longest table of this step
   std::vector<int32_t> logit_rows;    // [R], tokens whose logits are wanted
+  std::vector<TokenFeed> feeds;       // tokens not known yet; 0 stands in their place
 
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
   int64_t num_seqs() const { return static_cast<int64_t>(q_starts.size()); }

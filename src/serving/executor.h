@@ -41,6 +41,8 @@ struct QueueFull {
 /// What the executor must know of the engine behind its StepRunner.
 struct ExecutorOptions {
   SchedulerLimits limits;
+  SchedulerOptions scheduling = {};
+  bool run_ahead = true;                  // launch a step before the one ahead of it was collected
   int64_t vocab_size = 0;                 // columns of the logits
   std::vector<int32_t> eos_token_ids;     // end a choice unless ignore_eos
   std::vector<int32_t> banned_token_ids;  // never chosen: ids that the tokenizer lacks
@@ -71,11 +73,23 @@ struct ExecutorStats {
   double step_predicted_s = 0;
 };
 
+/// A request that has blocks, as it was when the last step was scheduled.
+struct RunningRequest {
+  RequestId id{};
+  int64_t num_prompt_tokens = 0;
+  int64_t num_output_tokens = 0;  // of its longest sequence
+  int64_t num_sequences = 1;
+  int64_t num_computed = 0;  // tokens of its first sequence that are in the cache
+  int64_t num_blocks = 0;    // of all its sequences, shared ones counted for each
+  int64_t num_preemptions = 0;
+  double age_s = 0;  // since its submission
+};
+
 /// Runs requests to their ends, many at a time: the one generation loop. An engine thread repeats
-/// drain commands -> schedule -> run -> sample -> apply -> publish and sleeps where nothing is to
-/// do; all other threads talk to it through `submit` and `cancel`. Each request ends exactly once.
-/// Errors stay with the requests they concern: NaN logits fail one request, an exception in a step
-/// fails those that took part in it.
+/// drain commands -> schedule -> launch -> apply -> publish, one step being in flight meanwhile (a
+/// StepPipeline), and sleeps where nothing is to do; all other threads talk to it through `submit`
+/// and `cancel`. Each request ends exactly once. Errors stay with the requests they concern: NaN
+/// logits fail one request, an exception in a step fails those that took part in it.
 class Executor {
  public:
   /// `runner` outlives the executor and is used by its thread alone.
@@ -95,6 +109,8 @@ class Executor {
   /// From any thread; takes effect before the next step. Unknown and finished ids are ignored.
   void cancel(RequestId id);
   ExecutorStats stats() const;
+  /// For a watchdog's dump: most urgent first. From any thread, whatever the engine thread does.
+  std::vector<RunningRequest> running() const;
 
  private:
   struct State;

@@ -49,8 +49,6 @@ class Generation {
   /// with, none at the end. Throws Error where the request cannot go on.
   virtual std::vector<Child> take(runtime::GroupResult result, Reply& reply) = 0;
 
-  /// Logits of all prompt tokens but the last are wanted, for their log-probabilities.
-  bool wants_prompt_logits() const { return plan_.params.prompt_logprobs.has_value(); }
   /// How the rows of prompt tokens [first, first + count) are scored.
   runtime::SampleGroup prompt_group(const SequenceGroup& group, int64_t first, int64_t count) const;
   /// Takes the result of those rows, in order. Throws Error where the request cannot go on.

@@ -1,159 +1,277 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serving/scheduler.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <iterator>
-#include <map>
-#include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/numeric.h"
+#include "serving/pause.h"
+#include "serving/step_builder.h"
 
 namespace veloz::serving {
 
-int64_t num_blocks_needed(const Demand& demand, int64_t block_size) {
-  const int64_t shared = demand.num_prompt_tokens / block_size;
-  const int64_t longest = ceil_div(demand.num_prompt_tokens + demand.max_tokens - 1, block_size);
-  return shared + demand.width * (longest - shared);
-}
+/// What a step has left for prompts, beside a token and a row per decoding sequence.
+struct Scheduler::Budget {
+  int64_t num_tokens = 0;
+  int64_t num_rows = 0;
+  StepWork work;         // of the step so far, and of the decodes to come
+  bool is_first = true;  // no chunk has been cut yet
+};
 
-void check_fits(const Demand& demand, const SchedulerLimits& limits) {
-  const int64_t prompt = demand.num_prompt_tokens;
-  if (prompt >= limits.max_model_len)
-    throw Error(ErrorKind::invalid_input,
-                fmt::format("a prompt of {} tokens leaves no room for output: the engine's "
-                            "max_model_len is {}",
-                            prompt, limits.max_model_len),
-                fmt::format("shorten the prompt by {} tokens or more, or build the engine with a "
-                            "larger --max-model-len",
-                            prompt - limits.max_model_len + 1));
-  if (demand.max_tokens > limits.max_model_len - prompt)
-    throw Error(ErrorKind::invalid_input,
-                fmt::format("a prompt of {} tokens and max_tokens {} exceed the engine's "
-                            "max_model_len {}",
-                            prompt, demand.max_tokens, limits.max_model_len),
-                fmt::format("lower max_tokens to {}, or build the engine with a larger "
-                            "--max-model-len",
-                            limits.max_model_len - prompt));
-  if (demand.width > limits.max_num_seqs)
-    throw Error(ErrorKind::invalid_input,
-                fmt::format("{} sequences at once (n or num_beams) exceed max_num_seqs {}",
-                            demand.width, limits.max_num_seqs),
-                "ask for fewer, or run with a larger --max-num-seqs");
-  const int64_t needed = num_blocks_needed(demand, limits.block_size);
-  if (needed > limits.num_kv_blocks)
-    throw Error(ErrorKind::invalid_input,
-                fmt::format("{} prompt tokens and {} x {} new ones need {} KV blocks of {} "
-                            "positions, the cache has {}",
-                            prompt, demand.width, demand.max_tokens, needed, limits.block_size,
-                            limits.num_kv_blocks),
-                "lower max_tokens, n or num_beams, or give the cache more memory");
-}
-
-Scheduler::Scheduler(const SchedulerLimits& limits) : limits_(limits), pool_(limits.num_kv_blocks) {
+Scheduler::Scheduler(const SchedulerLimits& limits, const SchedulerOptions& options)
+    : limits_(limits), options_(options), cost_(options.costs), pool_(limits.num_kv_blocks) {
+  if (limits_.max_logit_rows == 0) limits_.max_logit_rows = limits.max_num_seqs;
   VELOZ_CHECK(limits.max_num_seqs >= 1 && limits.max_num_batched_tokens >= limits.max_num_seqs,
               "max_num_batched_tokens {} must be at least max_num_seqs {}",
               limits.max_num_batched_tokens, limits.max_num_seqs);
+  VELOZ_CHECK(limits_.max_logit_rows >= limits.max_num_seqs, "{} logit rows for {} sequences",
+              limits_.max_logit_rows, limits.max_num_seqs);
   VELOZ_CHECK(limits.block_size >= 1 && limits.max_prefill_chunk >= 1,
               "block_size {}, max_prefill_chunk {}", limits.block_size, limits.max_prefill_chunk);
+  if (options.enable_prefix_caching) prefixes_.emplace(pool_, limits.block_size);
 }
 
-void Scheduler::submit(RequestId id, std::vector<int32_t> prompt_tokens, const Demand& demand,
-                       int64_t prompt_rows) {
-  check_fits(demand, limits_);
-  SequenceGroup group{.id = id,
-                      .num_prompt_tokens = demand.num_prompt_tokens,
-                      .prompt_rows = prompt_rows,
-                      .num_reserved_seqs = demand.width,
-                      .num_reserved_blocks = num_blocks_needed(demand, limits_.block_size),
-                      .sequences = {}};
-  group.sequences.push_back(
-      {.tokens = std::move(prompt_tokens), .table = kv::BlockTable(pool_, limits_.block_size)});
-  waiting_.push_back(std::move(group));
+void Scheduler::submit(Submission submission) {
+  check_fits(submission.demand, limits_);
+  auto group = std::make_shared<SequenceGroup>();
+  group->id = submission.id;
+  group->num_prompt_tokens = submission.demand.num_prompt_tokens;
+  group->max_tokens = submission.demand.max_tokens;
+  group->width = submission.demand.width;
+  if (options_.policy == SchedulingPolicy::guaranteed_no_evict)
+    group->num_reserved_blocks = num_blocks_needed(submission.demand, limits_.block_size);
+  group->prompt_rows = submission.prompt_rows;
+  group->wants_prompt_logits = submission.wants_prompt_logits;
+  group->urgency = {
+      submission.arrival +
+          std::clamp(submission.priority, -kMaxPriority, kMaxPriority) * options_.priority_step,
+      next_ticket_++};
+  group->deadline = submission.deadline;
+  group->cache_salt = std::move(submission.cache_salt);
+  group->sequences.push_back({.tokens = std::move(submission.prompt_tokens),
+                              .table = kv::BlockTable(pool_, limits_.block_size)});
+  VELOZ_CHECK(groups_.emplace(group->id, group).second, "a request is submitted twice");
+  if (group->deadline) deadlines_.emplace(*group->deadline, group->id);
+  num_waiting_tokens_ += group->num_prompt_tokens;
+  waiting_.emplace(group->urgency, std::move(group));
+}
+
+std::vector<RequestId> Scheduler::remove_expired(TimePoint now) {
+  std::vector<RequestId> expired;
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    expired.push_back(deadlines_.begin()->second);
+    remove(expired.back());
+  }
+  return expired;
 }
 
 Step Scheduler::schedule() {
-  Step step;
-  for (SequenceGroup& group : running_)
-    if (group.is_decoding()) add_group(group, step);
-  for (SequenceGroup& group : running_)
-    if (group.has_pending()) add_group(group, step);
-  while (budget_left(step) > 0 && try_admit_first()) add_group(running_.back(), step);
-  fill_block_tables(step);
+  if (must_wait_for_step_in_flight()) return {};
+  needs_pause_ = false;
+  StepBuilder builder(limits_, num_steps_ + 1);
+  for (const Group& group : running_) spread_if_ready(*group);
+  Budget budget = open_budget();
+  bool has_room = true;
+  // By index: pausing takes groups from the end.
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const Group group = running_[i];
+    const bool fits =
+        group->is_decoding() ? add_decode(group, builder) : add_chunks(group, builder, budget);
+    has_room = has_room && fits;
+  }
+  while (has_room && budget.num_tokens > 0) {
+    const Group group = try_admit(budget);
+    if (group == nullptr) break;
+    has_room = add_chunks(group, builder, budget);
+  }
+  return begin(builder.finish());
+}
+
+Step Scheduler::begin(Step step) {
+  if (step.is_empty()) return step;
+  ++num_steps_;
+  ++num_in_flight_;
+  can_run_ahead_ = std::ranges::all_of(step.rows, [](const GroupRows& rows) {
+    return !rows.is_deciding() || rows.group->width == 1;
+  });
+  for (const Group& group : step.groups)
+    if (group->first_step == 0) group->first_step = step.number;
+  step.predicted_s = cost_.predict(step.work);
   return step;
 }
 
-bool Scheduler::try_admit_first() {
-  if (waiting_.empty()) return false;
-  const SequenceGroup& first = waiting_.front();
-  if (num_reserved_blocks_ + first.num_reserved_blocks > limits_.num_kv_blocks) return false;
-  if (num_reserved_seqs_ + first.num_reserved_seqs > limits_.max_num_seqs) return false;
-  num_reserved_blocks_ += first.num_reserved_blocks;
-  num_reserved_seqs_ += first.num_reserved_seqs;
-  running_.splice(running_.end(), waiting_, waiting_.begin());
+// Forks are made on the host, when the tokens of all sequences are known.
+bool Scheduler::must_wait_for_step_in_flight() const {
+  if (num_in_flight_ == 0) return false;
+  return num_in_flight_ == 2 || !can_run_ahead_ || needs_pause_;
+}
+
+Scheduler::Budget Scheduler::open_budget() const {
+  Budget budget;
+  for (const Group& group : running_) {
+    if (!group->is_decoding()) continue;
+    for (const Sequence& sequence : group->sequences)
+      budget.work.add_run(sequence.num_scheduled, 1);
+  }
+  budget.work.num_rows = budget.work.num_tokens;
+  budget.num_tokens = limits_.max_num_batched_tokens - budget.work.num_tokens;
+  budget.num_rows = limits_.max_logit_rows - num_reserved_seqs_;
+  return budget;
+}
+
+// These two: false where blocks were missing.
+bool Scheduler::add_decode(const Group& group, StepBuilder& builder) {
+  if (!make_room(*group, num_blocks_to_decode(*group, pool_), builder)) return false;
+  for (Sequence& sequence : group->sequences) builder.add_run(group, sequence, 1);
+  builder.decide(*group);
   return true;
 }
 
-int64_t Scheduler::budget_left(const Step& step) const {
-  return limits_.max_num_batched_tokens - step.batch.num_tokens();
+bool Scheduler::add_chunks(const Group& group, StepBuilder& builder, Budget& budget) {
+  const bool was_to_be_spread = group->is_to_be_spread();
+  bool is_complete = true;
+  for (Sequence& sequence : group->sequences) {
+    if (was_to_be_spread && &sequence != &group->sequences.front()) break;
+    int64_t count = wanted_chunk(*group, sequence, budget);
+    if (count > 0 && !make_room(*group, sequence.table.num_blocks_to_extend(count), builder)) {
+      is_complete = false;
+      count = std::min(count, sequence.table.num_extendable());
+    }
+    if (count == 0) continue;
+    builder.add_run(group, sequence, count);
+    budget.num_tokens -= count;
+    budget.is_first = false;
+    if (group->wants_prompt_logits) budget.num_rows -= count;
+    budget.work.add_run(sequence.num_before_last_step, count);
+  }
+  if (group->sequences.size() == 1 && builder.has(*group) &&
+      group->num_pending(group->sequences.front()) == 0)
+    builder.decide(*group);
+  return is_complete;
 }
 
-void Scheduler::add_group(SequenceGroup& group, Step& step) {
-  if (budget_left(step) == 0) return;
-  step.groups.push_back(&group);
-  for (Sequence& sequence : group.sequences) {
-    add_run(sequence, step);
-    if (sequence.num_pending() > 0) return;  // the prompt goes on in the next step
-    const bool is_prompt_end = sequence.num_known() == group.num_prompt_tokens;
-    step.batch.logit_rows.insert(step.batch.logit_rows.end(),
-                                 static_cast<size_t>(is_prompt_end ? group.prompt_rows : 1),
-                                 narrow<int32_t>(step.batch.num_tokens() - 1));
-  }
-  step.deciding.push_back(&group);
+/// Several sequences leave their last token for a step of all of them together.
+int64_t Scheduler::wanted_chunk(const SequenceGroup& group, const Sequence& sequence,
+                                const Budget& budget) const {
+  constexpr int64_t kSmallestChunk = 16;  // a step over its target still moves one prompt on
+  int64_t count = group.num_pending(sequence);
+  if (group.is_to_be_spread())
+    count = group.num_shared_tokens - sequence.num_scheduled;
+  else if (group.sequences.size() > 1)
+    --count;
+  count = std::min({count, limits_.max_prefill_chunk, budget.num_tokens});
+  if (group.wants_prompt_logits) count = std::min(count, budget.num_rows + 1);
+  if (options_.target_step_s == 0 || count <= 0) return std::max<int64_t>(count, 0);
+  const int64_t fitting =
+      cost_.fitting_chunk(budget.work, sequence.num_scheduled, count, options_.target_step_s);
+  return budget.is_first ? std::max(fitting, std::min(count, kSmallestChunk)) : fitting;
 }
 
-void Scheduler::add_run(Sequence& sequence, Step& step) {
-  const int64_t count =
-      std::min({sequence.num_pending(), limits_.max_prefill_chunk, budget_left(step)});
-  VELOZ_CHECK(count > 0, "no budget is left for a sequence of a group that has begun");
-  VELOZ_CHECK(sequence.table.try_extend(count, step.copies),
-              "{} reserved blocks were not enough: {} of {} are free", num_reserved_blocks_,
-              pool_.num_free(), pool_.num_blocks());
-  runtime::Batch& batch = step.batch;
-  batch.q_starts.push_back(narrow<int32_t>(batch.num_tokens()));
-  batch.q_lens.push_back(narrow<int32_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t position = sequence.num_scheduled + i;
-    batch.tokens.push_back(sequence.tokens[static_cast<size_t>(position)]);
-    batch.positions.push_back(narrow<int32_t>(position));
-    batch.slots.push_back(sequence.table.slot(position));
+/// Frees blocks by pausing groups less urgent than this one. What takes part in a step stays.
+bool Scheduler::make_room(const SequenceGroup& group, int64_t num_blocks,
+                          const StepBuilder& builder) {
+  while (pool_.num_free() < num_blocks) {
+    const SequenceGroup& last = *running_.back();
+    if (last.urgency <= group.urgency || builder.has(last)) return false;
+    if (num_in_flight_ > 0) {
+      needs_pause_ = true;
+      return false;
+    }
+    pause_last();
   }
-  sequence.num_scheduled += count;
-  batch.kv_lens.push_back(narrow<int32_t>(sequence.num_scheduled));
-  step.sequences.push_back(&sequence);
+  return true;
 }
 
-void Scheduler::fill_block_tables(Step& step) const {
-  runtime::Batch& batch = step.batch;
-  for (const Sequence* sequence : step.sequences)
-    batch.blocks_per_seq = std::max(batch.blocks_per_seq, sequence->table.num_blocks());
-  batch.block_tables.assign(step.sequences.size() * static_cast<size_t>(batch.blocks_per_seq), 0);
-  auto row = batch.block_tables.begin();
-  for (const Sequence* sequence : step.sequences) {
-    for (int64_t i = 0; i < sequence->table.num_blocks(); ++i)
-      row[i] = static_cast<int32_t>(sequence->table.block(i));
-    row += batch.blocks_per_seq;
+void Scheduler::pause_last() {
+  const Group group = std::move(running_.back());
+  running_.pop_back();
+  num_reserved_blocks_ -= group->num_reserved_blocks;
+  num_reserved_seqs_ -= group->width;
+  pause(*group);
+  ++counts_.num_preemptions;
+  num_waiting_tokens_ += group->num_prompt_tokens;
+  waiting_.emplace(group->urgency, group);
+}
+
+/// Takes the first of those that wait, or nobody: who cannot begin is not overtaken.
+Scheduler::Group Scheduler::try_admit(Budget& budget) {
+  if (waiting_.empty()) return nullptr;
+  const Group group = waiting_.begin()->second;
+  const int64_t width = group->width;
+  if (num_reserved_seqs_ + width > limits_.max_num_seqs || width > budget.num_rows) return nullptr;
+  if (!try_begin(*group)) return nullptr;
+  budget.num_rows -= width;
+  waiting_.erase(waiting_.begin());
+  num_waiting_tokens_ -= group->num_prompt_tokens;
+  num_reserved_seqs_ += width;
+  num_reserved_blocks_ += group->num_reserved_blocks;
+  const auto less_urgent = [](const Group& a, const Group& b) { return a->urgency < b->urgency; };
+  running_.insert(std::upper_bound(running_.begin(), running_.end(), group, less_urgent), group);
+  return group;
+}
+
+bool Scheduler::try_begin(SequenceGroup& group) {
+  if (num_reserved_blocks_ + group.num_reserved_blocks > limits_.num_kv_blocks) return false;
+  Sequence& first = group.sequences.front();
+  if (prefixes_) {
+    // The last token is always computed, for its logits, and so is every one whose logits are
+    // still wanted.
+    int64_t num_usable = first.num_known() - 1;
+    if (group.sequences.size() > 1) num_usable = group.num_shared_tokens;
+    if (group.wants_prompt_logits) num_usable = std::min(num_usable, group.num_prompt_rows);
+    first.table = prefixes_->find(std::span(first.tokens).first(static_cast<size_t>(num_usable)),
+                                  group.cache_salt);
   }
+  if (options_.policy == SchedulingPolicy::max_utilization) {
+    const int64_t num_missing =
+        num_blocks_of_known_tokens(group, limits_.block_size) - first.table.num_blocks();
+    if (num_missing + headroom() > pool_.num_free()) {
+      first.table.clear();
+      return false;
+    }
+  }
+  first.num_scheduled = first.num_computed = first.table.num_positions();
+  first.num_entered = first.table.num_blocks();
+  if (!std::exchange(group.has_started, true) && prefixes_) {
+    group.num_cached_tokens = first.num_scheduled;
+    counts_.num_prefix_hits += first.num_scheduled;
+    if (!group.wants_prompt_logits) counts_.num_prefix_queries += group.num_prompt_tokens;
+  }
+  return true;
+}
+
+/// Blocks left free for those that run: what they take in the next steps, so that a newcomer is not
+/// paused right after it began.
+int64_t Scheduler::headroom() const {
+  constexpr int64_t kSteps = 16;
+  return ceil_div(num_reserved_seqs_ * std::min(kSteps, limits_.block_size), limits_.block_size);
 }
 
 void Scheduler::complete(const Step& step) {
-  for (Sequence* sequence : step.sequences) sequence->num_computed = sequence->num_scheduled;
+  --num_in_flight_;
+  for (const Group& group : step.groups) {
+    if (group->has_ended) continue;
+    for (Sequence& sequence : group->sequences) {
+      // One step at most is behind this one.
+      sequence.num_computed =
+          sequence.last_step > step.number ? sequence.num_before_last_step : sequence.num_scheduled;
+      if (prefixes_)
+        sequence.num_entered = prefixes_->enter(
+            sequence.table,
+            std::span(sequence.tokens).first(static_cast<size_t>(sequence.num_computed)),
+            group->cache_salt, sequence.num_entered);
+    }
+  }
 }
 
+void Scheduler::abandon(const Step&) { --num_in_flight_; }
+
 void Scheduler::advance(SequenceGroup& group, std::span<const Child> children) {
+  --group.num_undecided;
   if (children.empty()) return remove(group.id);
+  if (group.sequences.size() == 1 && children.size() == 1)
+    return group.sequences.front().tokens.push_back(children.front().token);
   std::vector<int64_t> num_uses(group.sequences.size(), 0);
   for (const Child& child : children) ++num_uses[static_cast<size_t>(child.parent)];
   std::vector<Sequence> next;
@@ -169,56 +287,21 @@ void Scheduler::advance(SequenceGroup& group, std::span<const Child> children) {
 }
 
 void Scheduler::remove(RequestId id) {
-  const auto has_id = [id](const SequenceGroup& group) { return group.id == id; };
-  if (const auto it = std::find_if(running_.begin(), running_.end(), has_id);
-      it != running_.end()) {
-    num_reserved_blocks_ -= it->num_reserved_blocks;
-    num_reserved_seqs_ -= it->num_reserved_seqs;
-    running_.erase(it);
-    return;
+  const auto it = groups_.find(id);
+  if (it == groups_.end()) return;
+  const Group group = std::move(it->second);
+  groups_.erase(it);
+  if (group->deadline) deadlines_.erase({*group->deadline, id});
+  if (waiting_.erase(group->urgency) > 0) {
+    num_waiting_tokens_ -= group->num_prompt_tokens;
+  } else {
+    std::erase(running_, group);
+    num_reserved_blocks_ -= group->num_reserved_blocks;
+    num_reserved_seqs_ -= group->width;
   }
-  waiting_.remove_if(has_id);
-}
-
-void Scheduler::check_invariants() const {
-  pool_.check_invariants();
-  int64_t num_reserved_blocks = 0;
-  int64_t num_reserved_seqs = 0;
-  std::map<kv::BlockId, int64_t> num_holders;
-  for (const SequenceGroup& group : running_) {
-    std::set<kv::BlockId> blocks;
-    for (const Sequence& sequence : group.sequences) {
-      VELOZ_CHECK(sequence.num_computed <= sequence.num_scheduled &&
-                      sequence.num_scheduled <= sequence.num_known(),
-                  "{} computed, {} scheduled, {} known", sequence.num_computed,
-                  sequence.num_scheduled, sequence.num_known());
-      VELOZ_CHECK(sequence.table.num_positions() == sequence.num_scheduled,
-                  "a table of {} positions for {} tokens", sequence.table.num_positions(),
-                  sequence.num_scheduled);
-      for (int64_t i = 0; i < sequence.table.num_blocks(); ++i) {
-        blocks.insert(sequence.table.block(i));
-        ++num_holders[sequence.table.block(i)];
-      }
-    }
-    VELOZ_CHECK(std::ssize(blocks) <= group.num_reserved_blocks, "{} blocks of {} reserved",
-                blocks.size(), group.num_reserved_blocks);
-    VELOZ_CHECK(std::ssize(group.sequences) <= group.num_reserved_seqs,
-                "{} sequences of {} reserved", group.sequences.size(), group.num_reserved_seqs);
-    num_reserved_blocks += group.num_reserved_blocks;
-    num_reserved_seqs += group.num_reserved_seqs;
-  }
-  VELOZ_CHECK(
-      num_reserved_blocks == num_reserved_blocks_ && num_reserved_blocks <= limits_.num_kv_blocks,
-      "{} blocks reserved, {} noted, {} there are", num_reserved_blocks, num_reserved_blocks_,
-      limits_.num_kv_blocks);
-  VELOZ_CHECK(num_reserved_seqs == num_reserved_seqs_ && num_reserved_seqs <= limits_.max_num_seqs,
-              "{} sequences reserved, {} noted, at most {}", num_reserved_seqs, num_reserved_seqs_,
-              limits_.max_num_seqs);
-  VELOZ_CHECK(pool_.num_held() == std::ssize(num_holders), "{} blocks held, {} in tables",
-              pool_.num_held(), num_holders.size());
-  for (const auto& [id, holders] : num_holders)
-    VELOZ_CHECK(pool_.num_holders(id) == holders, "block {} has {} holders, {} in tables",
-                static_cast<int32_t>(id), pool_.num_holders(id), holders);
+  // A step in flight may still write to these blocks; whoever gets them next does so behind it.
+  group->has_ended = true;
+  for (Sequence& sequence : group->sequences) sequence.table.clear();
 }
 
 }  // namespace veloz::serving

@@ -19,19 +19,21 @@ constexpr SchedulerLimits kLimits = {.max_num_seqs = 4,
 
 void submit(Scheduler& scheduler, uint64_t id, int64_t prompt_tokens, int64_t max_tokens = 8,
             int64_t width = 1) {
-  scheduler.submit(RequestId{id}, std::vector<int32_t>(static_cast<size_t>(prompt_tokens), 5),
-                   {prompt_tokens, max_tokens, width}, width);
+  scheduler.submit({.id = RequestId{id},
+                    .prompt_tokens = std::vector<int32_t>(static_cast<size_t>(prompt_tokens), 5),
+                    .demand = {prompt_tokens, max_tokens, width},
+                    .prompt_rows = width});
 }
 
 /// Schedules a step, takes it as run and gives every deciding group's sequences the token 1.
 Step run_step(Scheduler& scheduler) {
   Step step = scheduler.schedule();
   scheduler.complete(step);
-  for (SequenceGroup* group : step.deciding) {
+  for (const GroupRows& rows : step.rows) {
     std::vector<Child> children;
-    const bool is_fork = group->sequences.size() == 1 && group->num_reserved_seqs > 1;
-    for (int64_t i = 0; i < group->num_reserved_seqs; ++i) children.push_back({is_fork ? 0 : i, 1});
-    scheduler.advance(*group, children);
+    const bool is_fork = rows.group->sequences.size() == 1;
+    for (int64_t i = 0; i < rows.group->width; ++i) children.push_back({is_fork ? 0 : i, 1});
+    scheduler.advance(*rows.group, children);
   }
   scheduler.check_invariants();
   return step;
@@ -72,11 +74,11 @@ TEST(Scheduler, DecodesFirstAndGivesPromptsTheRest) {
   const Step step = run_step(scheduler);
   EXPECT_EQ(step.batch.q_lens, (std::vector<int32_t>{1, 9}));
   EXPECT_EQ(step.batch.positions.front(), 3);
-  EXPECT_EQ(step.deciding.size(), 1u);
+  EXPECT_EQ(step.rows.size(), 1u);
 }
 
 TEST(Scheduler, SharesAStepAmongPromptsInOrderOfArrival) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kLimits, {.enable_prefix_caching = false});
   submit(scheduler, 1, 6);
   submit(scheduler, 2, 6);
   EXPECT_EQ(run_step(scheduler).batch.q_lens, (std::vector<int32_t>{6, 4}));
@@ -148,10 +150,10 @@ TEST(Scheduler, SequencesWithoutAChildGiveTheirBlocksBack) {
   step = scheduler.schedule();
   scheduler.complete(step);
   const std::vector<Child> children = {{2, 7}, {2, 8}};
-  scheduler.advance(*step.deciding[0], children);
+  scheduler.advance(*step.rows[0].group, children);
   scheduler.check_invariants();
   EXPECT_EQ(scheduler.pool().num_held(), 2);
-  EXPECT_EQ(step.deciding[0]->sequences[1].tokens.back(), 8);
+  EXPECT_EQ(step.rows[0].group->sequences[1].tokens.back(), 8);
 }
 
 TEST(Scheduler, NoChildrenEndTheGroup) {
@@ -159,7 +161,7 @@ TEST(Scheduler, NoChildrenEndTheGroup) {
   submit(scheduler, 1, 4);
   const Step step = scheduler.schedule();
   scheduler.complete(step);
-  scheduler.advance(*step.deciding[0], {});
+  scheduler.advance(*step.rows[0].group, {});
   scheduler.check_invariants();
   EXPECT_EQ(scheduler.num_running(), 0);
   EXPECT_EQ(scheduler.pool().num_held(), 0);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+namespace veloz::benchmark {
+
+/// Finds the highest request rate that a server sustains: doubles (or halves) from the first rate
+/// until one holds and one does not, then bisects between them on a logarithmic scale. Says which
+/// rate to try; the caller tries it and answers.
+class QpsSearch {
+ public:
+  struct Options {
+    double first_rate = 1;    // requests/s
+    double precision = 0.05;  // ends when the rate that failed is at most this share above
+    double min_rate = 1e-3;   // nothing holds below
+    double max_rate = 1e5;
+  };
+  explicit QpsSearch(const Options& options) : options_(options), next_(options.first_rate) {}
+
+  /// The rate to try now; nothing when the search is over.
+  std::optional<double> next_rate() const;
+  /// What became of next_rate().
+  void answer(bool holds);
+  /// The highest rate that held; nothing where none did.
+  std::optional<double> best() const { return best_; }
+
+ private:
+  Options options_;
+  double next_;
+  std::optional<double> best_;
+  std::optional<double> lowest_failed_;
+};
+
+}  // namespace veloz::benchmark

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmark/svg_chart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+namespace veloz::benchmark {
+namespace {
+
+constexpr double kWidth = 960, kLeft = 64, kRight = 24, kTop = 56, kBottom = 40;
+constexpr double kPanelHeight = 168, kPanelGap = 56;
+constexpr double kPlotWidth = kWidth - kLeft - kRight;
+constexpr int kMaxXTicks = 10, kMaxYTicks = 4;
+constexpr double kLegendCharacter = 6.2;  // width of a letter of 11 px, about
+
+constexpr std::string_view kStyle = R"(<style>
+text{font:12px system-ui,sans-serif;fill:#57606a}.t{font-size:16px;font-weight:600;fill:#1f2328}
+.p{font-weight:600;fill:#1f2328}.l{font-size:11px}.b{fill:#fff}.g{stroke:#d8dee4;stroke-width:1}
+.a{stroke:none;opacity:.15}.s{fill:none;stroke-width:1.6;stroke-linejoin:round}
+.d{fill:none;stroke-width:4;stroke-linecap:round;opacity:.55}
+.c0{stroke:#0969da}.f0{fill:#0969da}.c1{stroke:#bc4c00}.f1{fill:#bc4c00}
+.c2{stroke:#1a7f37}.f2{fill:#1a7f37}.c3{stroke:#8250df}.f3{fill:#8250df}
+@media(prefers-color-scheme:dark){text{fill:#9198a1}.t,.p{fill:#f0f6fc}.b{fill:#0d1117}.g{stroke:#2f353d}
+.c0{stroke:#4493f8}.f0{fill:#4493f8}.c1{stroke:#f0883e}.f1{fill:#f0883e}
+.c2{stroke:#3fb950}.f2{fill:#3fb950}.c3{stroke:#ab7df8}.f3{fill:#ab7df8}}
+</style>
+)";
+
+std::string escape(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '&')
+      escaped += "&amp;";
+    else if (c == '<')
+      escaped += "&lt;";
+    else if (c == '>')
+      escaped += "&gt;";
+    else
+      escaped += c;
+  }
+  return escaped;
+}
+
+std::string text_at(double x, double y, std::string_view classes, std::string_view anchor,
+                    std::string_view text) {
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\" text-anchor=\"{}\">{}</text>\n",
+                     x, y, classes, anchor, escape(text));
+}
+
+/// A panel's place on the page and its scales.
+struct Frame {
+  double top = 0, max_x = 1, max_y = 1;
+
+  double x(double value) const { return kLeft + value / max_x * kPlotWidth; }
+  double y(double value) const {
+    return top + kPanelHeight - std::clamp(value / max_y, 0.0, 1.0) * kPanelHeight;
+  }
+};
+
+double highest(const ChartPanel& panel) {
+  double max = 0;
+  for (const ChartSeries& series : panel.series)
+    for (const ChartPoint& point : series.points) max = std::max(max, point.y);
+  return max;
+}
+
+std::string line_path(const Frame& frame, const std::vector<ChartPoint>& points) {
+  std::string path;
+  for (const ChartPoint& point : points)
+    path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? 'M' : 'L', frame.x(point.x),
+                        frame.y(point.y));
+  return path;
+}
+
+std::string draw_series(const Frame& frame, const ChartSeries& series, size_t color) {
+  if (series.points.empty()) return {};
+  if (series.kind == ChartSeries::Kind::dots) {
+    // Strokes of no length with round ends: one path for all dots.
+    std::string path;
+    for (const ChartPoint& point : series.points)
+      path += fmt::format("M{:.1f} {:.1f}h0", frame.x(point.x), frame.y(point.y));
+    return fmt::format("<path class=\"d c{}\" d=\"{}\"/>\n", color, path);
+  }
+  const std::string path = line_path(frame, series.points);
+  std::string svg;
+  if (series.kind == ChartSeries::Kind::area)
+    svg += fmt::format("<path class=\"a f{}\" d=\"{}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\"/>\n", color,
+                       path, frame.x(series.points.back().x), frame.y(0),
+                       frame.x(series.points.front().x), frame.y(0));
+  return svg + fmt::format("<path class=\"s c{}\" d=\"{}\"/>\n", color, path);
+}
+
+std::string draw_legend(const Frame& frame, const ChartPanel& panel) {
+  std::string svg;
+  double x = kWidth - kRight;
+  for (size_t i = panel.series.size(); i-- > 0;) {
+    const std::string& name = panel.series[i].name;
+    svg += text_at(x, frame.top - 12, "l", "end", name);
+    x -= static_cast<double>(name.size()) * kLegendCharacter + 14;
+    svg += fmt::format(
+        "<rect class=\"f{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"9\" height=\"9\" "
+        "rx=\"2\"/>\n",
+        i, x, frame.top - 20);
+    x -= 14;
+  }
+  return svg;
+}
+
+std::string draw_panel(const ChartPanel& panel, double top, double max_x) {
+  const std::vector<double> ticks = axis_ticks(highest(panel), kMaxYTicks);
+  const Frame frame{.top = top, .max_x = max_x, .max_y = ticks.back()};
+  std::string svg =
+      text_at(kLeft, top - 12, "p", "start", fmt::format("{} ({})", panel.title, panel.unit));
+  for (const double tick : ticks) {
+    svg += fmt::format("<path class=\"g\" d=\"M{} {:.1f}H{}\"/>\n", kLeft, frame.y(tick),
+                       kWidth - kRight);
+    svg += text_at(kLeft - 8, frame.y(tick) + 4, "", "end", fmt::format("{}", tick));
+  }
+  svg += draw_legend(frame, panel);
+  for (size_t i = 0; i < panel.series.size(); ++i) svg += draw_series(frame, panel.series[i], i);
+  return svg;
+}
+
+}  // namespace
+
+std::vector<double> axis_ticks(double max, int max_ticks) {
+  if (!(max > 0) || !std::isfinite(max)) max = 1;
+  const double power = std::pow(10, std::floor(std::log10(max / max_ticks)));
+  double step = 10 * power;
+  for (const double factor : {1.0, 2.0, 5.0})
+    if (factor * power * max_ticks >= max * (1 - 1e-9)) {
+      step = factor * power;
+      break;
+    }
+  std::vector<double> ticks = {0};
+  while (ticks.back() < max * (1 - 1e-9))
+    ticks.push_back(std::stod(fmt::format("{:.12g}", static_cast<double>(ticks.size()) * step)));
+  return ticks;
+}
+
+std::string svg_charts(const std::string& title, const std::vector<ChartPanel>& panels,
+                       double max_x) {
+  const auto num_panels = static_cast<double>(panels.size());
+  const double height = kTop + num_panels * (kPanelHeight + kPanelGap) + kBottom - kPanelGap + 24;
+  std::string svg = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" width=\"{}\" "
+      "height=\"{}\" role=\"img\">\n<title>{}</title>\n",
+      kWidth, height, kWidth, height, escape(title));
+  svg += kStyle;
+  svg += fmt::format("<rect class=\"b\" width=\"{}\" height=\"{}\"/>\n", kWidth, height);
+  svg += text_at(kLeft, 26, "t", "start", title);
+  const std::vector<double> ticks = axis_ticks(max_x, kMaxXTicks);
+  double top = kTop + 24;
+  for (const ChartPanel& panel : panels) {
+    svg += draw_panel(panel, top, ticks.back());
+    top += kPanelHeight + kPanelGap;
+  }
+  const double baseline = top - kPanelGap + 18;
+  for (const double tick : ticks)
+    svg += text_at(kLeft + tick / ticks.back() * kPlotWidth, baseline, "", "middle",
+                   fmt::format("{} s", tick));
+  return svg + "</svg>\n";
+}
+
+}  // namespace veloz::benchmark

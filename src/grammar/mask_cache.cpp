@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grammar/mask_cache.h"
+
+#include <utility>
+
+#include "grammar/program.h"
+
+namespace veloz::grammar {
+namespace {
+
+/// Leaves larger than this, or once so many bytes of them are known, have an id per grammar.
+constexpr size_t kMaxLeafKeyBytes = size_t{64} << 10;
+constexpr size_t kMaxLeafKeysBytes = size_t{16} << 20;
+constexpr size_t kEntryBytes = 128;  // of list and map
+
+}  // namespace
+
+size_t MaskCache::KeyHash::operator()(const Key& key) const {
+  uint64_t hash = key.rule;
+  for (const uint64_t part : {uint64_t{key.state}, uint64_t{key.to_min} << 32 | key.to_max})
+    hash = (hash ^ part) * 0x9e3779b97f4a7c15ULL ^ (hash >> 29);
+  return hash;
+}
+
+MaskCache::RuleIds MaskCache::rule_ids(const GrammarPtr& grammar) {
+  const std::lock_guard lock(mutex_);
+  KnownGrammar& known = grammars_[grammar.get()];
+  // The address may be that of one that is gone.
+  if (known.grammar.lock() == grammar) return known.ids;
+  const Program& program = grammar->program();
+  auto ids = std::make_shared<std::vector<uint64_t>>();
+  for (uint32_t rule = 0; rule < program.num_rules(); ++rule)
+    ids->push_back(program.rule(rule).is_leaf ? leaf_id(program.leaf_key(rule)) : next_id_++);
+  known = {grammar, ids};
+  if (grammars_.size() > 2 * grammars_at_last_sweep_ + 16) forget_dead_grammars();
+  return ids;
+}
+
+uint64_t MaskCache::leaf_id(std::string key) {
+  if (const auto found = leaf_ids_.find(key); found != leaf_ids_.end()) return found->second;
+  const uint64_t id = next_id_++;
+  if (key.size() > kMaxLeafKeyBytes || leaf_key_bytes_ + key.size() > kMaxLeafKeysBytes) return id;
+  leaf_key_bytes_ += key.size();
+  leaf_ids_.emplace(std::move(key), id);
+  return id;
+}
+
+void MaskCache::forget_dead_grammars() {
+  std::erase_if(grammars_, [](const auto& entry) { return entry.second.grammar.expired(); });
+  grammars_at_last_sweep_ = grammars_.size();
+}
+
+MaskCache::MaskPtr MaskCache::find(const Key& key) {
+  const std::lock_guard lock(mutex_);
+  const auto found = found_.find(key);
+  if (found == found_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  return found->second->mask;
+}
+
+void MaskCache::insert(const Key& key, MaskPtr mask) {
+  const std::lock_guard lock(mutex_);
+  if (found_.contains(key)) return;
+  num_bytes_ += mask->num_bytes() + kEntryBytes;
+  entries_.push_front({key, std::move(mask)});
+  found_.emplace(key, entries_.begin());
+  while (num_bytes_ > max_bytes_ && entries_.size() > 1) {
+    num_bytes_ -= entries_.back().mask->num_bytes() + kEntryBytes;
+    found_.erase(entries_.back().key);
+    entries_.pop_back();
+  }
+}
+
+size_t MaskCache::num_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return num_bytes_;
+}
+
+}  // namespace veloz::grammar

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace veloz::grammar {
+
+/// Reads a pattern from front to end; refusals name the byte offset.
+class PatternReader {
+ public:
+  explicit PatternReader(std::string_view pattern) : pattern_(pattern) {}
+
+  size_t offset() const { return offset_; }
+  bool at_end() const { return offset_ >= pattern_.size(); }
+  std::string_view rest() const { return pattern_.substr(offset_); }
+  /// '\0' at the end.
+  char peek() const { return at_end() ? '\0' : pattern_[offset_]; }
+  void skip(size_t count) { offset_ += count; }
+  bool try_take(char c);
+  /// Refuses what is no UTF-8, and the end.
+  uint32_t take_code_point();
+  /// Exactly `count` hexadecimal digits.
+  uint32_t take_hex(size_t count);
+
+  /// Throws Error(invalid_input).
+  [[noreturn]] void refuse(size_t offset, std::string_view what) const;
+
+ private:
+  std::string_view pattern_;
+  size_t offset_ = 0;
+};
+
+}  // namespace veloz::grammar

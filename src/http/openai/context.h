@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/loaded_model.h"
+#include "http/openai/chat_prompt.h"
+#include "http/openai/generation_fields.h"
+#include "http/openai/service_options.h"
+
+namespace veloz::http::openai {
+
+/// What the endpoints know of the model they serve. Immutable; any thread may use it.
+struct Context {
+  Context(api::LoadedModel& loaded, const ServiceOptions& options);
+
+  api::LoadedModel& model;
+  std::vector<std::string> names;  // the first is the name answers bear
+  ChatPrompter prompter;
+  SamplingParams defaults;                         // of requests that give none
+  std::optional<int64_t> default_max_tokens = {};  // the model's own
+  int64_t max_logprobs = 20;
+  int64_t max_model_len = 0;
+  int64_t created = 0;  // seconds since 1970: when the server started
+  std::string fingerprint;
+
+  /// "call_" and what no other answer of this server has.
+  std::string new_call_id_prefix() const;
+  /// The name to answer with. Throws RequestError (404) for a model that is not served.
+  const std::string& require_model(const std::string& name) const;
+
+ private:
+  uint64_t call_id_start_;
+  mutable std::atomic<uint64_t> num_call_ids_ = 0;
+};
+
+/// Seconds since 1970.
+int64_t now_s();
+
+/// Sampling defaults as vLLM takes them from a model's generation_config.json: temperature, top_p,
+/// top_k, min_p, repetition_penalty and, by return, max_new_tokens. OpenAI's where it has none.
+struct SamplingDefaults {
+  SamplingParams params;
+  std::optional<int64_t> max_tokens = {};
+};
+SamplingDefaults sampling_defaults(std::string_view generation_config,
+                                   const SamplingParams& of_model);
+
+}  // namespace veloz::http::openai

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/openai/grammar_cache.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "http/openai/request_error.h"
+
+namespace veloz::http::openai {
+namespace {
+
+std::string key_of(const StructuredOutput& output) {
+  std::string key = std::to_string(static_cast<int>(output.kind)) + ':' + output.source;
+  for (const std::string& choice : output.choices)
+    key += std::to_string(choice.size()) + ':' + choice;
+  return key;
+}
+
+grammar::GrammarPtr compile_kind(const StructuredOutput& output,
+                                 const grammar::CompileLimits& limits) {
+  using Kind = StructuredOutput::Kind;
+  switch (output.kind) {
+    case Kind::none:
+      return nullptr;
+    case Kind::json_object:
+      return grammar::compile_json_object(limits);
+    case Kind::json_schema:
+      return grammar::compile_json_schema(output.source, limits);
+    case Kind::regex:
+      return grammar::compile_regex(output.source, limits);
+    case Kind::choice:
+      return grammar::compile_choice(output.choices, limits);
+    case Kind::ebnf:
+      return grammar::compile_ebnf(output.source, limits);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+grammar::GrammarPtr compile(const StructuredOutput& output, const grammar::CompileLimits& limits) {
+  try {
+    return compile_kind(output, limits);
+  } catch (const Error& e) {
+    if (e.kind() == ErrorKind::internal) throw;
+    throw RequestError({.param = output.param},
+                       fmt::format("\"{}\": {}", output.param, e.message()), e.hint());
+  }
+}
+
+void GrammarCache::get(const StructuredOutput& output, Callback callback) {
+  const std::string key = key_of(output);
+  grammar::GrammarPtr known;
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto found = entries_.find(key);
+    if (found != entries_.end()) {
+      Entry& entry = found->second;
+      recent_.splice(recent_.begin(), recent_, entry.place);
+      if (!entry.is_compiled) return entry.waiting.push_back(std::move(callback));
+      known = entry.grammar;
+    } else {
+      if (!pool_.try_submit([this, key, output] { compile(key, output); }))
+        throw RequestError({.param = output.param, .status = 503},
+                           fmt::format("{} grammars wait to be compiled, which is the limit",
+                                       options_.max_waiting),
+                           "try again in a few seconds");
+      recent_.push_front(key);
+      Entry entry{.grammar = nullptr, .waiting = {}, .place = recent_.begin()};
+      entry.waiting.push_back(std::move(callback));
+      entries_.emplace(key, std::move(entry));
+      return;
+    }
+  }
+  callback(std::move(known), nullptr);
+}
+
+void GrammarCache::compile(const std::string& key, const StructuredOutput& output) {
+  grammar::GrammarPtr grammar;
+  std::exception_ptr error;
+  try {
+    grammar = openai::compile(output, options_.limits);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  std::vector<Callback> waiting;
+  {
+    const std::scoped_lock lock(mutex_);
+    Entry& entry = entries_.at(key);
+    waiting = std::move(entry.waiting);
+    if (error) {
+      recent_.erase(entry.place);
+      entries_.erase(key);
+    } else {
+      entry.is_compiled = true;
+      entry.grammar = grammar;
+      forget_oldest();
+    }
+  }
+  for (const Callback& callback : waiting) callback(grammar, error);
+}
+
+void GrammarCache::forget_oldest() {
+  for (auto at = recent_.end(); entries_.size() > options_.max_entries && at != recent_.begin();) {
+    --at;
+    const auto entry = entries_.find(*at);
+    if (!entry->second.is_compiled) continue;
+    entries_.erase(entry);
+    at = recent_.erase(at);
+  }
+}
+
+}  // namespace veloz::http::openai

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/openai/submission.h"
+
+#include <utility>
+#include <variant>
+
+#include "http/errors.h"
+#include "http/openai/error_response.h"
+#include "http/openai/request_error.h"
+
+namespace veloz::http::openai {
+
+Submitter::Submitter(const Context& context, Metrics& metrics,
+                     const GrammarCache::Options& grammars)
+    : context_(context), metrics_(metrics), grammars_(grammars) {}
+
+void Submitter::submit(Job job) {
+  for (const AnswerPlan::Prompt& prompt : job.answer->plan().prompts)
+    context_.model.executor().check(prompt.tokens, job.params);
+  if (!job.structured_output.is_set()) return submit_with(job, nullptr);
+  // A callback must be copyable.
+  auto shared = std::make_shared<Job>(std::move(job));
+  const auto go_on = [this, shared](const grammar::GrammarPtr& grammar,
+                                    const std::exception_ptr& error) {
+    if (error) return shared->exchange->respond(error_response_of(error));
+    try {
+      submit_with(*shared, grammar);
+    } catch (...) {
+      shared->exchange->respond(error_response_of(std::current_exception()));
+    }
+  };
+  grammars_.get(shared->structured_output, go_on);
+}
+
+std::shared_ptr<const grammar::Vocabulary> Submitter::vocabulary() {
+  std::call_once(vocabulary_made_, [&] {
+    const engine::ModelFacts& facts = context_.model.engine().manifest().model;
+    const std::vector<int32_t> ends(facts.eos_token_ids.begin(), facts.eos_token_ids.end());
+    vocabulary_ = grammar::make_vocabulary(context_.model.pieces(), facts.vocab_size, ends);
+  });
+  return vocabulary_;
+}
+
+serving::Request Submitter::make_request(const Job& job, size_t prompt_idx,
+                                         const grammar::GrammarPtr& grammar) {
+  serving::Request request{.prompt_tokens = job.answer->plan().prompts[prompt_idx].tokens,
+                           .params = job.params,
+                           .priority = job.priority,
+                           .cache_salt = job.cache_salt};
+  (void)grammar;
+  return request;
+}
+
+void Submitter::submit_with(Job& job, const grammar::GrammarPtr& grammar) {
+  const size_t num_prompts = job.answer->plan().prompts.size();
+  std::vector<serving::Request> requests;
+  for (size_t i = 0; i < num_prompts; ++i) requests.push_back(make_request(job, i, grammar));
+  const text::SpecialTokens special = job.answer->plan().special;
+  const auto stream = std::make_shared<GenerationStream>(job.exchange, std::move(job.answer),
+                                                         context_.model.executor(), metrics_);
+  stream->start();
+  for (size_t i = 0; i < num_prompts; ++i) {
+    std::shared_ptr<std::vector<api::TextChoice>> texts;
+    if (!job.params.stop.empty()) {
+      texts = std::make_shared<std::vector<api::TextChoice>>(
+          api::make_text_choices(context_.model.pieces(), job.params, special));
+      requests[i].observer = api::make_stop_observer(job.params, texts);
+    }
+    try {
+      const auto result = context_.model.executor().submit(std::move(requests[i]),
+                                                           stream->make_sink(i, std::move(texts)));
+      if (const auto* full = std::get_if<serving::QueueFull>(&result))
+        return stream->fail(response_of(*full));
+      stream->add_id(std::get<serving::RequestId>(result));
+    } catch (...) {
+      return stream->fail(error_response_of(std::current_exception()));
+    }
+  }
+}
+
+}  // namespace veloz::http::openai

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/step_pipeline.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace veloz::runtime {
+namespace {
+
+template <typename F>
+std::exception_ptr error_of(const F& f) {
+  try {
+    f();
+  } catch (...) {
+    return std::current_exception();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+StepPipeline::StepPipeline(StepRunner& runner, const SamplerLimits& limits)
+    : runner_(runner),
+      sampler_(runner, limits),
+      thread_([this](const std::stop_token& stop) { work(stop); }) {}
+
+template <typename F>
+void StepPipeline::update(const F& f) {
+  {
+    const std::lock_guard lock(mutex_);
+    f();
+  }
+  changed_.notify_all();
+}
+
+void StepPipeline::launch(StepInput input) {
+  update([&] { jobs_.emplace_back().input = std::move(input); });
+}
+
+void StepPipeline::sample(std::vector<SampleGroup> groups) {
+  update([&] {
+    const auto job = std::ranges::find_if(jobs_, [](const Job& j) { return !j.groups; });
+    VELOZ_CHECK(job != jobs_.end(), "no step waits to be told how to sample");
+    job->groups = std::move(groups);
+  });
+}
+
+void StepPipeline::wait_for_logits() {
+  std::unique_lock lock(mutex_);
+  VELOZ_CHECK(!jobs_.empty(), "no step was launched");
+  changed_.wait(lock, [this] { return jobs_.front().has_logits; });
+}
+
+std::vector<GroupResult> StepPipeline::collect() {
+  std::unique_lock lock(mutex_);
+  VELOZ_CHECK(!jobs_.empty() && jobs_.front().groups, "no step was told how to sample");
+  changed_.wait(lock, [this] { return jobs_.front().is_done; });
+  const Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  if (job.error) std::rethrow_exception(job.error);
+  return job.results;
+}
+
+void StepPipeline::work(const std::stop_token& stop) {
+  const auto next = [this] {
+    return std::ranges::find_if(jobs_, [](const Job& job) { return !job.is_done; });
+  };
+  for (;;) {
+    Job* job = nullptr;
+    {
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait(lock, stop, [&] { return next() != jobs_.end(); })) return;
+      job = &*next();
+    }
+    if (!run(*job, stop)) return;
+  }
+}
+
+/// False where it was stopped on the way.
+bool StepPipeline::run(Job& job, const std::stop_token& stop) {
+  TensorView logits;
+  std::exception_ptr error = error_of([&] { logits = run_batch(job.input); });
+  update([&] { job.has_logits = true; });
+  {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait(lock, stop, [&] { return job.groups.has_value(); })) return false;
+  }
+  std::vector<GroupResult> results;
+  if (!error) error = error_of([&] { results = sample_rows(logits, *job.groups); });
+  note_tokens(*job.groups, results);
+  update([&] {
+    job.results = std::move(results);
+    job.error = error;
+    job.is_done = true;
+  });
+  return true;
+}
+
+TensorView StepPipeline::run_batch(StepInput& input) {
+  for (const TokenFeed& feed : input.batch.feeds)
+    input.batch.tokens[static_cast<size_t>(feed.token)] = tokens_[static_cast<size_t>(feed.row)];
+  if (!input.copies.empty()) runner_.copy_kv_blocks(input.copies);
+  return runner_.run(input.batch);
+}
+
+std::vector<GroupResult> StepPipeline::sample_rows(const TensorView& logits,
+                                                   const std::vector<SampleGroup>& groups) {
+  if (!groups.empty()) return sampler_.sample(logits, groups);
+  runner_.stream().synchronize();
+  return {};
+}
+
+/// Rows that gave no token (beams, failures) feed token 0: what is made of it is dropped.
+void StepPipeline::note_tokens(const std::vector<SampleGroup>& groups,
+                               const std::vector<GroupResult>& results) {
+  tokens_.clear();
+  for (size_t g = 0; g < groups.size(); ++g)
+    for (size_t row = 0; row < groups[g].rows.size(); ++row) {
+      const bool has_token =
+          g < results.size() && !results[g].fault && row < results[g].tokens.size();
+      tokens_.push_back(has_token ? results[g].tokens[row].token : 0);
+    }
+}
+
+}  // namespace veloz::runtime

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "runtime/batch.h"
+#include "runtime/sampler.h"
+#include "runtime/step_runner.h"
+
+namespace veloz::runtime {
+
+/// What a step runs: the blocks to copy (from, to) before it, then the batch.
+struct StepInput {
+  std::vector<std::pair<int32_t, int32_t>> copies;
+  Batch batch;
+};
+
+/// Steps on their way through the device, in order, while the host does something else. Each is
+/// launched, told how to sample (which may be decided while it runs), and collected. One step may
+/// be launched before the step ahead of it was collected: a token that the step ahead samples goes
+/// straight into the batch behind it (Batch::feeds). On the CPU a thread of its own stands for the
+/// device's queue. All methods are called by one thread.
+class StepPipeline {
+ public:
+  /// `runner` outlives the pipeline and is used by its thread alone from now on.
+  StepPipeline(StepRunner& runner, const SamplerLimits& limits);
+  /// Waits for the step that runs; what is behind it never does.
+  ~StepPipeline() = default;
+  StepPipeline(const StepPipeline&) = delete;
+  StepPipeline& operator=(const StepPipeline&) = delete;
+
+  void launch(StepInput input);
+  /// How the rows of the oldest step not told yet are sampled, in the order of its logit_rows. What
+  /// the groups point to must live until the step is collected.
+  void sample(std::vector<SampleGroup> groups);
+  /// Waits until the oldest step is past its batch.
+  void wait_for_logits();
+  /// Waits for the oldest step, which was told how to sample. Throws what it threw.
+  std::vector<GroupResult> collect();
+
+ private:
+  struct Job {
+    StepInput input;
+    std::optional<std::vector<SampleGroup>> groups;
+    bool has_logits = false;
+    bool is_done = false;
+    std::vector<GroupResult> results;
+    std::exception_ptr error;
+  };
+
+  void work(const std::stop_token& stop);
+  bool run(Job& job, const std::stop_token& stop);
+  TensorView run_batch(StepInput& input);
+  std::vector<GroupResult> sample_rows(const TensorView& logits,
+                                       const std::vector<SampleGroup>& groups);
+  void note_tokens(const std::vector<SampleGroup>& groups, const std::vector<GroupResult>& results);
+  template <typename F>
+  void update(const F& f);
+
+  StepRunner& runner_;
+  Sampler sampler_;              // the thread's, as the next
+  std::vector<int32_t> tokens_;  // of each row of the last step
+
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<Job> jobs_;  // guarded by mutex_; those at work keep their address
+
+  std::jthread thread_;  // last: it ends before what it uses
+};
+
+}  // namespace veloz::runtime

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "serving/executor.h"
+#include "serving/scheduler.h"
+
+namespace veloz::serving {
+
+/// What the engine thread tells all others about itself. Readable even while a step hangs.
+class EngineBooks {
+ public:
+  explicit EngineBooks(int64_t num_kv_blocks);
+
+  void note_launch(const Step& step);
+  /// The oldest step in flight is another one, or none.
+  void note_step(const Step* oldest);
+  void note_scheduler(const Scheduler& scheduler);
+  /// The request left the scheduler, having been submitted so long ago.
+  void note_end(double age_s);
+
+  ExecutorStats stats() const;
+  std::vector<RunningRequest> running() const;
+  /// Predicted time until a waiting request is admitted: as requests last on average, and as many
+  /// as run now end in that time.
+  double admission_s() const;
+
+ private:
+  struct Running {
+    RunningRequest request;
+    TimePoint arrival;
+  };
+
+  mutable std::mutex mutex_;
+  // All guarded by mutex_.
+  ExecutorStats stats_;
+  std::vector<Running> running_;
+  double mean_request_s_ = 0;
+};
+
+}  // namespace veloz::serving
