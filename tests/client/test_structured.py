@@ -207,7 +207,7 @@ class AutomaticTools(ClientTest):
     CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome", "days": 2}}\n</tool_call>'
 
     def say(self, text: str, **options: Any) -> Any:
-        options = {"tools": [WEATHER], "max_tokens": 150, "extra_body": {"structured_outputs": {"choice": [text]}}} | options
+        options = {"tools": [WEATHER], "max_tokens": 300, "extra_body": {"structured_outputs": {"choice": [text]}}} | options
         return self.chat(**options)
 
     def test_the_template_shows_the_tools(self) -> None:
