@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,9 +20,10 @@ namespace veloz::api {
 /// An engine loaded on a device with its executor running: what LLM, Executor and the server share.
 class LoadedModel {
  public:
-  /// `on_step` may be empty; called on the engine's thread. Throws as LLM::load.
+  /// `adjust` has the last word on the executor's options: scheduling, queue, callback after steps.
+  /// Throws as LLM::load.
   LoadedModel(const std::filesystem::path& engine, const LLMOptions& options,
-              serving::StepCallback on_step = {});
+              const std::function<void(serving::ExecutorOptions&)>& adjust = {});
   ~LoadedModel();
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;

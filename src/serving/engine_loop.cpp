@@ -194,7 +194,7 @@ void EngineLoop::finish_oldest() {
 #ifdef VELOZ_DEBUG_CHECKS
   scheduler_.check_invariants();
 #endif
-  report(done, duration_s);
+  report(done, start, duration_s);
 }
 
 void EngineLoop::take(const GroupRows& rows, ActiveRequest& request, runtime::GroupResult result,
@@ -215,10 +215,10 @@ void EngineLoop::take(const GroupRows& rows, ActiveRequest& request, runtime::Gr
   }
 }
 
-void EngineLoop::report(const InFlight& done, double duration_s) const {
+void EngineLoop::report(const InFlight& done, TimePoint start, double duration_s) const {
   if (!options_.on_step) return;
   options_.on_step({.number = done.step.number,
-                    .start = done.launched,
+                    .start = start,
                     .duration_s = duration_s,
                     .predicted_s = done.step.predicted_s,
                     .num_prefill_tokens = done.step.num_prefill_tokens,
