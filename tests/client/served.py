@@ -25,7 +25,9 @@ def shared_server(*flags: str) -> Server:
     return Server(*flags)
 
 
-PASSAGE = "Tomas lives in Berlin. On Sundays Tomas is busy with chess. The pet of Tomas is a parrot. Tomas is a painter."
+PASSAGE = (
+    "Tomas lives in Berlin. On Sundays Tomas is busy with chess. The pet of Tomas is a parrot. Tomas is a painter."
+)
 QUESTION = [{"role": "user", "content": f"{PASSAGE}\n\nWhere does Tomas live?"}]
 MODEL = "tiny-llama"
 
