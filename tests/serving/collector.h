@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <map>
@@ -29,6 +31,7 @@ struct Outcome {
                end->beam_score == other.end->beam_score));
     }
   };
+  std::optional<PromptEvent> prompt;
   std::map<int64_t, Choice> choices;
   std::optional<RequestUsage> usage;  // of a finished request
   std::optional<Error> error;         // of a failed one
@@ -68,8 +71,16 @@ class Collector final : public EventSink {
  public:
   explicit Collector(std::shared_ptr<Inbox> inbox) : inbox_(std::move(inbox)) {}
 
+  void on_prompt(const PromptEvent& event) override {
+    inbox_->update([&](Outcome& outcome) {
+      EXPECT_FALSE(outcome.prompt.has_value());
+      EXPECT_TRUE(outcome.choices.empty());
+      outcome.prompt = event;
+    });
+  }
   void on_token(const TokenEvent& event) override {
     inbox_->update([&](Outcome& outcome) {
+      EXPECT_TRUE(outcome.prompt.has_value());
       Outcome::Choice& choice = outcome.choices[event.choice];
       if (choice.end) ++outcome.num_events_after_end;
       choice.tokens.push_back(event.token);
