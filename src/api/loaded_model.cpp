@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "api/backend.h"
+#include "api/bad_words.h"
 #include "api/executor_options.h"
 #include "api/kv_budget.h"
 #include "api/no_tokenizer.h"
@@ -34,7 +35,8 @@ struct LoadedModel::State {
       : engine(engine::Engine::open(directory)),
         text(load_text_files(engine.tokenizer_directory())) {}
 
-  void start(const LLMOptions& options, serving::StepCallback on_step);
+  void start(const LLMOptions& options,
+             const std::function<void(serving::ExecutorOptions&)>& adjust);
 
   engine::Engine engine;
   TextFiles text;
@@ -46,7 +48,8 @@ struct LoadedModel::State {
   std::string description;
 };
 
-void LoadedModel::State::start(const LLMOptions& options, serving::StepCallback on_step) {
+void LoadedModel::State::start(const LLMOptions& options,
+                               const std::function<void(serving::ExecutorOptions&)>& adjust) {
   backend = open_cpu(options.isa, options.num_threads);
   serving::ExecutorOptions executor_options = to_executor_options(engine, options, backend);
   const int64_t num_blocks =
@@ -63,17 +66,17 @@ void LoadedModel::State::start(const LLMOptions& options, serving::StepCallback 
                   format_bytes(memory.arena_bytes + memory.workspace_bytes));
 
   runner = std::make_unique<runtime::SessionRunner>(*session);
-  executor_options.on_step = std::move(on_step);
   if (text.tokenizer)
     executor_options.banned_token_ids =
         ids_without_token(*text.tokenizer, executor_options.vocab_size);
+  if (adjust) adjust(executor_options);
   executor = std::make_unique<serving::Executor>(*runner, std::move(executor_options));
 }
 
 LoadedModel::LoadedModel(const std::filesystem::path& engine, const LLMOptions& options,
-                         serving::StepCallback on_step)
+                         const std::function<void(serving::ExecutorOptions&)>& adjust)
     : state_(std::make_unique<State>(engine)) {
-  state_->start(options, std::move(on_step));
+  state_->start(options, adjust);
 }
 
 LoadedModel::~LoadedModel() = default;
@@ -107,6 +110,11 @@ std::vector<int32_t> LoadedModel::tokens_of(const Prompt& prompt) const {
           fmt::format("prompt token id {} is outside the vocabulary, 0 to {}", id, vocab_size - 1),
           "tokenise the prompt with this model's tokenizer");
   return *ids;
+}
+
+std::vector<std::vector<int32_t>> LoadedModel::bad_words_of(const SamplingParams& params) const {
+  if (params.bad_words.empty()) return {};
+  return bad_word_tokens(require_tokenizer(), params.bad_words);
 }
 
 SamplingParams LoadedModel::default_params() const {

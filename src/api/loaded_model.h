@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,9 +20,10 @@ namespace veloz::api {
 /// An engine loaded on a device with its executor running: what LLM, Executor and the server share.
 class LoadedModel {
  public:
-  /// `on_step` may be empty; called on the engine's thread. Throws as LLM::load.
+  /// `adjust` has the last word on the executor's options: scheduling, queue, callback after steps.
+  /// Throws as LLM::load.
   LoadedModel(const std::filesystem::path& engine, const LLMOptions& options,
-              serving::StepCallback on_step = {});
+              const std::function<void(serving::ExecutorOptions&)>& adjust = {});
   ~LoadedModel();
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;
@@ -34,6 +36,8 @@ class LoadedModel {
   const text::TokenPieces& pieces() const;
   /// Text through the tokenizer; ids as they are, or Error(invalid_input) for one the model lacks.
   std::vector<int32_t> tokens_of(const Prompt& prompt) const;
+  /// Token sequences of SamplingParams::bad_words. Throws Error(unsupported) without a tokenizer.
+  std::vector<std::vector<int32_t>> bad_words_of(const SamplingParams& params) const;
   serving::Executor& executor();
   /// Sampling defaults of the checkpoint's generation_config.json.
   SamplingParams default_params() const;

@@ -39,6 +39,9 @@ struct ServerOptions {
   Handler handler;                               // called on the connection's I/O thread
   /// The form of the answers that no handler gives: 400, 408, 413, 431, 500, 503, ...
   std::function<Response(int status, std::string_view message)> error_response = {};
+  /// Told of requests that no handler sees, with the status they get; of the request only id and
+  /// peer are known.
+  std::function<void(const Request&, int status)> on_refusal = {};
   /// Told what goes wrong and concerns nobody's request; from any I/O thread.
   std::function<void(std::string_view)> on_problem = {};
 };

@@ -251,6 +251,7 @@ void ServerConnection<Stream>::refuse(int status, std::string_view message) {
   Request request;
   request.id = draw_request_id();
   begin_answer(std::move(request), {.is_keep_alive = false});
+  if (shared_->options.on_refusal) shared_->options.on_refusal(answer_->request(), status);
   answer_->respond(shared_->error_response(status, message));
 }
 
