@@ -20,7 +20,7 @@ namespace veloz::api {
 /// An engine loaded on a device with its executor running: what LLM, Executor and the server share.
 class LoadedModel {
  public:
-  /// `adjust` has the last word on the executor's options: scheduling, queue, callback after steps.
+  /// `adjust` has the last word on the executor's options, such as the callback after steps.
   /// Throws as LLM::load.
   LoadedModel(const std::filesystem::path& engine, const LLMOptions& options,
               const std::function<void(serving::ExecutorOptions&)>& adjust = {});
@@ -36,6 +36,8 @@ class LoadedModel {
   const text::TokenPieces& pieces() const;
   /// Text through the tokenizer; ids as they are, or Error(invalid_input) for one the model lacks.
   std::vector<int32_t> tokens_of(const Prompt& prompt) const;
+  /// Token sequences of SamplingParams::bad_words. Throws Error(unsupported) without a tokenizer.
+  std::vector<std::vector<int32_t>> bad_words_of(const SamplingParams& params) const;
   serving::Executor& executor();
   /// Sampling defaults of the checkpoint's generation_config.json.
   SamplingParams default_params() const;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -31,11 +32,15 @@ void add_load_flags(CLI::App& verb, LoadFlags& flags) {
   add_llm_flags(verb, flags.llm);
 }
 
-LoadedModel load_model(const LoadFlags& flags) {
+ResolvedEngine resolve_model(const LoadFlags& flags) {
   BuildOptions options;
   options.model = flags.model;
   options.dtype = flags.dtype;
   options.max_model_len = flags.max_model_len;
+  // An engine built for this run must allow what this run asks for.
+  options.max_num_seqs = std::max(options.max_num_seqs, flags.llm.max_num_seqs);
+  options.max_num_batched_tokens = std::max(
+      {options.max_num_batched_tokens, flags.llm.max_num_batched_tokens, options.max_num_seqs});
   options.num_threads = flags.llm.num_threads;
   ResolvedEngine resolved;
   {
@@ -49,7 +54,11 @@ LoadedModel load_model(const LoadFlags& flags) {
                format_seconds(resolved.report.seconds));
   for (const std::string& warning : resolved.report.warnings)
     fmt::print(stderr, "warning: {}\n", warning);
+  return resolved;
+}
 
+LoadedModel load_model(const LoadFlags& flags) {
+  ResolvedEngine resolved = resolve_model(flags);
   const auto start = std::chrono::steady_clock::now();
   LLM llm = LLM::load(resolved.engine, flags.llm);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "veloz/build.h"
 #include "veloz/llm.h"
 
 namespace CLI {
@@ -29,6 +30,9 @@ struct LoadedModel {
   std::filesystem::path engine;
   double load_s = 0;  // without building
 };
+
+/// The engine, built into the cache first where that is needed; says so on stderr, and warns.
+ResolvedEngine resolve_model(const LoadFlags& flags);
 
 /// Loads it, building a model directory into the cache first and saying so on stderr.
 LoadedModel load_model(const LoadFlags& flags);

@@ -101,7 +101,7 @@ size_t RequestParser::Message::skip_leading_lines(std::string_view bytes) {
 size_t RequestParser::Message::feed_header(std::string_view bytes, const ParserLimits& limits) {
   if (bytes == "\r") return 0;
   if (!bytes.empty()) state = State::header;
-  const std::optional<size_t> end = scan.find_end(bytes);
+  const std::optional<size_t> end = scan.find_end(bytes.substr(0, limits.max_header_bytes + 1));
   if (scan.problem() != nullptr) {
     refuse(400, scan.problem());
     return 0;

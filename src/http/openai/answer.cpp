@@ -64,7 +64,6 @@ void Answer::open_prompt(size_t prompt_idx) {
 void Answer::take(size_t prompt_idx, const serving::PromptEvent& event) {
   num_cached_tokens_ += event.num_cached_tokens;
   prompt_logprobs_[prompt_idx] = event.logprobs;
-  open_prompt(prompt_idx);
 }
 
 void Answer::take(size_t prompt_idx, const serving::TokenEvent& event,

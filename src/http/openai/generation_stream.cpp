@@ -173,6 +173,10 @@ void GenerationStream::take_usage(const Event& event, const serving::RequestUsag
                            .prefill_s = usage.prefill_s,
                            .decode_s = usage.decode_s,
                            .total_s = seconds(event.at - submitted_)});
+  usage_.num_prompt_tokens += usage.num_prompt_tokens;
+  usage_.num_output_tokens += usage.num_output_tokens;
+  usage_.ttft_s = ttft_s_;
+  note_generation(*exchange_, usage_);
   if (!is_over_) answer_->take(event.prompt_idx, usage);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "http/metrics.h"
+#include "http/observed_exchange.h"
 #include "http/openai/answer.h"
 #include "net/exchange.h"
 #include "serving/executor.h"
@@ -85,6 +86,7 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
   std::vector<ChoiceTimes> times_;
   std::vector<std::string> reasons_;  // by prompt: why its last choice ended
   std::optional<double> ttft_s_;
+  GenerationNote usage_;     // of all prompts, for the access log
   bool is_started_ = false;  // the head of the stream has gone out
   bool is_over_ = false;
 };

@@ -33,6 +33,7 @@ constexpr CheckedParameter kCheckedParameters[] = {{"max_tokens", "max_tokens"},
                                                    {"prompt_logprobs", "prompt_logprobs"},
                                                    {"logprobs", "logprobs"},
                                                    {"num_beams", "n"},
+                                                   {"bad word", "bad_words"},
                                                    {"stop ", "stop"},
                                                    {"n ", "n"}};
 

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`veloz serve` as operators meet it: flags, configuration, keys, probes, signals, logs."""
+
+import json
+import re
+import signal
+import socket
+import threading
+import time
+import unittest
+from urllib.parse import urlsplit
+
+from veloz_cli import MODELS
+from veloz_server import ServeTest
+
+LLAMA = MODELS / "tiny-llama"
+FLAG = re.compile(r"^  (?:-\w,)?(--[a-z][a-z-]*)", re.MULTILINE)
+
+
+class FlagsTest(ServeTest):
+    def test_every_flag_has_an_environment_variable(self) -> None:
+        text = self.succeed("serve", "--help").out
+        entries = re.split(r"\n(?=  (?:-\w,)?--|  model)", text)
+        checked = 0
+        for entry in entries:
+            found = re.match(r"  (?:-\w,)?--([a-z-]+)", entry)
+            if not found or found[1] == "help":
+                continue
+            variable = "VELOZ_" + found[1].upper().replace("-", "_")
+            self.assertRegex(re.sub(r"\s+", " ", entry), rf"\(Env: ?{variable}\)", found[1])
+            checked += 1
+        self.assertGreaterEqual(checked, 40)
+
+    def test_command_line_goes_before_environment_before_file_before_default(self) -> None:
+        config = self.dir / "serve.yaml"
+        config.write_text("served_model_name: [from-file, second]\nmetrics-prefix: 'file:'\nmax-logprobs: 3\n")
+        env = {"VELOZ_CONFIG": str(config), "VELOZ_METRICS_PREFIX": "env:", "VELOZ_MAX_LOGPROBS": "4"}
+        server = self.serve(LLAMA, "--max-logprobs", "5", env=env)
+        models = json.loads(server.request("GET", "/v1/models")[2])["data"]
+        self.assertEqual([model["id"] for model in models], ["from-file", "second"])
+        self.assertIn("\nenv:num_requests_running{", server.request("GET", "/metrics")[2].decode())
+        self.assertEqual(server.complete(logprobs=5)[0], 200)
+        self.assertEqual(server.complete(logprobs=6)[0], 400)
+        self.assertEqual(server.stop(), 0)
+
+    def test_bad_configuration_says_what_is_wrong(self) -> None:
+        config = self.dir / "serve.yaml"
+        for text, part in [
+            ("no-such-flag: 1\n", '"no-such-flag" is no flag'),
+            ("port: many\n", '"port"'),
+            ("port: 70000\n", '"port"'),
+            ("- a\n", "not a map"),
+            ("port: {a: 1}\n", '"port" has no value'),
+            ("a: [\n", str(config)),
+        ]:
+            config.write_text(text)
+            self.fail_with(2, [part], "serve", LLAMA, "--config", config)
+        self.fail_with(2, ["cannot be read"], "serve", LLAMA, "--config", self.dir / "missing.yaml")
+
+    def test_wrong_usage_is_refused_before_anything_is_loaded(self) -> None:
+        self.fail_with(2, ["no model is given"], "serve")
+        self.fail_with(2, ["--ssl-keyfile"], "serve", LLAMA, "--ssl-keyfile", "key.pem")
+        self.fail_with(1, ["key file"], "serve", LLAMA, "--port", "0", "--api-key-file", "missing")
+        self.fail_with(2, ["--policy"], "serve", LLAMA, "--policy", "none")
+
+    def test_port_in_use_is_named(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            self.fail_with(1, [f"cannot listen on 127.0.0.1:{port}"], "serve", LLAMA, "--port", port)
+
+    def test_missing_model_ends_the_server_with_its_error(self) -> None:
+        self.fail_with(2, ["no-such-model"], "serve", "no-such-model", "--port", "0")
+
+
+class ProbesTest(ServeTest):
+    def test_probes_metrics_and_trace(self) -> None:
+        server = self.serve(LLAMA)
+        self.assertEqual(server.complete()[0], 200)
+        for path in ("/health", "/livez", "/readyz", "/version"):
+            self.assertEqual(server.status(path), 200, path)
+        metrics = server.request("GET", "/metrics")[2].decode()
+        self.assertRegex(metrics, r'veloz:request_success_total\{.*finished_reason="length".*\} 1\n')
+        self.assertRegex(metrics, r"veloz:generation_tokens_total\{[^}]*\} 4\n")
+        events = json.loads(server.request("GET", "/debug/trace")[2])["traceEvents"]
+        steps = [event for event in events if event["ph"] == "X"]
+        self.assertGreaterEqual(sum(step["args"]["num_decode_tokens"] for step in steps), 3)
+        self.assertEqual(server.stop(), 0)
+
+    def test_public_server_without_a_key_warns(self) -> None:
+        server = self.serve(LLAMA, "--host", "0.0.0.0", wait=False)
+        server.wait_for_log("public without a key")
+        with_key = self.serve(LLAMA, "--host", "0.0.0.0", "--api-key", "k", wait=False)
+        with_key.wait_for_log("loading")
+        self.assertFalse(any("public without a key" in line for line in with_key.log))
+
+
+class KeysTest(ServeTest):
+    def test_keys_are_asked_for_and_read_again_on_sighup(self) -> None:
+        keys = self.dir / "keys"
+        keys.write_text("old-key name=alice\n")
+        server = self.serve(LLAMA, "--api-key-file", str(keys), "--log-format", "json")
+        self.assertEqual(server.complete()[0], 401)
+        self.assertEqual(server.complete({"Authorization": "Bearer old-key"})[0], 200)
+        keys.write_text("new-key\nslow-key rpm=1\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("reloaded")
+        self.assertEqual(server.complete({"Authorization": "Bearer old-key"})[0], 401)
+        self.assertEqual(server.complete({"Authorization": "Bearer new-key"})[0], 200)
+        slow = {"Authorization": "Bearer slow-key"}
+        self.assertEqual([server.complete(slow)[0] for _ in range(2)], [200, 429])
+        self.assertEqual(server.stop(), 0)
+        requests = [line for line in map(json.loads, server.log) if line["event"] == "request"]
+        alice = next(line for line in requests if line.get("key") == "alice")
+        self.assertEqual((alice["status"], alice["output_tokens"]), (200, 4))
+        self.assertGreater(alice["ttft_s"], 0)
+        self.assertFalse(any("old-key" in line for line in server.log))
+
+
+class ShutdownTest(ServeTest):
+    def test_running_requests_end_and_new_ones_are_turned_away(self) -> None:
+        server = self.serve(LLAMA)
+        stream = self.open_stream(server, max_tokens=400)
+        self.assertIn(b"data: ", stream.recv(65536))
+        refused = server.connect()
+        refused.connect()
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for_log("shutting down")
+        body = b""
+        while piece := stream.recv(65536):
+            body += piece
+        self.assertIn(b"data: [DONE]", body, "the stream ended as a whole")
+        self.assertEqual(server.wait(), 0)
+        refused.close()
+
+    def test_what_does_not_end_in_time_is_cancelled(self) -> None:
+        server = self.serve(LLAMA, "--shutdown-timeout", "0.1")
+        streams = [self.open_stream(server, max_tokens=450, ignore_eos=True) for _ in range(40)]
+        for stream in streams:
+            stream.recv(1)
+        started = time.monotonic()
+        self.assertEqual(server.stop(), 0)
+        self.assertLess(time.monotonic() - started, 20)
+
+    def test_interrupt_while_loading_ends_at_once(self) -> None:
+        server = self.serve(LLAMA, wait=False)
+        self.assertEqual(server.status("/livez"), 200)
+        self.assertEqual(server.stop(signal.SIGINT), 0)
+
+    def open_stream(self, server, **fields) -> socket.socket:
+        body = json.dumps({"prompt": "Once", "stream": True, "temperature": 0, "ignore_eos": True} | fields)
+        address = urlsplit(server.url)
+        stream = socket.create_connection((address.hostname, address.port), timeout=60)
+        self.addCleanup(stream.close)
+        stream.sendall(
+            f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        return stream
+
+
+class ChaosTest(ServeTest):
+    """Clients that misbehave change nothing for those that do not."""
+
+    def test_good_streams_stay_as_they_are(self) -> None:
+        server = self.serve(LLAMA)
+        alone = [server.complete(prompt=f"Story {i}:", max_tokens=24)[1]["choices"][0]["text"] for i in range(8)]
+        stop = threading.Event()
+        clients = [threading.Thread(target=self.misbehave, args=(server.url, stop, i)) for i in range(4)]
+        for client in clients:
+            client.start()
+        together: dict[int, str] = {}
+
+        def ask(i: int) -> None:
+            together[i] = server.complete(prompt=f"Story {i}:", max_tokens=24)[1]["choices"][0]["text"]
+
+        for _ in range(3):
+            askers = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+            for asker in askers:
+                asker.start()
+            for asker in askers:
+                asker.join()
+            self.assertEqual([together[i] for i in range(8)], alone)
+        stop.set()
+        for client in clients:
+            client.join()
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            metrics = server.request("GET", "/metrics")[2].decode()
+            if re.search(r"num_requests_running\{[^}]*\} 0\n", metrics):
+                break
+            time.sleep(0.05)
+        self.assertRegex(metrics, r"num_requests_running\{[^}]*\} 0\n")
+        self.assertEqual(server.stop(), 0)
+
+    @staticmethod
+    def misbehave(url: str, stop: threading.Event, kind: int) -> None:
+        address = urlsplit(url)
+        body = json.dumps({"prompt": "x", "max_tokens": 300, "stream": True, "ignore_eos": True})
+        good = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        while not stop.is_set():
+            with socket.create_connection((address.hostname, address.port), timeout=30) as client:
+                if kind == 0:  # leaves in the middle of its stream
+                    client.sendall(good)
+                    client.recv(200)
+                elif kind == 1:  # leaves in the middle of its request
+                    client.sendall(good[: len(good) // 2])
+                elif kind == 2:  # talks nonsense
+                    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
+                    client.recv(200)
+                else:  # sends what is no JSON, and much of it
+                    client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
+                    client.sendall(b"[" * 200000)
+                    client.recv(200)
+
+
+if __name__ == "__main__":
+    unittest.main()

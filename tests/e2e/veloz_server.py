@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs `veloz serve` for tests, on a port of its own, and talks to it."""
+
+import http.client
+import json
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from veloz_cli import CliTest
+
+START_S = 60
+
+
+class Server:
+    """A running server. `log` grows while it runs; `wait` gives its exit code."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.log: list[str] = []
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"listens on (https?://\S+)", line)
+        if not found:
+            raise AssertionError(f"no address in {line!r}: {process.communicate()[1]}")
+        self.url = found[1]
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        self.log.extend(line.rstrip("\n") for line in self.process.stderr)
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=START_S)
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = self.connect()
+        data = None if body is None else json.dumps(body)
+        fields = {"Content-Type": "application/json"} if data is not None else {}
+        connection.request(method, path, data, fields | (headers or {}))
+        response = connection.getresponse()
+        result = (response.status, {key.lower(): value for key, value in response.getheaders()}, response.read())
+        connection.close()
+        return result
+
+    def status(self, path: str, headers: dict[str, str] | None = None) -> int:
+        return self.request("GET", path, headers=headers)[0]
+
+    def complete(self, headers: dict[str, str] | None = None, **fields: Any) -> tuple[int, Any]:
+        body = {"prompt": "Once upon a time", "max_tokens": 4, "temperature": 0} | fields
+        status, _, text = self.request("POST", "/v1/completions", body, headers)
+        return status, json.loads(text)
+
+    def wait_ready(self) -> None:
+        end = time.monotonic() + START_S
+        while self.status("/readyz") != 200:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise AssertionError("\n".join(self.log))
+            time.sleep(0.05)
+
+    def wait_for_log(self, part: str) -> str:
+        """The first line that holds `part`, once there is one."""
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            for line in list(self.log):
+                if part in line:
+                    return line
+            time.sleep(0.02)
+        raise AssertionError(f"no line with {part!r} in:\n" + "\n".join(self.log))
+
+    def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(sent)
+        return self.wait()
+
+    def wait(self) -> int:
+        code = self.process.wait(timeout=START_S)
+        self._reader.join(timeout=START_S)
+        return code
+
+
+class ServeTest(CliTest):
+    def serve(self, model: Path, *flags: str, env: dict[str, str] | None = None, wait: bool = True) -> Server:
+        process = self.start("serve", model, "--port", "0", *flags, env=self.env | (env or {}))
+        self.addCleanup(self._close, process)
+        server = Server(process)
+        if wait:
+            server.wait_ready()
+        return server
+
+    @staticmethod
+    def _close(process: subprocess.Popen[str]) -> None:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
