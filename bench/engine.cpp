@@ -172,6 +172,7 @@ int run(const EngineOptions& options) {
   LLMOptions llm_options;
   llm_options.isa = options.bench.isa;
   llm_options.num_threads = options.bench.num_threads;
+  llm_options.enable_prefix_caching = false;  // the same prompts come again and again
   std::optional<LLM> llm;
   const double load_s = seconds_of([&] { llm.emplace(LLM::load(directory, llm_options)); });
   if (!options.bench.json) fmt::print("loaded in {:.2f} s: {}\n", load_s, llm->description());

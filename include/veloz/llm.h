@@ -18,13 +18,27 @@
 
 namespace veloz {
 
+/// How large the KV cache is where no size is given.
+enum class KvCacheSize {
+  of_sequences,    // enough for max_num_seqs sequences of full length, at most half of free memory
+  of_free_memory,  // up to four times that and four fifths of free memory: keeps prefixes longer
+};
+
 struct LLMOptions {
   std::string isa{};    // "", or the instruction set to use: portable, avx2, avx512, avx512_bf16
   int num_threads = 0;  // 0: as many as this process may use
-  size_t kv_cache_memory_bytes =
-      0;                     // 0: enough for max_num_seqs sequences, at most half of free memory
-  int64_t max_num_seqs = 0;  // 0: the engine's limit; else at most that
+  size_t kv_cache_memory_bytes = 0;  // 0: as kv_cache_size says
+  KvCacheSize kv_cache_size = KvCacheSize::of_sequences;
+  int64_t max_num_seqs = 0;            // 0: the engine's limit; else at most that
   int64_t max_num_batched_tokens = 0;  // of one step, max_num_seqs or more; 0: the engine's limit
+  int64_t max_prefill_chunk = 0;       // tokens of one prompt in one step; 0: no limit of its own
+  SchedulingPolicy scheduling_policy = SchedulingPolicy::guaranteed_no_evict;
+  bool enable_prefix_caching = true;  // prompts find the cache of what earlier ones began with
+  double target_step_ms = 0;  // prompts are cut so that a step is predicted to take no longer;
+                              // 0: no target, the highest throughput
+  bool run_ahead = true;      // a step begins before the results of the one ahead are published
+  int64_t max_queued_requests = 0;  // that wait to be admitted; 0: any number
+  int64_t max_queued_tokens = 0;    // of their prompts; 0: any number
 };
 
 /// Text (tokenised with the model's special tokens, as Hugging Face's tokenizer call does) or token

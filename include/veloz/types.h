@@ -54,6 +54,13 @@ enum class FinishReason { stop, length, cancelled, error };
 
 std::string_view to_string(FinishReason reason);
 
+/// When a request may begin. Its tokens do not depend on it.
+enum class SchedulingPolicy {
+  guaranteed_no_evict,  // when all blocks it may ever need are reserved: what runs is never paused
+  max_utilization,  // when the blocks it needs now are free: more run at once, and where blocks run
+                    // out the least urgent is paused and computed again later
+};
+
 /// `early_stopping` of beam search, as Hugging Face defines it.
 enum class EarlyStopping { no, yes, never };
 

@@ -5,13 +5,13 @@
 #include <cstdint>
 
 #include "engine/engine.h"
+#include "veloz/llm.h"
 
 namespace veloz::api {
 
-/// Blocks of the KV cache: what `memory_bytes` holds, or, where that is 0, what `max_num_seqs`
-/// sequences of full length need, at most half of the memory this process can still get. Throws
+/// Blocks of the KV cache: what `memory_bytes` holds or, where that is 0, as `size` says. Throws
 /// Error(out_of_memory) with the arithmetic where not even one full sequence fits.
 int64_t choose_num_kv_blocks(const engine::Engine& engine, int64_t max_num_seqs,
-                             size_t memory_bytes);
+                             size_t memory_bytes, KvCacheSize size = KvCacheSize::of_sequences);
 
 }  // namespace veloz::api

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "api/backend.h"
+#include "api/executor_options.h"
 #include "api/kv_budget.h"
 #include "api/no_tokenizer.h"
 #include "base/error.h"
@@ -24,30 +25,6 @@ std::vector<int32_t> ids_without_token(const text::Tokenizer& tokenizer, int64_t
   for (int32_t id = 0; id < vocab_size; ++id)
     if (!tokenizer.has_token(id)) ids.push_back(id);
   return ids;
-}
-
-int64_t lower_limit(const char* flag, int64_t wanted, int64_t built) {
-  if (wanted == 0) return built;
-  if (wanted < 1 || wanted > built)
-    throw Error(ErrorKind::invalid_input,
-                fmt::format("{} is {}, the engine was built for 1 to {}", flag, wanted, built),
-                "choose a value in that range, or build the engine with a higher limit");
-  return wanted;
-}
-
-/// Every running sequence takes a token of each step, so steps are at least as long as those are
-/// many.
-int64_t choose_max_num_seqs(const LLMOptions& options, const engine::Limits& limits,
-                            int64_t max_num_batched_tokens) {
-  const int64_t max_num_seqs =
-      lower_limit("--max-num-seqs", options.max_num_seqs, limits.max_num_seqs);
-  if (max_num_seqs <= max_num_batched_tokens) return max_num_seqs;
-  if (options.max_num_seqs == 0) return max_num_batched_tokens;
-  throw Error(ErrorKind::invalid_input,
-              fmt::format("--max-num-seqs {} exceeds --max-num-batched-tokens {}: each running "
-                          "sequence takes a token of every step",
-                          max_num_seqs, max_num_batched_tokens),
-              "lower the one or raise the other");
 }
 
 }  // namespace
@@ -73,25 +50,21 @@ struct LoadedModel::State {
 void LoadedModel::State::start(const LLMOptions& options,
                                const std::function<void(serving::ExecutorOptions&)>& adjust) {
   backend = open_cpu(options.isa, options.num_threads);
-  const engine::Limits& limits = engine.plan().limits;
-  const int64_t max_num_batched_tokens = lower_limit(
-      "--max-num-batched-tokens", options.max_num_batched_tokens, limits.max_num_batched_tokens);
-  const int64_t max_num_seqs = choose_max_num_seqs(options, limits, max_num_batched_tokens);
+  serving::ExecutorOptions executor_options = to_executor_options(engine, options, backend);
   const int64_t num_blocks =
-      choose_num_kv_blocks(engine, max_num_seqs, options.kv_cache_memory_bytes);
+      choose_num_kv_blocks(engine, executor_options.limits.max_num_seqs,
+                           options.kv_cache_memory_bytes, options.kv_cache_size);
+  executor_options.limits.num_kv_blocks = num_blocks;
   session = std::make_unique<runtime::Session>(engine, *backend.device, *backend.registry,
                                                *backend.pool, runtime::SessionOptions{num_blocks});
   const runtime::MemoryUse memory = session->memory();
-  description = fmt::format("{}; weights {}, KV cache {} ({} tokens), arena {}",
-                            backend.description, format_bytes(memory.weight_bytes),
-                            format_bytes(memory.kv_cache_bytes), num_blocks * limits.block_size,
-                            format_bytes(memory.arena_bytes + memory.workspace_bytes));
+  description =
+      fmt::format("{}; weights {}, KV cache {} ({} tokens), arena {}", backend.description,
+                  format_bytes(memory.weight_bytes), format_bytes(memory.kv_cache_bytes),
+                  num_blocks * engine.plan().limits.block_size,
+                  format_bytes(memory.arena_bytes + memory.workspace_bytes));
 
   runner = std::make_unique<runtime::SessionRunner>(*session);
-  serving::ExecutorOptions executor_options =
-      serving::ExecutorOptions::of(engine.manifest(), num_blocks);
-  executor_options.limits.max_num_seqs = max_num_seqs;
-  executor_options.limits.max_num_batched_tokens = max_num_batched_tokens;
   if (text.tokenizer)
     executor_options.banned_token_ids =
         ids_without_token(*text.tokenizer, executor_options.vocab_size);

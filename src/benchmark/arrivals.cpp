@@ -10,7 +10,7 @@
 
 namespace veloz::benchmark {
 
-std::vector<double> arrival_times(const ArrivalOptions& options, int64_t count) {
+void check(const ArrivalOptions& options) {
   if (!(options.request_rate > 0))
     throw Error(ErrorKind::invalid_input,
                 fmt::format("--request-rate {} is not above 0", options.request_rate),
@@ -19,6 +19,10 @@ std::vector<double> arrival_times(const ArrivalOptions& options, int64_t count) 
     throw Error(ErrorKind::invalid_input,
                 fmt::format("--burstiness {} is not above 0", options.burstiness),
                 "1 is a Poisson process, less is burstier, inf is even");
+}
+
+std::vector<double> arrival_times(const ArrivalOptions& options, int64_t count) {
+  check(options);
   std::vector<double> times(static_cast<size_t>(count), 0.0);
   if (std::isinf(options.request_rate)) return times;
 

@@ -192,11 +192,11 @@ std::string first_model(net::Client& client, const std::string& base_url,
   const net::ClientResponse response =
       net::fetch(client, {.url = base_url + "/v1/models", .headers = headers});
   const auto json = nlohmann::json::parse(response.body, nullptr, /*allow_exceptions=*/false);
-  const auto id = "/data/0/id"_json_pointer;
+  const nlohmann::json::json_pointer id("/data/0/id");
   if (response.head.status != 200 || !json.is_object() || !json.contains(id) ||
       !json[id].is_string())
     throw Error(
-        ErrorKind::not_found,
+        ErrorKind::io,
         fmt::format("{}/v1/models names no model (HTTP {})", base_url, response.head.status),
         "give the model's name with --model, and --api-key where the server wants one");
   return json[id].get<std::string>();

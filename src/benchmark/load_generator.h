@@ -44,8 +44,8 @@ LoadRun run_load(net::Client& client, const Target& target, std::span<const Samp
                  std::span<const double> arrivals_s, const LoadOptions& options,
                  const text::Tokenizer* tokenizer);
 
-/// The first model of GET base_url/v1/models. Throws Error: io where there is no server, not_found
-/// where it has no model.
+/// The first model of GET base_url/v1/models. Throws Error(io) where there is no server or it names
+/// none.
 std::string first_model(net::Client& client, const std::string& base_url,
                         const net::Headers& headers);
 

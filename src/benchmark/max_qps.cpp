@@ -9,12 +9,13 @@ namespace veloz::benchmark {
 std::optional<double> QpsSearch::next_rate() const {
   if (best_ && lowest_failed_ && *lowest_failed_ <= *best_ * (1 + options_.precision))
     return std::nullopt;
-  if (next_ < options_.min_rate || next_ > options_.max_rate) return std::nullopt;
+  if (is_hopeless_ || next_ > options_.max_rate) return std::nullopt;
   return next_;
 }
 
-void QpsSearch::answer(bool holds) {
-  if (holds)
+void QpsSearch::answer(Outcome outcome) {
+  is_hopeless_ = outcome == Outcome::fails_alone;
+  if (outcome == Outcome::holds)
     best_ = std::max(best_.value_or(0), next_);
   else
     lowest_failed_ = std::min(lowest_failed_.value_or(next_), next_);

@@ -38,17 +38,6 @@ std::string number_line(std::string_view label, double value) {
   return fmt::format("{:<40} {:<10.2f}\n", label, value);
 }
 
-std::string latency_lines(const LatencyRow& row, const Summary& summary) {
-  std::string text = fmt::format("{:-^{}}\n", row.heading, kTableWidth);
-  const auto add = [&](std::string_view statistic, double value) {
-    text += number_line(fmt::format("{} {} (ms):", statistic, row.name), value);
-  };
-  add("Mean", summary.mean);
-  add("Median", summary.median);
-  for (const Percentile& p : summary.percentiles) add("P" + format_rank(p.rank), p.value);
-  return text;
-}
-
 }  // namespace
 
 ReportedLatencies parse_percentile_metrics(const std::string& text) {
@@ -87,7 +76,7 @@ std::string serving_table(const ServingMetrics& metrics, const ReportOptions& op
   text += number_line("Total token throughput (tok/s):", metrics.total_token_throughput);
   for (const LatencyRow& row : kLatencyRows)
     if (options.latencies.*row.is_reported)
-      text += latency_lines(row, metrics.latencies_ms.*row.summary);
+      text += latency_section(row.heading, row.name, metrics.latencies_ms.*row.summary);
   return text + std::string(kTableWidth, '=') + '\n';
 }
 
@@ -105,16 +94,30 @@ ordered_json serving_json(const ServingMetrics& metrics, const ReportOptions& op
       {"total_token_throughput", metrics.total_token_throughput},
       {"max_output_tokens_per_s", metrics.peak_output_throughput},
       {"max_concurrent_requests", metrics.peak_concurrent_requests}};
-  for (const LatencyRow& row : kLatencyRows) {
-    if (!(options.latencies.*row.is_reported)) continue;
-    const Summary& summary = metrics.latencies_ms.*row.summary;
-    json[fmt::format("mean_{}_ms", row.key)] = summary.mean;
-    json[fmt::format("median_{}_ms", row.key)] = summary.median;
-    json[fmt::format("std_{}_ms", row.key)] = summary.std;
-    for (const Percentile& p : summary.percentiles)
-      json[fmt::format("p{}_{}_ms", format_rank(p.rank), row.key)] = p.value;
-  }
+  for (const LatencyRow& row : kLatencyRows)
+    if (options.latencies.*row.is_reported)
+      add_latency(json, row.key, metrics.latencies_ms.*row.summary);
   return json;
+}
+
+std::string latency_section(std::string_view heading, std::string_view name,
+                            const Summary& summary) {
+  std::string text = fmt::format("{:-^{}}\n", heading, kTableWidth);
+  const auto add = [&](std::string_view statistic, double value) {
+    text += number_line(fmt::format("{} {} (ms):", statistic, name), value);
+  };
+  add("Mean", summary.mean);
+  add("Median", summary.median);
+  for (const Percentile& p : summary.percentiles) add("P" + format_rank(p.rank), p.value);
+  return text;
+}
+
+void add_latency(ordered_json& json, std::string_view key, const Summary& summary) {
+  json[fmt::format("mean_{}_ms", key)] = summary.mean;
+  json[fmt::format("median_{}_ms", key)] = summary.median;
+  json[fmt::format("std_{}_ms", key)] = summary.std;
+  for (const Percentile& p : summary.percentiles)
+    json[fmt::format("p{}_{}_ms", format_rank(p.rank), key)] = p.value;
 }
 
 void add_details(ordered_json& json, std::span<const RequestResult> results) {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "benchmark/serving_metrics.h"
 
@@ -35,6 +35,12 @@ std::string serving_table(const ServingMetrics& metrics, const ReportOptions& op
 
 /// The same figures under the names of `vllm bench serve --save-result`.
 nlohmann::ordered_json serving_json(const ServingMetrics& metrics, const ReportOptions& options);
+
+/// One latency of the table: mean, median and percentiles in milliseconds, under a heading.
+std::string latency_section(std::string_view heading, std::string_view name,
+                            const Summary& summary);
+/// "mean_<key>_ms", "median_<key>_ms", "std_<key>_ms", "p99_<key>_ms", ...
+void add_latency(nlohmann::ordered_json& json, std::string_view key, const Summary& summary);
 
 /// Per request, in order: "input_lens", "output_lens", "ttfts", "itls", "latencies", "start_times",
 /// "queue_times", "generated_texts", "errors", as --save-detailed adds them.

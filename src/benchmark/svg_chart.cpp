@@ -14,7 +14,6 @@ constexpr double kWidth = 960, kLeft = 64, kRight = 24, kTop = 56, kBottom = 40;
 constexpr double kPanelHeight = 168, kPanelGap = 56;
 constexpr double kPlotWidth = kWidth - kLeft - kRight;
 constexpr int kMaxXTicks = 10, kMaxYTicks = 4;
-constexpr double kLegendCharacter = 6.2;  // width of a letter of 11 px, about
 
 constexpr std::string_view kStyle = R"(<style>
 text{font:12px system-ui,sans-serif;fill:#57606a}.t{font-size:16px;font-weight:600;fill:#1f2328}
@@ -93,20 +92,14 @@ std::string draw_series(const Frame& frame, const ChartSeries& series, size_t co
   return svg + fmt::format("<path class=\"s c{}\" d=\"{}\"/>\n", color, path);
 }
 
+/// One right-aligned text with a coloured dot before each name.
 std::string draw_legend(const Frame& frame, const ChartPanel& panel) {
-  std::string svg;
-  double x = kWidth - kRight;
-  for (size_t i = panel.series.size(); i-- > 0;) {
-    const std::string& name = panel.series[i].name;
-    svg += text_at(x, frame.top - 12, "l", "end", name);
-    x -= static_cast<double>(name.size()) * kLegendCharacter + 14;
-    svg += fmt::format(
-        "<rect class=\"f{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"9\" height=\"9\" "
-        "rx=\"2\"/>\n",
-        i, x, frame.top - 20);
-    x -= 14;
-  }
-  return svg;
+  std::string names;
+  for (size_t i = 0; i < panel.series.size(); ++i)
+    names += fmt::format("<tspan class=\"f{}\" dx=\"{}\">\u25cf</tspan> {}", i, i == 0 ? 0 : 14,
+                         escape(panel.series[i].name));
+  return fmt::format("<text x=\"{}\" y=\"{:.1f}\" class=\"l\" text-anchor=\"end\">{}</text>\n",
+                     kWidth - kRight, frame.top - 12, names);
 }
 
 std::string draw_panel(const ChartPanel& panel, double top, double max_x) {
@@ -152,16 +145,17 @@ std::string svg_charts(const std::string& title, const std::vector<ChartPanel>& 
   svg += kStyle;
   svg += fmt::format("<rect class=\"b\" width=\"{}\" height=\"{}\"/>\n", kWidth, height);
   svg += text_at(kLeft, 26, "t", "start", title);
-  const std::vector<double> ticks = axis_ticks(max_x, kMaxXTicks);
+  max_x = max_x > 0 ? max_x : 1;
   double top = kTop + 24;
   for (const ChartPanel& panel : panels) {
-    svg += draw_panel(panel, top, ticks.back());
+    svg += draw_panel(panel, top, max_x);
     top += kPanelHeight + kPanelGap;
   }
   const double baseline = top - kPanelGap + 18;
-  for (const double tick : ticks)
-    svg += text_at(kLeft + tick / ticks.back() * kPlotWidth, baseline, "", "middle",
-                   fmt::format("{} s", tick));
+  for (const double tick : axis_ticks(max_x, kMaxXTicks))
+    if (tick <= max_x)
+      svg += text_at(kLeft + tick / max_x * kPlotWidth, baseline, "", "middle",
+                     fmt::format("{} s", tick));
   return svg + "</svg>\n";
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <span>
 #include <system_error>
 
 #include "base/error.h"
@@ -18,11 +19,19 @@
 namespace veloz::cli {
 namespace {
 
-constexpr std::array kVerbs = {add_build, add_run, add_chat, add_serve, add_inspect, add_doctor};
+constexpr std::array kVerbs = {add_build, add_run,     add_chat,  add_serve,
+                               add_bench, add_inspect, add_doctor};
 
 void print_error(const Error& error) {
   fmt::print(stderr, "error: {}\n", error.message());
   if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());
+}
+
+/// "bench serve " as far as the command line names them.
+std::string chosen_verbs(const CLI::App& app) {
+  const std::vector<const CLI::App*> verbs = app.get_subcommands({});
+  const auto verb = std::ranges::find_if(verbs, [](const CLI::App* v) { return v->parsed(); });
+  return verb == verbs.end() ? "" : (*verb)->get_name() + " " + chosen_verbs(**verb);
 }
 
 Error usage_error(const CLI::App& app, const CLI::ParseError& e) {
@@ -31,22 +40,26 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& e) {
   message.erase(message.find_last_not_of(". ") + 1);
   if (message.size() > 1 && std::islower(static_cast<unsigned char>(message[1])))
     message[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(message[0])));
-  const std::vector<const CLI::App*> verbs = app.get_subcommands({});
-  const auto verb = std::ranges::find_if(verbs, [](const CLI::App* v) { return v->parsed(); });
   return Error(ErrorKind::invalid_input, message,
-               fmt::format("`veloz {}--help` lists what can be given",
-                           verb == verbs.end() ? "" : (*verb)->get_name() + " "));
+               fmt::format("`veloz {}--help` lists what can be given", chosen_verbs(app)));
 }
 
-/// The parser would only say that a verb is missing.
-void require_known_verb(const CLI::App& app, int argc, char** argv) {
-  if (argc > 1 && argv[1][0] == '-') return;
-  std::vector<std::string> verbs;
-  for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
-  if (argc > 1 && std::ranges::find(verbs, argv[1]) != verbs.end()) return;
-  throw Error(ErrorKind::invalid_input,
-              argc > 1 ? fmt::format("there is no verb \"{}\"", argv[1]) : "no verb is given",
-              fmt::format("verbs are {}; `veloz --help` explains them", fmt::join(verbs, ", ")));
+/// The parser would only say that a verb is missing. `before` are the verbs above, "" or "bench ".
+void require_known_verb(const CLI::App& app, std::span<char*> arguments,
+                        const std::string& before) {
+  const std::vector<const CLI::App*> verbs = app.get_subcommands({});
+  if (verbs.empty() || (!arguments.empty() && arguments.front()[0] == '-')) return;
+  std::vector<std::string> names;
+  for (const CLI::App* verb : verbs) {
+    names.push_back(verb->get_name());
+    if (!arguments.empty() && names.back() == arguments.front())
+      return require_known_verb(*verb, arguments.subspan(1), before + names.back() + " ");
+  }
+  throw Error(
+      ErrorKind::invalid_input,
+      arguments.empty() ? "no verb is given"
+                        : fmt::format("there is no verb \"{}{}\"", before, arguments.front()),
+      fmt::format("verbs are {}; `veloz {}--help` explains them", fmt::join(names, ", "), before));
 }
 
 /// A full disk behind stdout shows only when its buffer is written.
@@ -69,7 +82,7 @@ int run(int argc, char** argv) {
       "bad input.");
   Action action;
   for (const auto& add : kVerbs) add(app, action);
-  require_known_verb(app, argc, argv);
+  require_known_verb(app, std::span(argv, static_cast<size_t>(argc)).subspan(1), "");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

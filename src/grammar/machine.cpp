@@ -9,9 +9,9 @@ namespace veloz::grammar {
 namespace {
 
 /// Places the text can be at once; far beyond what grammars that people write need.
-constexpr size_t kMaxItems = 1024;
+constexpr size_t kMaxItems = 512;
 constexpr size_t kMaxCalls = size_t{1} << 24;
-constexpr int64_t kWorkPerStep = int64_t{1} << 22;
+constexpr int64_t kWorkPerStep = int64_t{1} << 20;
 
 [[noreturn]] void refuse_ambiguity() {
   throw Error(ErrorKind::invalid_input, "the grammar can read this text in too many ways at once",

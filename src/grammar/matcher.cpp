@@ -14,8 +14,9 @@
 namespace veloz::grammar {
 namespace {
 
-constexpr int64_t kWorkPerToken = int64_t{1} << 24;
-constexpr int64_t kWorkPerFill = int64_t{1} << 26;
+// A unit takes a few nanoseconds.
+constexpr int64_t kWorkPerToken = int64_t{1} << 20;
+constexpr int64_t kWorkPerFill = int64_t{1} << 25;
 
 }  // namespace
 

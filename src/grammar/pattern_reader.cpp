@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string>
+
 #include "base/error.h"
 #include "grammar/hex.h"
 #include "text/utf8.h"
@@ -35,8 +38,17 @@ uint32_t PatternReader::take_hex(size_t count) {
   return value;
 }
 
+void PatternReader::skip_all(std::string_view characters) {
+  while (!at_end() && characters.find(peek()) != std::string_view::npos) ++offset_;
+}
+
 void PatternReader::refuse(size_t offset, std::string_view what) const {
-  throw Error(ErrorKind::invalid_input, fmt::format("regex, offset {}: {}", offset, what),
+  const auto end = pattern_.begin() + static_cast<int64_t>(std::min(offset, pattern_.size()));
+  const std::string place =
+      source_ == Source::regex
+          ? fmt::format("regex, offset {}", offset)
+          : fmt::format("grammar, line {}", std::count(pattern_.begin(), end, '\n') + 1);
+  throw Error(ErrorKind::invalid_input, fmt::format("{}: {}", place, what),
               "see docs/structured-output.md for the supported syntax");
 }
 

@@ -7,10 +7,13 @@
 
 namespace veloz::grammar {
 
-/// Reads a pattern from front to end; refusals name the byte offset.
+/// Reads a regex or a grammar from front to end; refusals name the place.
 class PatternReader {
  public:
-  explicit PatternReader(std::string_view pattern) : pattern_(pattern) {}
+  enum class Source { regex, grammar };  // places are byte offsets, or lines
+
+  explicit PatternReader(std::string_view pattern, Source source = Source::regex)
+      : pattern_(pattern), source_(source) {}
 
   size_t offset() const { return offset_; }
   bool at_end() const { return offset_ >= pattern_.size(); }
@@ -18,6 +21,7 @@ class PatternReader {
   /// '\0' at the end.
   char peek() const { return at_end() ? '\0' : pattern_[offset_]; }
   void skip(size_t count) { offset_ += count; }
+  void skip_all(std::string_view characters);
   bool try_take(char c);
   /// Refuses what is no UTF-8, and the end.
   uint32_t take_code_point();
@@ -26,9 +30,11 @@ class PatternReader {
 
   /// Throws Error(invalid_input).
   [[noreturn]] void refuse(size_t offset, std::string_view what) const;
+  [[noreturn]] void refuse(std::string_view what) const { refuse(offset_, what); }
 
  private:
   std::string_view pattern_;
+  Source source_;
   size_t offset_ = 0;
 };
 

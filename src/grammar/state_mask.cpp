@@ -10,7 +10,7 @@ namespace veloz::grammar {
 namespace {
 
 /// Of one walk over the vocabulary: some hundred units per token.
-constexpr int64_t kWorkPerWalk = int64_t{1} << 26;
+constexpr int64_t kWorkPerWalk = int64_t{1} << 25;
 
 /// Whether any text goes on from the node with a byte that may follow the rule.
 bool may_follow(const Vocabulary& vocabulary, uint32_t node, const ByteSet& follow) {

@@ -19,7 +19,11 @@ IoThread::~IoThread() { join(); }
 
 void IoThread::join() {
   if (!thread_.joinable()) return;
-  boost::asio::post(context_, [this] { timer_.cancel(); });
+  boost::asio::post(context_, [this] {
+    // Cancelling does not reach a wait that is over and whose handler is about to run.
+    is_ending_ = true;
+    timer_.cancel();
+  });
   work_.reset();
   thread_.join();
   {
@@ -44,7 +48,7 @@ void IoThread::run() {
 void IoThread::sweep() {
   timer_.expires_after(tick_);
   timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+    if (error || is_ending_) return;
     const auto now = std::chrono::steady_clock::now();
     for_each_connection([now](Connection& connection) { connection.check_deadlines(now); });
     sweep();

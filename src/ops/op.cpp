@@ -4,6 +4,7 @@
 #include <array>
 
 #include "ops/activation.h"
+#include "ops/apply_bitmask.h"
 #include "ops/attention.h"
 #include "ops/beam_candidates.h"
 #include "ops/elementwise.h"
@@ -21,26 +22,13 @@ namespace veloz::ops {
 std::span<const OpDef> op_defs() {
   // In the order of Op.
   static const std::array kDefs = {
-      add_def(),
-      add_layer_norm_def(),
-      add_rms_norm_def(),
-      act_def(),
-      beam_candidates_def(),
-      embedding_def(),
-      gated_act_def(),
-      gather_rows_def(),
-      kv_append_def(),
-      layer_norm_def(),
-      linear_def(),
-      log_softmax_def(),
-      mask_logits_def(),
-      paged_attention_def(),
-      penalize_def(),
-      rms_norm_def(),
-      rope_def(),
-      rope_angles_def(),
-      sample_def(),
-      slice_def(),
+      add_def(),          add_layer_norm_def(), add_rms_norm_def(),
+      act_def(),          apply_bitmask_def(),  beam_candidates_def(),
+      embedding_def(),    gated_act_def(),      gather_rows_def(),
+      kv_append_def(),    layer_norm_def(),     linear_def(),
+      log_softmax_def(),  mask_logits_def(),    paged_attention_def(),
+      penalize_def(),     rms_norm_def(),       rope_def(),
+      rope_angles_def(),  sample_def(),         slice_def(),
       top_logprobs_def(),
   };
   return kDefs;

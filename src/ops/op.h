@@ -22,6 +22,7 @@ enum class Op : uint8_t {
   add_layer_norm,
   add_rms_norm,
   act,
+  apply_bitmask,
   beam_candidates,
   embedding,
   gated_act,

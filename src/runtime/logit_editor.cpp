@@ -5,6 +5,7 @@
 #include <array>
 #include <limits>
 
+#include "base/error.h"
 #include "base/numeric.h"
 #include "ops/attrs.h"
 
@@ -14,9 +15,11 @@ namespace {
 constexpr float kBan = -std::numeric_limits<float>::infinity();
 
 bool has_edits(const SampleRow& row) {
-  return !row.banned.empty() || !row.params->logit_bias.empty() ||
+  return !row.banned.empty() || !row.bad_words.empty() || !row.params->logit_bias.empty() ||
          row.params->no_repeat_ngram_size > 0;
 }
+
+bool has_mask(const SampleRow& row) { return !row.allowed.empty(); }
 
 bool has_penalties(const SampleRow& row) {
   const SamplingParams& p = *row.params;
@@ -39,6 +42,8 @@ int64_t list_capacity(const SamplerLimits& limits) {
   return std::max(max_entries_per_row(limits), std::min(kUsual, most));
 }
 
+int64_t mask_words(int64_t vocab_size) { return ceil_div(vocab_size, int64_t{32}); }
+
 }  // namespace
 
 template <typename T>
@@ -54,6 +59,8 @@ LogitEditor::LogitEditor(StepRunner& runner, const SamplerLimits& limits)
       counter_(limits.vocab_size),
       always_banned_(runner, std::ssize(limits.banned_token_ids)),
       edits_(runner, limits.max_rows, list_capacity(limits)),
+      masked_rows_(runner, limits.max_rows),
+      allowed_(runner, limits.max_rows * mask_words(limits.vocab_size)),
       counts_(runner, limits.max_rows, list_capacity(limits)),
       penalties_(runner, limits.max_rows * 3) {
   always_banned_.host = limits.banned_token_ids;
@@ -65,6 +72,7 @@ void LogitEditor::edit(const TensorView& logits, std::span<const SampleRow* cons
     in_slices(
         edits_, rows, [this](const SampleRow& row) { append_edits(row); },
         [&](int64_t first, int64_t count) { mask(rows_of(logits, first, count)); });
+  if (any(rows, has_mask)) apply_bitmasks(logits, rows);
   if (any(rows, has_penalties))
     in_slices(
         counts_, rows, [this](const SampleRow& row) { append_counts(row); },
@@ -100,6 +108,8 @@ void LogitEditor::append_edits(const SampleRow& row) {
   }
   std::vector<int32_t>& tokens = edits_.tokens.host;
   tokens.insert(tokens.end(), row.banned.begin(), row.banned.end());
+  append_bad_word_ends(row.tokens.subspan(static_cast<size_t>(row.num_prompt_tokens)),
+                       row.bad_words, tokens);
   append_repeated_ngrams(row.tokens, row.params->no_repeat_ngram_size, tokens);
   edits_.values.host.resize(tokens.size(), kBan);
 }
@@ -116,6 +126,25 @@ void LogitEditor::mask(const TensorView& logits) {
                  std::array{logits, edits_.offsets.upload(), edits_.tokens.upload(),
                             edits_.values.upload(), banned},
                  std::array{logits}, {});
+}
+
+void LogitEditor::apply_bitmasks(const TensorView& logits, std::span<const SampleRow* const> rows) {
+  const int64_t num_words = mask_words(logits.shape[1]);
+  masked_rows_.host.clear();
+  allowed_.host.clear();
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const std::span<const uint32_t> allowed = rows[r]->allowed;
+    if (allowed.empty()) continue;
+    VELOZ_CHECK(std::ssize(allowed) == num_words, "a mask of {} words, {} tokens need {}",
+                allowed.size(), logits.shape[1], num_words);
+    masked_rows_.host.push_back(narrow<int32_t>(r));
+    allowed_.host.insert(allowed_.host.end(), allowed.begin(), allowed.end());
+  }
+  const int64_t num_masked = std::ssize(masked_rows_.host);
+  runner_.run_op(
+      ops::Op::apply_bitmask,
+      std::array{logits, masked_rows_.upload(), allowed_.upload({num_masked, num_words})},
+      std::array{logits}, {});
 }
 
 void LogitEditor::penalize(const TensorView& logits, std::span<const SampleRow* const> rows) {

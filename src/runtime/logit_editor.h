@@ -13,9 +13,9 @@
 
 namespace veloz::runtime {
 
-/// Changes logits before a token is chosen: bias and bans (op mask_logits), then penalties (op
-/// penalize). Its lists hold at least what one row may need; rows that need more together are
-/// edited in several calls.
+/// Changes logits before a token is chosen: bias and bans (op mask_logits), what a mask forbids (op
+/// apply_bitmask), then penalties (op penalize). Its lists hold at least what one row may need;
+/// rows that need more together are edited in several calls.
 class LogitEditor {
  public:
   LogitEditor(StepRunner& runner, const SamplerLimits& limits);
@@ -43,6 +43,7 @@ class LogitEditor {
   void append_edits(const SampleRow& row);
   void append_counts(const SampleRow& row);
   void mask(const TensorView& logits);
+  void apply_bitmasks(const TensorView& logits, std::span<const SampleRow* const> rows);
   void penalize(const TensorView& logits, std::span<const SampleRow* const> rows);
 
   StepRunner& runner_;
@@ -50,6 +51,8 @@ class LogitEditor {
   TokenCounter counter_;
   DeviceList<int32_t> always_banned_;  // [P]
   RowLists<float> edits_;              // biases, -inf for bans
+  DeviceList<int32_t> masked_rows_;    // [M], those with a mask
+  DeviceList<uint32_t> allowed_;       // [M, ceil(vocab_size / 32)]
   RowLists<int32_t> counts_;           // how often a token stands in the output
   DeviceList<float> penalties_;        // [R, 3]: repetition, presence, frequency
 };

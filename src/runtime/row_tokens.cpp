@@ -29,4 +29,14 @@ void append_repeated_ngrams(std::span<const int32_t> tokens, int64_t ngram_size,
       banned.push_back(tokens[begin + n - 1]);
 }
 
+void append_bad_word_ends(std::span<const int32_t> output,
+                          std::span<const std::vector<int32_t>> bad_words,
+                          std::vector<int32_t>& banned) {
+  for (const std::vector<int32_t>& word : bad_words) {
+    const std::span<const int32_t> prefix = std::span(word).first(word.size() - 1);
+    if (prefix.size() <= output.size() && std::ranges::equal(output.last(prefix.size()), prefix))
+      banned.push_back(word.back());
+  }
+}
+
 }  // namespace veloz::runtime

@@ -30,4 +30,10 @@ class TokenCounter {
 void append_repeated_ngrams(std::span<const int32_t> tokens, int64_t ngram_size,
                             std::vector<int32_t>& banned);
 
+/// Appends the last token of each of `bad_words`, none empty, whose other tokens `output` ends
+/// with.
+void append_bad_word_ends(std::span<const int32_t> output,
+                          std::span<const std::vector<int32_t>> bad_words,
+                          std::vector<int32_t>& banned);
+
 }  // namespace veloz::runtime

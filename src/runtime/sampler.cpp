@@ -11,6 +11,7 @@
 #include "ops/attrs.h"
 #include "runtime/device_list.h"
 #include "runtime/logit_editor.h"
+#include "runtime/token_scores.h"
 
 namespace veloz::runtime {
 namespace {
@@ -23,9 +24,16 @@ int64_t num_rows_of(std::span<const SampleGroup> groups) {
 
 bool wants_logprobs(const SampleRow& row) { return row.params->logprobs.has_value(); }
 
+enum class RowKind { choices, beams, prompt };
+
+RowKind kind_of(const SampleGroup& group) {
+  if (!group.given.empty()) return RowKind::prompt;
+  return group.num_candidates > 0 ? RowKind::beams : RowKind::choices;
+}
+
 /// Neighbouring groups of one kind: their ops run once for all of them.
 struct Stretch {
-  bool is_beams = false;
+  RowKind kind = RowKind::choices;
   size_t first_group = 0;
   std::span<const SampleGroup> groups;
   int64_t first_row = 0;
@@ -36,11 +44,11 @@ std::vector<Stretch> split_by_kind(std::span<const SampleGroup> groups) {
   std::vector<Stretch> stretches;
   int64_t row = 0;
   for (size_t begin = 0; begin < groups.size();) {
-    const bool is_beams = groups[begin].num_candidates > 0;
+    const RowKind kind = kind_of(groups[begin]);
     size_t end = begin;
-    while (end < groups.size() && (groups[end].num_candidates > 0) == is_beams) ++end;
+    while (end < groups.size() && kind_of(groups[end]) == kind) ++end;
     const std::span<const SampleGroup> same = groups.subspan(begin, end - begin);
-    stretches.push_back({is_beams, begin, same, row, num_rows_of(same)});
+    stretches.push_back({kind, begin, same, row, num_rows_of(same)});
     row += stretches.back().num_rows;
     begin = end;
   }
@@ -67,7 +75,9 @@ struct Sampler::State {
   void choose_tokens(const TensorView& logits, const TensorView& raw_logits, const Stretch& stretch,
                      std::span<GroupResult> results);
   void fill_choice_operands(const Stretch& stretch);
-  int64_t add_logprobs(const TensorView& raw_logits, const Stretch& stretch);
+  void add_logprobs(const TensorView& raw_logits, const Stretch& stretch);
+  void score_prompt(const TensorView& logits, const Stretch& stretch,
+                    std::span<GroupResult> results);
   void choose_candidates(const TensorView& logits, const Stretch& stretch,
                          std::span<GroupResult> results);
   SampleFault find_fault(const TensorView& logits, int64_t row);
@@ -78,19 +88,17 @@ struct Sampler::State {
   Buffer raw_logits;  // [max_rows, vocab_size] fp32, as they came, for logprobs
 
   // Of choices; R rows.
-  DeviceList<float> params;        // [R, 3]: temperature, top_p, min_p
-  DeviceList<int32_t> top_k;       // [R]
-  DeviceList<int32_t> rng;         // [R, 5]
-  DeviceList<int32_t> tokens;      // [R]
-  DeviceList<int32_t> is_valid;    // [R], or [G]
-  DeviceList<float> logprobs;      // [R]
-  DeviceList<float> top_logprobs;  // [R, k]
-  DeviceList<int32_t> top_tokens;  // [R, k]
+  DeviceList<float> params;      // [R, 3]: temperature, top_p, min_p
+  DeviceList<int32_t> top_k;     // [R]
+  DeviceList<int32_t> rng;       // [R, 5]
+  DeviceList<int32_t> tokens;    // [R], of prompts too
+  DeviceList<int32_t> is_valid;  // [R], or [G]
+  TokenScores scores;            // of `tokens`
 
   // Of beams; G groups.
   DeviceList<float> beam_scores;         // [R]
   DeviceList<int32_t> group_starts;      // [G + 1]
-  DeviceList<float> scores;              // [G, k]
+  DeviceList<float> candidate_scores;    // [G, k]
   DeviceList<int32_t> beams;             // [G, k]
   DeviceList<int32_t> candidate_tokens;  // [G, k]
 };
@@ -106,12 +114,10 @@ Sampler::State::State(StepRunner& runner_in, const SamplerLimits& l)
       rng(runner, l.max_rows * 5),
       tokens(runner, l.max_rows),
       is_valid(runner, l.max_rows),
-      logprobs(runner, l.max_rows),
-      top_logprobs(runner, l.max_rows * l.max_logprobs),
-      top_tokens(runner, l.max_rows * l.max_logprobs),
+      scores(runner, l.max_rows, l.max_logprobs),
       beam_scores(runner, l.max_rows),
       group_starts(runner, l.max_rows + 1),
-      scores(runner, l.max_rows * l.max_candidates),
+      candidate_scores(runner, l.max_rows * l.max_candidates),
       beams(runner, l.max_rows * l.max_candidates),
       candidate_tokens(runner, l.max_rows * l.max_candidates) {}
 
@@ -127,29 +133,31 @@ std::vector<GroupResult> Sampler::sample(const TensorView& logits,
                   num_rows <= state.limits.max_rows,
               "logits {} for {} rows, at most {}", to_string(logits.shape), num_rows,
               state.limits.max_rows);
-  const std::vector<Stretch> stretches = split_by_kind(groups);
   std::vector<const SampleRow*> rows;
   for (const SampleGroup& group : groups)
     for (const SampleRow& row : group.rows) rows.push_back(&row);
-
   const TensorView raw(state.raw_logits.data(), DType::fp32, logits.shape);
   if (std::ranges::any_of(rows, [](const SampleRow* row) { return wants_logprobs(*row); }))
     state.runner.device().copy(state.runner.stream(), raw.data, logits.data, logits.num_bytes());
-  for (const Stretch& stretch : stretches) {
-    const TensorView beams = rows_of(logits, stretch.first_row, stretch.num_rows);
-    if (stretch.is_beams)
-      state.runner.run_op(ops::Op::log_softmax, std::array{beams}, std::array{beams}, {});
-  }
-  state.editor.edit(logits, rows);
 
   std::vector<GroupResult> results(groups.size());
-  for (const Stretch& stretch : stretches) {
+  for (const Stretch& stretch : split_by_kind(groups)) {
     const std::span<GroupResult> of_stretch =
         std::span(results).subspan(stretch.first_group, stretch.groups.size());
-    if (stretch.is_beams)
-      state.choose_candidates(logits, stretch, of_stretch);
+    const TensorView own = rows_of(logits, stretch.first_row, stretch.num_rows);
+    if (stretch.kind == RowKind::prompt) {
+      state.score_prompt(own, stretch, of_stretch);
+      continue;
+    }
+    if (stretch.kind == RowKind::beams)
+      state.runner.run_op(ops::Op::log_softmax, std::array{own}, std::array{own}, {});
+    state.editor.edit(own, std::span(rows).subspan(static_cast<size_t>(stretch.first_row),
+                                                   static_cast<size_t>(stretch.num_rows)));
+    if (stretch.kind == RowKind::beams)
+      state.choose_candidates(own, stretch, of_stretch);
     else
-      state.choose_tokens(logits, raw, stretch, of_stretch);
+      state.choose_tokens(own, rows_of(raw, stretch.first_row, stretch.num_rows), stretch,
+                          of_stretch);
   }
   return results;
 }
@@ -158,28 +166,23 @@ void Sampler::State::choose_tokens(const TensorView& logits, const TensorView& r
                                    const Stretch& stretch, std::span<GroupResult> results) {
   const int64_t num_rows = stretch.num_rows;
   fill_choice_operands(stretch);
-  runner.run_op(ops::Op::sample,
-                std::array{rows_of(logits, stretch.first_row, num_rows),
-                           params.upload({num_rows, 3}), top_k.upload(), rng.upload({num_rows, 5})},
-                std::array{tokens.view({num_rows}), is_valid.view({num_rows})}, {});
+  runner.run_op(
+      ops::Op::sample,
+      std::array{logits, params.upload({num_rows, 3}), top_k.upload(), rng.upload({num_rows, 5})},
+      std::array{tokens.view({num_rows}), is_valid.view({num_rows})}, {});
   tokens.download({num_rows});
   is_valid.download({num_rows});
-  const int64_t num_top = add_logprobs(raw, stretch);
+  add_logprobs(raw, stretch);
   runner.stream().synchronize();
 
   size_t i = 0;
   for (size_t g = 0; g < stretch.groups.size(); ++g) {
     for (const SampleRow& row : stretch.groups[g].rows) {
-      if (is_valid.host[i] == 0)
-        results[g].fault = find_fault(logits, stretch.first_row + static_cast<int64_t>(i));
-      SampledToken& sampled = results[g].tokens.emplace_back();
-      sampled.token = tokens.host[i];
-      if (wants_logprobs(row)) {
-        sampled.logprob = logprobs.host[i];
-        const size_t first = i * static_cast<size_t>(num_top);
-        for (size_t j = first; j < first + static_cast<size_t>(*row.params->logprobs); ++j)
-          sampled.top.push_back({top_tokens.host[j], top_logprobs.host[j]});
-      }
+      if (is_valid.host[i] == 0) results[g].fault = find_fault(logits, static_cast<int64_t>(i));
+      if (wants_logprobs(row))
+        results[g].tokens.push_back(scores.of(i, tokens.host[i], *row.params->logprobs));
+      else
+        results[g].tokens.push_back({.token = tokens.host[i], .logprob = {}, .top = {}});
       ++i;
     }
   }
@@ -205,9 +208,8 @@ void Sampler::State::fill_choice_operands(const Stretch& stretch) {
   }
 }
 
-/// Enqueues the logprobs of the tokens just sampled where a row wants them; returns how many
-/// alternatives per row.
-int64_t Sampler::State::add_logprobs(const TensorView& raw, const Stretch& stretch) {
+/// Enqueues the logprobs of the tokens just sampled where a row wants them.
+void Sampler::State::add_logprobs(const TensorView& raw, const Stretch& stretch) {
   bool is_wanted = false;
   int64_t num_top = 0;
   for (const SampleGroup& group : stretch.groups)
@@ -215,22 +217,38 @@ int64_t Sampler::State::add_logprobs(const TensorView& raw, const Stretch& stret
       is_wanted = is_wanted || wants_logprobs(row);
       num_top = std::max(num_top, row.params->logprobs.value_or(0));
     }
-  if (!is_wanted) return 0;
-  const int64_t num_rows = stretch.num_rows;
-  runner.run_op(ops::Op::top_logprobs,
-                std::array{rows_of(raw, stretch.first_row, num_rows), tokens.view({num_rows})},
-                std::array{logprobs.view({num_rows}), top_logprobs.view({num_rows, num_top}),
-                           top_tokens.view({num_rows, num_top})},
-                {{"k", num_top}});
-  logprobs.download({num_rows});
-  top_logprobs.download({num_rows, num_top});
-  top_tokens.download({num_rows, num_top});
-  return num_top;
+  if (!is_wanted) return;
+  scores.run(raw, tokens.view({stretch.num_rows}), num_top);
+}
+
+void Sampler::State::score_prompt(const TensorView& logits, const Stretch& stretch,
+                                  std::span<GroupResult> results) {
+  int64_t num_top = 0;
+  tokens.host.clear();
+  for (const SampleGroup& group : stretch.groups) {
+    VELOZ_CHECK(group.given.size() == group.rows.size(), "{} tokens follow {} rows",
+                group.given.size(), group.rows.size());
+    tokens.host.insert(tokens.host.end(), group.given.begin(), group.given.end());
+    for (const SampleRow& row : group.rows)
+      num_top = std::max(num_top, row.params->prompt_logprobs.value_or(0));
+  }
+  scores.run(logits, tokens.upload(), num_top);
+  runner.stream().synchronize();
+
+  size_t i = 0;
+  for (size_t g = 0; g < stretch.groups.size(); ++g) {
+    for (const SampleRow& row : stretch.groups[g].rows) {
+      if (std::isnan(scores.logprob(i)))
+        results[g].fault = find_fault(logits, static_cast<int64_t>(i));
+      results[g].tokens.push_back(
+          scores.of(i, tokens.host[i], row.params->prompt_logprobs.value_or(0)));
+      ++i;
+    }
+  }
 }
 
 void Sampler::State::choose_candidates(const TensorView& logits, const Stretch& stretch,
                                        std::span<GroupResult> results) {
-  const int64_t num_rows = stretch.num_rows;
   const int64_t num_groups = std::ssize(stretch.groups);
   int64_t k = 0;
   beam_scores.host.clear();
@@ -242,12 +260,11 @@ void Sampler::State::choose_candidates(const TensorView& logits, const Stretch& 
   }
   const Shape per_candidate{num_groups, k};
   runner.run_op(ops::Op::beam_candidates,
-                std::array{rows_of(logits, stretch.first_row, num_rows), beam_scores.upload(),
-                           group_starts.upload()},
-                std::array{scores.view(per_candidate), beams.view(per_candidate),
+                std::array{logits, beam_scores.upload(), group_starts.upload()},
+                std::array{candidate_scores.view(per_candidate), beams.view(per_candidate),
                            candidate_tokens.view(per_candidate), is_valid.view({num_groups})},
                 {{"k", k}});
-  scores.download(per_candidate);
+  candidate_scores.download(per_candidate);
   beams.download(per_candidate);
   candidate_tokens.download(per_candidate);
   is_valid.download({num_groups});
@@ -258,7 +275,8 @@ void Sampler::State::choose_candidates(const TensorView& logits, const Stretch& 
     const size_t first = g * static_cast<size_t>(k);
     const auto wanted = static_cast<size_t>(stretch.groups[g].num_candidates);
     for (size_t j = first; j < first + wanted && beams.host[j] >= 0; ++j)
-      results[g].candidates.push_back({beams.host[j], candidate_tokens.host[j], scores.host[j]});
+      results[g].candidates.push_back(
+          {beams.host[j], candidate_tokens.host[j], candidate_scores.host[j]});
   }
 }
 

@@ -21,15 +21,21 @@ struct SampleRow {
   int64_t choice = 0;
   std::span<const int32_t> tokens = {};  // of the sequence so far, prompt first
   int64_t num_prompt_tokens = 0;
-  std::span<const int32_t> banned = {};  // ids that must not be chosen
-  float beam_score = 0;                  // of a beam: sum of its tokens' scores
+  std::span<const int32_t> banned = {};                  // ids that must not be chosen
+  std::span<const std::vector<int32_t>> bad_words = {};  // none of these may stand in the output
+  // Bit t % 32 of word t / 32: whether token t may be chosen. Empty: every one may.
+  std::span<const uint32_t> allowed = {};
+  float beam_score = 0;  // of a beam: sum of its tokens' scores
 };
 
-/// Rows of logits that belong together, one after the other: the choices of a request, or its
-/// beams.
+/// Rows of logits that belong together, one after the other: the choices of a request, its beams,
+/// or some of its prompt's tokens.
 struct SampleGroup {
   std::vector<SampleRow> rows = {};
   int64_t num_candidates = 0;  // > 0: beams, whose best continuations are wanted, not tokens
+  // Not empty: prompt tokens. What follows each is given here; its log-probability is wanted, and
+  // those of the SamplingParams::prompt_logprobs likeliest.
+  std::span<const int32_t> given = {};
 };
 
 /// A token and the logarithm of its probability.
@@ -39,11 +45,11 @@ struct TokenLogprob {
   bool operator==(const TokenLogprob&) const = default;
 };
 
-/// The token of one row.
+/// The token of one row, chosen or given.
 struct SampledToken {
   int32_t token = 0;
-  // With SamplingParams::logprobs, under softmax(logits): before bias, penalties, bans,
-  // temperature.
+  // With SamplingParams::logprobs, and of given ones, under softmax(logits): before bias,
+  // penalties, bans, temperature.
   std::optional<float> logprob;
   std::vector<TokenLogprob> top;  // the likeliest, best first
 };
@@ -62,7 +68,7 @@ std::string_view to_string(SampleFault fault);
 
 struct GroupResult {
   std::optional<SampleFault> fault;       // where set, of any row, the rest means nothing
-  std::vector<SampledToken> tokens;       // one per row, where tokens are wanted
+  std::vector<SampledToken> tokens;       // one per row, but not of beams
   std::vector<BeamCandidate> candidates;  // of beams: num_candidates, best first; bans leave fewer
 };
 

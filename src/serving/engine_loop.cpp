@@ -37,7 +37,7 @@ runtime::SamplerLimits sampler_limits(const ExecutorOptions& options) {
   return {.max_rows = std::max(options.limits.max_num_seqs, options.limits.max_logit_rows),
           .vocab_size = options.vocab_size,
           .max_model_len = options.limits.max_model_len,
-          .max_edits_per_row = kMaxLogitBiases + max_end_ids(options),
+          .max_edits_per_row = kMaxLogitBiases + kMaxBadWordSequences + max_end_ids(options),
           .max_logprobs = options.max_logprobs,
           .max_candidates = (1 + max_end_ids(options)) * options.max_beam_width,
           .banned_token_ids = options.banned_token_ids};
@@ -157,7 +157,9 @@ void EngineLoop::sample(InFlight& in_flight) {
 
 runtime::SampleGroup EngineLoop::sample_group(const GroupRows& rows, ActiveRequest* request,
                                               int64_t step_number) {
-  if (request == nullptr || !rows.is_deciding()) return dropped_rows(rows.num_rows);
+  if (request == nullptr) return dropped_rows(rows.num_rows);
+  if (!rows.is_deciding())
+    return request->generation->prompt_group(*rows.group, *rows.first_prompt_token, rows.num_rows);
   try {
     return request->generation->sample_group(*rows.group);
   } catch (const std::exception& e) {
@@ -192,17 +194,18 @@ void EngineLoop::finish_oldest() {
 #ifdef VELOZ_DEBUG_CHECKS
   scheduler_.check_invariants();
 #endif
-  report(done, duration_s);
+  report(done, start, duration_s);
 }
 
 void EngineLoop::take(const GroupRows& rows, ActiveRequest& request, runtime::GroupResult result,
                       int64_t step_number) {
-  if (!rows.is_deciding()) return;
   SequenceGroup& group = *rows.group;
   const RequestId id = group.id;
   try {
+    if (!rows.is_deciding()) return request.generation->take_prompt(result);
     if (group.sequences.front().num_known() == group.num_prompt_tokens)
-      request.reply.prompt({.num_cached_tokens = group.num_cached_tokens});
+      request.reply.prompt({.num_cached_tokens = group.num_cached_tokens,
+                            .logprobs = request.generation->take_prompt_logprobs()});
     request.reply.set_num_preemptions(group.num_preemptions);
     const std::vector<Child> children = request.generation->take(std::move(result), request.reply);
     scheduler_.advance(group, children);
@@ -212,10 +215,10 @@ void EngineLoop::take(const GroupRows& rows, ActiveRequest& request, runtime::Gr
   }
 }
 
-void EngineLoop::report(const InFlight& done, double duration_s) const {
+void EngineLoop::report(const InFlight& done, TimePoint start, double duration_s) const {
   if (!options_.on_step) return;
   options_.on_step({.number = done.step.number,
-                    .start = done.launched,
+                    .start = start,
                     .duration_s = duration_s,
                     .predicted_s = done.step.predicted_s,
                     .num_prefill_tokens = done.step.num_prefill_tokens,

@@ -46,7 +46,7 @@ class EngineLoop {
   void finish_oldest();
   void take(const GroupRows& rows, ActiveRequest& request, runtime::GroupResult result,
             int64_t step_number);
-  void report(const InFlight& done, double duration_s) const;
+  void report(const InFlight& done, TimePoint start, double duration_s) const;
   void end(RequestId id);
   void fail(RequestId id, const Error& error);
   void recover(const Error& error);

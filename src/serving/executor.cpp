@@ -29,6 +29,12 @@ uint64_t draw_seed() {
   return (uint64_t{device()} << 32) | device();
 }
 
+SamplingLimits limits_of(const ExecutorOptions& options) {
+  return {.vocab_size = options.vocab_size,
+          .max_beam_width = options.max_beam_width,
+          .max_logprobs = options.max_logprobs};
+}
+
 void check_prompt(std::span<const int32_t> prompt_tokens, int64_t vocab_size) {
   if (prompt_tokens.empty())
     throw Error(ErrorKind::invalid_input, "the prompt has no tokens",
@@ -85,9 +91,7 @@ Executor::~Executor() = default;
 
 void Executor::check(std::span<const int32_t> prompt_tokens, const SamplingParams& params) const {
   const ExecutorOptions& options = state_->options;
-  validate(params, {.vocab_size = options.vocab_size,
-                    .max_beam_width = options.max_beam_width,
-                    .max_logprobs = options.max_logprobs});
+  validate(params, limits_of(options));
   check_prompt(prompt_tokens, options.vocab_size);
   check_fits(demand_of(params, std::ssize(prompt_tokens)), options.limits);
 }
@@ -96,6 +100,9 @@ std::variant<RequestId, QueueFull> Executor::submit(Request request,
                                                     std::unique_ptr<EventSink> sink) {
   State& state = *state_;
   check(request.prompt_tokens, request.params);
+  validate_constraints(request, limits_of(state.options));
+  VELOZ_CHECK(request.params.bad_words.empty() || !request.bad_words.empty(),
+              "bad words without their tokens");
   VELOZ_CHECK(request.params.stop.empty() || request.observer != nullptr,
               "stop strings without an observer that looks for them");
   const Demand demand = demand_of(request.params, std::ssize(request.prompt_tokens));
@@ -112,7 +119,10 @@ std::variant<RequestId, QueueFull> Executor::submit(Request request,
   GenerationPlan plan{.params = std::move(request.params),
                       .end_token_ids = {},
                       .observer = std::move(request.observer),
-                      .seed = 0};
+                      .masks = std::move(request.masks),
+                      .bad_words = std::move(request.bad_words),
+                      .seed = 0,
+                      .vocab_size = state.options.vocab_size};
   plan.end_token_ids = end_token_ids(plan.params, state.options.eos_token_ids);
   plan.seed = plan.params.seed ? *plan.params.seed : draw_seed();
   Reply reply(std::move(sink), plan.params.n,

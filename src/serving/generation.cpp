@@ -6,35 +6,43 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
+#include "base/numeric.h"
 #include "serving/beam_search.h"
 
 namespace veloz::serving {
 namespace {
 
-void check_fault(const runtime::GroupResult& result, int64_t length) {
+/// Throws where the rows of `where` gave nothing.
+void check_fault(const runtime::GroupResult& result, const std::string& where) {
   if (!result.fault) return;
   const bool is_banned = *result.fault == runtime::SampleFault::all_tokens_banned;
   throw Error(is_banned ? ErrorKind::invalid_input : ErrorKind::internal,
-              fmt::format("output token {}: {}", length + 1, to_string(*result.fault)),
-              is_banned ? "loosen no_repeat_ngram_size, logit_bias or min_tokens"
+              fmt::format("{}: {}", where, to_string(*result.fault)),
+              is_banned ? "loosen no_repeat_ngram_size, logit_bias, bad_words, min_tokens or the "
+                          "structured output"
                         : "the checkpoint may hold NaN or infinite weights; `veloz build` warns of "
                           "them");
 }
 
+std::string output_token(int64_t length) { return fmt::format("output token {}", length + 1); }
+
 /// Independent choices of one prompt: each row gives one token.
 class ChoiceGeneration final : public Generation {
  public:
-  explicit ChoiceGeneration(GenerationPlan plan) : plan_(std::move(plan)) {
+  explicit ChoiceGeneration(GenerationPlan plan) : Generation(std::move(plan)) {
     open_choices_.resize(static_cast<size_t>(plan_.params.n));
     std::iota(open_choices_.begin(), open_choices_.end(), 0);
+    const int64_t num_words = ceil_div(plan_.vocab_size, int64_t{32});
+    allowed_.resize(plan_.masks.size(), std::vector<uint32_t>(static_cast<size_t>(num_words)));
   }
 
   int64_t prompt_rows() const override { return plan_.params.n; }
 
-  runtime::SampleGroup sample_group(const SequenceGroup& group) const override {
+  runtime::SampleGroup sample_group(const SequenceGroup& group) override {
     runtime::SampleGroup sampled;
     for (size_t i = 0; i < open_choices_.size(); ++i)
       sampled.rows.push_back({.params = &plan_.params,
@@ -42,12 +50,14 @@ class ChoiceGeneration final : public Generation {
                               .choice = open_choices_[i],
                               .tokens = group.sequences[parent_of(i)].tokens,
                               .num_prompt_tokens = group.num_prompt_tokens,
-                              .banned = plan_.banned_after(length_)});
+                              .banned = plan_.banned_after(length_),
+                              .bad_words = plan_.bad_words,
+                              .allowed = fill_mask(open_choices_[i])});
     return sampled;
   }
 
   std::vector<Child> take(runtime::GroupResult result, Reply& reply) override {
-    check_fault(result, length_);
+    check_fault(result, output_token(length_));
     std::vector<Child> children;
     std::vector<int64_t> still_open;
     const bool is_last = length_ + 1 == plan_.params.max_tokens;
@@ -62,6 +72,7 @@ class ChoiceGeneration final : public Generation {
       if (const std::optional<ChoiceEnd> end = end_of(choice, sampled.token, is_last)) {
         reply.end_choice(*end);
       } else {
+        if (!plan_.masks.empty()) plan_.masks[static_cast<size_t>(choice)]->accept(sampled.token);
         children.push_back({static_cast<int64_t>(parent_of(i)), sampled.token});
         still_open.push_back(choice);
       }
@@ -93,16 +104,23 @@ class ChoiceGeneration final : public Generation {
     return end;
   }
 
-  GenerationPlan plan_;
-  int64_t length_ = 0;                 // tokens of every open choice
-  std::vector<int64_t> open_choices_;  // that of each sequence of the group, once forked
+  std::span<const uint32_t> fill_mask(int64_t choice) {
+    if (plan_.masks.empty()) return {};
+    const auto c = static_cast<size_t>(choice);
+    plan_.masks[c]->fill(allowed_[c]);
+    return allowed_[c];
+  }
+
+  int64_t length_ = 0;                          // tokens of every open choice
+  std::vector<int64_t> open_choices_;           // that of each sequence of the group, once forked
+  std::vector<std::vector<uint32_t>> allowed_;  // by choice, where there are masks
 };
 
 /// One beam search: rows are the running beams, and all tokens are answered at the end.
 class BeamGeneration final : public Generation {
  public:
   explicit BeamGeneration(GenerationPlan plan)
-      : plan_(std::move(plan)),
+      : Generation(std::move(plan)),
         beams_({.num_beams = plan_.params.num_beams,
                 .max_tokens = plan_.params.max_tokens,
                 .length_penalty = plan_.params.length_penalty,
@@ -111,19 +129,20 @@ class BeamGeneration final : public Generation {
 
   int64_t prompt_rows() const override { return 1; }
 
-  runtime::SampleGroup sample_group(const SequenceGroup& group) const override {
+  runtime::SampleGroup sample_group(const SequenceGroup& group) override {
     runtime::SampleGroup sampled{.num_candidates = beams_.num_candidates()};
     for (int64_t beam = 0; beam < beams_.num_running(); ++beam)
       sampled.rows.push_back({.params = &plan_.params,
                               .tokens = group.sequences[static_cast<size_t>(beam)].tokens,
                               .num_prompt_tokens = group.num_prompt_tokens,
                               .banned = plan_.banned_after(length_),
+                              .bad_words = plan_.bad_words,
                               .beam_score = beams_.running_score(beam)});
     return sampled;
   }
 
   std::vector<Child> take(runtime::GroupResult result, Reply& reply) override {
-    check_fault(result, length_);
+    check_fault(result, output_token(length_));
     std::vector<Child> children = beams_.advance(result.candidates);
     ++length_;
     if (children.empty()) answer(reply);
@@ -138,7 +157,7 @@ class BeamGeneration final : public Generation {
                   fmt::format("beam search found {} of n = {} outputs: after {} tokens the bans "
                               "leave no continuation",
                               num_finished, plan_.params.n, length_),
-                  "loosen no_repeat_ngram_size or min_tokens");
+                  "loosen no_repeat_ngram_size, bad_words or min_tokens");
     for (int64_t choice = 0; choice < plan_.params.n; ++choice) {
       const Hypothesis& hypothesis = beams_.finished()[static_cast<size_t>(choice)];
       for (const int32_t token : hypothesis.tokens)
@@ -157,7 +176,6 @@ class BeamGeneration final : public Generation {
     return end;
   }
 
-  GenerationPlan plan_;
   BeamState beams_;
   int64_t length_ = 0;  // tokens of every running beam
 };
@@ -177,6 +195,23 @@ bool GenerationPlan::is_end(int32_t token) const {
 std::span<const int32_t> GenerationPlan::banned_after(int64_t num_tokens) const {
   if (num_tokens >= params.min_tokens) return {};
   return end_token_ids;
+}
+
+runtime::SampleGroup Generation::prompt_group(const SequenceGroup& group, int64_t first,
+                                              int64_t count) const {
+  const std::span<const int32_t> tokens = group.sequences.front().tokens;
+  return {.rows = std::vector<runtime::SampleRow>(static_cast<size_t>(count),
+                                                  {.params = &plan_.params}),
+          .given = tokens.subspan(static_cast<size_t>(first + 1), static_cast<size_t>(count))};
+}
+
+void Generation::take_prompt(const runtime::GroupResult& result) {
+  check_fault(result, fmt::format("the prompt from token {} on", prompt_logprobs_.size()));
+  for (const runtime::SampledToken& scored : result.tokens) {
+    std::vector<TokenLogprob>& list = prompt_logprobs_.emplace_back();
+    list.push_back({scored.token, *scored.logprob});
+    list.insert(list.end(), scored.top.begin(), scored.top.end());
+  }
 }
 
 std::unique_ptr<Generation> create_generation(GenerationPlan plan) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "runtime/sampler.h"
@@ -22,7 +23,10 @@ struct GenerationPlan {
   SamplingParams params;
   std::vector<int32_t> end_token_ids;  // sorted
   std::unique_ptr<TokenObserver> observer;
+  std::vector<std::unique_ptr<TokenMask>> masks;  // none, or one per choice
+  std::vector<std::vector<int32_t>> bad_words;
   uint64_t seed = 0;
+  int64_t vocab_size = 0;  // of the logits
 
   bool is_beam_search() const { return params.num_beams > 1; }
   bool is_end(int32_t token) const;
@@ -34,14 +38,31 @@ struct GenerationPlan {
 /// what the results mean for its sequences. Used on the engine thread.
 class Generation {
  public:
+  explicit Generation(GenerationPlan plan) : plan_(std::move(plan)) {}
   virtual ~Generation() = default;
   /// Rows of logits wanted at the end of the prompt.
   virtual int64_t prompt_rows() const = 0;
-  /// How the rows of this step are to be sampled; spans point into the group and this object.
-  virtual runtime::SampleGroup sample_group(const SequenceGroup& group) const = 0;
+  /// How the rows of this step are to be sampled; spans point into the group and this object. Fills
+  /// the masks, which takes a while: best called while the step runs.
+  virtual runtime::SampleGroup sample_group(const SequenceGroup& group) = 0;
   /// Takes the result of those rows and answers through `reply`; returns the sequences to go on
   /// with, none at the end. Throws Error where the request cannot go on.
   virtual std::vector<Child> take(runtime::GroupResult result, Reply& reply) = 0;
+
+  /// How the rows of prompt tokens [first, first + count) are scored.
+  runtime::SampleGroup prompt_group(const SequenceGroup& group, int64_t first, int64_t count) const;
+  /// Takes the result of those rows, in order. Throws Error where the request cannot go on.
+  void take_prompt(const runtime::GroupResult& result);
+  /// Of PromptEvent, once all prompt tokens were taken.
+  std::vector<std::vector<TokenLogprob>> take_prompt_logprobs() {
+    return std::move(prompt_logprobs_);
+  }
+
+ protected:
+  GenerationPlan plan_;
+
+ private:
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs_;
 };
 
 std::unique_ptr<Generation> create_generation(GenerationPlan plan);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -82,6 +83,19 @@ void check_stops(const SamplingParams& params, int64_t vocab_size) {
     check_token_id("stop_token_ids entry", id, vocab_size);
 }
 
+void check_bad_words(const SamplingParams& params) {
+  check_at_most("the number of bad_words", std::ssize(params.bad_words), kMaxBadWords);
+  for (const std::string& word : params.bad_words)
+    if (word.empty()) throw Error(ErrorKind::invalid_input, "a bad word is empty", "leave it out");
+}
+
+void check_logprobs(std::string_view parameter, const std::optional<int64_t>& wanted,
+                    const SamplingLimits& limits) {
+  if (!wanted) return;
+  check_at_least(parameter, *wanted, 0);
+  check_at_most(parameter, *wanted, std::min(limits.max_logprobs, limits.vocab_size));
+}
+
 void check_beams(const SamplingParams& params, const SamplingLimits& limits) {
   check_at_least("num_beams", params.num_beams, 1);
   check_at_most("num_beams", params.num_beams, limits.max_beam_width);
@@ -114,13 +128,34 @@ void validate(const SamplingParams& params, const SamplingLimits& limits) {
   check_lengths(params);
   check_numbers(params);
   check_at_least("n", params.n, 1);
-  if (params.logprobs) {
-    check_at_least("logprobs", *params.logprobs, 0);
-    check_at_most("logprobs", *params.logprobs, std::min(limits.max_logprobs, limits.vocab_size));
-  }
+  check_logprobs("logprobs", params.logprobs, limits);
+  check_logprobs("prompt_logprobs", params.prompt_logprobs, limits);
   check_logit_bias(params, limits.vocab_size);
   check_stops(params, limits.vocab_size);
+  check_bad_words(params);
   check_beams(params, limits);
+}
+
+void validate_constraints(const Request& request, const SamplingLimits& limits) {
+  const SamplingParams& params = request.params;
+  if (!request.masks.empty()) {
+    if (params.num_beams > 1)
+      throw Error(ErrorKind::invalid_input,
+                  fmt::format("structured output cannot be combined with beam search (num_beams "
+                              "is {})",
+                              params.num_beams),
+                  "set num_beams to 1");
+    if (std::ssize(request.masks) != params.n)
+      refuse("the number of token masks", request.masks.size(),
+             fmt::format("none, or n = {}", params.n));
+  }
+  check_at_most("the number of bad words' token sequences", std::ssize(request.bad_words),
+                kMaxBadWordSequences);
+  for (const std::vector<int32_t>& word : request.bad_words) {
+    if (word.empty())
+      throw Error(ErrorKind::invalid_input, "a bad word has no tokens", "leave it out");
+    for (const int32_t id : word) check_token_id("token of a bad word", id, limits.vocab_size);
+  }
 }
 
 std::vector<int32_t> end_token_ids(const SamplingParams& params,

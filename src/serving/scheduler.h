@@ -25,13 +25,6 @@ namespace veloz::serving {
 
 class StepBuilder;
 
-/// When a request may begin.
-enum class SchedulingPolicy {
-  guaranteed_no_evict,  // when all blocks it may ever need are reserved: what runs is never paused
-  max_utilization,  // when the blocks it needs now are free: more run at once, and where blocks run
-                    // out the least urgent is paused and computed again later
-};
-
 struct SchedulerOptions {
   SchedulingPolicy policy = SchedulingPolicy::guaranteed_no_evict;
   bool enable_prefix_caching = true;
@@ -110,10 +103,17 @@ class Scheduler {
 
  private:
   using Group = std::shared_ptr<SequenceGroup>;
-  struct Budget;
+  /// What a step has left for prompts, beside a token and a row per decoding sequence.
+  struct Budget {
+    int64_t num_tokens = 0;
+    int64_t num_rows = 0;
+    StepWork work;         // of the step so far, and of the decodes to come
+    bool is_first = true;  // no chunk has been cut yet
+  };
 
   bool must_wait_for_step_in_flight() const;
   Budget open_budget() const;
+  bool has_time(const Budget& budget) const;
   Step begin(Step step);
   bool add_decode(const Group& group, StepBuilder& builder);
   bool add_chunks(const Group& group, StepBuilder& builder, Budget& budget);

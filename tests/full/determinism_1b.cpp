@@ -40,6 +40,9 @@ uint64_t anonymous_bytes() {
 class OneBillion : public testing::Test {
  protected:
   static constexpr int kBuildThreads = 2;
+  static constexpr int64_t kMaxModelLen = 512;
+  /// Cache of one sequence of full length: 22 layers of keys and values, 4 heads of 64 in bf16.
+  static constexpr size_t kSequenceBytes = size_t{22} * 2 * 4 * 64 * 2 * kMaxModelLen;
 
   static void SetUpTestSuite() {
     directory_ = std::make_unique<test::TempDirectory>();
@@ -48,7 +51,7 @@ class OneBillion : public testing::Test {
     options.model = directory_->path();
     options.output = engine();
     options.load_format = "dummy";
-    options.max_model_len = 512;
+    options.max_model_len = kMaxModelLen;
     options.max_num_seqs = 16;
     options.num_threads = kBuildThreads;
     options.on_progress = [](const Progress&) {
@@ -108,6 +111,30 @@ TEST_F(OneBillion, TheOrderOfSubmissionChangesNothing) {
   std::vector<size_t> order = test::as_listed(requests_);
   std::ranges::reverse(order);
   EXPECT_EQ(test::run_together(llm, requests_, order), alone_);
+}
+
+TEST_F(OneBillion, PoliciesPausesPrefixesAndStepsAheadChangeNothing) {
+  for (const SchedulingPolicy policy :
+       {SchedulingPolicy::guaranteed_no_evict, SchedulingPolicy::max_utilization})
+    for (const bool is_on : {false, true}) {
+      SCOPED_TRACE(testing::Message() << static_cast<int>(policy) << is_on);
+      LLMOptions options;
+      options.num_threads = 2;
+      options.kv_cache_memory_bytes = 2 * kSequenceBytes;  // not all fit at once
+      options.scheduling_policy = policy;
+      options.enable_prefix_caching = is_on;
+      options.run_ahead = is_on;
+      LLM llm = load(options);
+      for (int repeat = 0; repeat < 2; ++repeat)  // the second finds the prefixes of the first
+        EXPECT_EQ(test::run_together(llm, requests_, test::as_listed(requests_)), alone_);
+    }
+}
+
+TEST_F(OneBillion, ATargetOfAStepsTimeChangesNothing) {
+  LLMOptions options;
+  options.num_threads = 2;
+  options.target_step_ms = 250;
+  expect_as_alone(options);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -156,6 +157,19 @@ TEST(Client, RunsTasksAtTheirTime) {
   client.run_at(now + std::chrono::milliseconds(5), [&] { order.put(1); });
   EXPECT_EQ(order.take(), 1);
   EXPECT_EQ(order.take(), 2);
+}
+
+TEST(Client, EndsThoughADeadlineSweepIsDueWhileItIsDestroyed) {
+  // A task outlasts the sweep's tick, so that the sweep is ready to run when its timer is
+  // cancelled.
+  auto client = std::make_unique<Client>();
+  Mailbox<bool> begun;
+  client->run_at(std::chrono::steady_clock::now(), [&] {
+    begun.put(true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(120));
+  });
+  begun.take();
+  client.reset();
 }
 
 TEST(Client, CarriesHundredsOfStreamsAtOnce) {

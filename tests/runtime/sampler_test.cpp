@@ -124,6 +124,81 @@ TEST(Sampler, BansTokensThatWouldRepeatAnNgram) {
       4);
 }
 
+TEST(Sampler, NeverCompletesABadWord) {
+  Bench bench(5);
+  const SamplingParams params = greedy();
+  const std::vector<std::vector<int32_t>> bad_words = {{4}, {1, 2, 3}, {9, 2}, {0, 1, 2, 1, 2, 0}};
+  const std::vector<int32_t> tokens = {0, 1, 2, 1, 2};
+  const auto choose = [&](std::span<const int32_t> sequence, int64_t num_prompt_tokens) {
+    return bench
+        .sample_one({0, 1, 2, 3, 9}, {.params = &params,
+                                      .tokens = sequence,
+                                      .num_prompt_tokens = num_prompt_tokens,
+                                      .bad_words = bad_words})
+        .tokens[0]
+        .token;
+  };
+  EXPECT_EQ(choose(tokens, 0), 2);  // neither 4 alone nor 3 after 1 2
+  EXPECT_EQ(choose(tokens, 3), 2);
+  EXPECT_EQ(choose(tokens, 4), 3);  // a word's start in the prompt does not count
+  EXPECT_EQ(choose({}, 0), 3);
+}
+
+TEST(Sampler, ChoosesWhatTheMaskAllows) {
+  constexpr int64_t kVocab = 40;  // two words
+  Bench bench(kVocab);
+  const SamplingParams params = greedy();
+  std::vector<float> row(kVocab);
+  std::iota(row.begin(), row.end(), 0.0f);
+  const std::vector<uint32_t> low = {1u << 7 | 1u << 31, 0};
+  const std::vector<uint32_t> high = {1u << 5, 1u << 3};
+  const std::vector<uint32_t> none = {0, 0};
+  const auto results = bench.sample(
+      {row, row, row, row},
+      {{.rows = {{.params = &params}}},
+       {.rows = {{.params = &params, .allowed = low}, {.params = &params, .allowed = high}}},
+       {.rows = {{.params = &params, .allowed = none}}}});
+  EXPECT_EQ(results[0].tokens[0].token, 39);
+  EXPECT_EQ(results[1].tokens[0].token, 31);
+  EXPECT_EQ(results[1].tokens[1].token, 35);
+  EXPECT_EQ(results[2].fault, SampleFault::all_tokens_banned);
+  EXPECT_FALSE(results[1].fault.has_value());
+}
+
+TEST(Sampler, ScoresTheTokensOfAPrompt) {
+  Bench bench(4);
+  SamplingParams params = greedy();
+  params.prompt_logprobs = 2;
+  params.logit_bias = {{3, 10.0f}};
+  const std::vector<float> first = {2, 1, 0, -1};
+  const std::vector<float> second = {0, 0, 0, 5};
+  const std::vector<int32_t> given = {3, 0};
+  const SampleRow row{.params = &params};
+  const auto results =
+      bench.sample({first, second, first}, {{.rows = {row, row}, .given = given}, {.rows = {row}}});
+  const double log_sum = std::log(std::exp(2) + std::exp(1) + 1 + std::exp(-1));
+  ASSERT_EQ(results[0].tokens.size(), 2u);
+  EXPECT_EQ(results[0].tokens[0].token, 3);
+  EXPECT_NEAR(results[0].tokens[0].logprob.value(), -1 - log_sum, 1e-6);
+  ASSERT_EQ(results[0].tokens[0].top.size(), 2u);
+  EXPECT_EQ(results[0].tokens[0].top[0].token, 0);
+  EXPECT_EQ(results[0].tokens[0].top[1].token, 1);
+  EXPECT_EQ(results[0].tokens[1].token, 0);
+  EXPECT_EQ(results[0].tokens[1].top[0].token, 3);
+  EXPECT_EQ(results[1].tokens[0].token, 3);  // chosen, with the bias
+}
+
+TEST(Sampler, TellsOfANanUnderAPrompt) {
+  Bench bench(3);
+  SamplingParams params = greedy();
+  params.prompt_logprobs = 0;
+  const std::vector<int32_t> given = {0};
+  const SampleGroup scored{.rows = {{.params = &params}}, .given = given};
+  const auto results = bench.sample({{1, 2, kNan}, {1, 2, 3}}, {scored, scored});
+  EXPECT_EQ(results[0].fault, SampleFault::nan_logits);
+  EXPECT_FALSE(results[1].fault.has_value());
+}
+
 TEST(Sampler, LogprobsComeFromTheLogitsAsTheyWere) {
   SamplerLimits limits = limits_for(4);
   limits.banned_token_ids = {0};
@@ -157,7 +232,7 @@ TEST(Sampler, LogprobsOfZeroGiveTheChosenTokensAlone) {
 
 // Every combination of features, so that neighbours of all kinds stand beside each row.
 std::vector<SamplingParams> varied_params() {
-  std::vector<SamplingParams> all(7);
+  std::vector<SamplingParams> all(8);
   all[0].temperature = 0;
   all[1].top_k = 3;
   all[2].top_p = 0.7;
@@ -169,6 +244,7 @@ std::vector<SamplingParams> varied_params() {
   all[5].num_beams = 2;
   all[5].repetition_penalty = 0.9;
   all[6].logit_bias = {{2, 1.0f}};
+  all[7].prompt_logprobs = 2;
   return all;
 }
 
@@ -198,6 +274,9 @@ void expect_equal(const GroupResult& a, const GroupResult& b) {
 TEST(Sampler, ARowsResultDoesNotDependOnItsNeighbours) {
   const std::vector<SamplingParams> params = varied_params();
   const std::vector<int32_t> tokens = {1, 2, 3, 4, 2, 3};
+  const std::vector<std::vector<int32_t>> bad_words = {{7}, {3, 8}};
+  const std::vector<uint32_t> allowed = {0b0110'1011'0111'1110'0101};
+  const std::vector<int32_t> given = {11};
   Bench bench(19);
   for (uint32_t seed = 0; seed < 30; ++seed) {
     std::vector<std::vector<float>> rows;
@@ -210,6 +289,9 @@ TEST(Sampler, ARowsResultDoesNotDependOnItsNeighbours) {
                                   .tokens = tokens,
                                   .num_prompt_tokens = 3}},
                         .num_candidates = params[i].num_beams > 1 ? 4 : 0};
+      if (i % 3 == 1) group.rows[0].allowed = allowed;
+      if (i % 3 == 2) group.rows[0].bad_words = bad_words;
+      if (params[i].prompt_logprobs) group.given = given;
       groups.push_back(group);
     }
     const std::vector<GroupResult> together = bench.sample(rows, groups);

@@ -30,6 +30,7 @@ struct Outcome {
     }
   };
   std::map<int64_t, Choice> choices;
+  std::vector<PromptEvent> prompts;
   std::optional<RequestUsage> usage;  // of a finished request
   std::optional<Error> error;         // of a failed one
   int num_ends = 0;
@@ -68,6 +69,12 @@ class Collector final : public EventSink {
  public:
   explicit Collector(std::shared_ptr<Inbox> inbox) : inbox_(std::move(inbox)) {}
 
+  void on_prompt(const PromptEvent& event) override {
+    inbox_->update([&](Outcome& outcome) {
+      if (!outcome.choices.empty()) ++outcome.num_events_after_end;  // it comes before all tokens
+      outcome.prompts.push_back(event);
+    });
+  }
   void on_token(const TokenEvent& event) override {
     inbox_->update([&](Outcome& outcome) {
       Outcome::Choice& choice = outcome.choices[event.choice];

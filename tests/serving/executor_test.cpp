@@ -101,6 +101,86 @@ TEST(Executor, NeverSamplesBannedTokens) {
   for (const int32_t token : outcome.choices.at(0).tokens) EXPECT_LT(token, 10);
 }
 
+/// Allows one token at a time: `first`, then each time `step` more; remembers what was accepted.
+class CountingMask final : public TokenMask {
+ public:
+  CountingMask(int32_t first, int32_t step, std::shared_ptr<std::vector<int32_t>> accepted)
+      : next_(first), step_(step), accepted_(std::move(accepted)) {}
+
+  void fill(std::span<uint32_t> allowed) override {
+    std::ranges::fill(allowed, 0u);
+    allowed[static_cast<size_t>(next_) / 32] = 1u << (next_ % 32);
+  }
+  void accept(int32_t token) override {
+    accepted_->push_back(token);
+    next_ = token + step_;
+  }
+  void rollback(int64_t) override {}
+
+ private:
+  int32_t next_;
+  int32_t step_;
+  std::shared_ptr<std::vector<int32_t>> accepted_;
+};
+
+TEST(Executor, EachChoiceFollowsItsOwnMask) {
+  Engine engine;
+  Request request{.prompt_tokens = {1, 2, 3, 4, 5}, .params = {.max_tokens = 4, .n = 2}};
+  std::vector<std::shared_ptr<std::vector<int32_t>>> accepted;
+  for (const int32_t step : {1, 7}) {
+    accepted.push_back(std::make_shared<std::vector<int32_t>>());
+    request.masks.push_back(std::make_unique<CountingMask>(20, step, accepted.back()));
+  }
+  const Outcome outcome = engine.submit(std::move(request))->wait();
+  EXPECT_EQ(outcome.choices.at(0).tokens, (std::vector<int32_t>{20, 21, 22, 23}));
+  EXPECT_EQ(outcome.choices.at(1).tokens, (std::vector<int32_t>{20, 27, 34, 41}));
+  // The last one ended the choice.
+  EXPECT_EQ(*accepted[1], (std::vector<int32_t>{20, 27, 34}));
+}
+
+TEST(Executor, AMaskThatAllowsNothingFailsItsRequestAlone) {
+  Engine engine;
+  class Nothing final : public TokenMask {
+   public:
+    void fill(std::span<uint32_t> allowed) override { std::ranges::fill(allowed, 0u); }
+    void accept(int32_t) override {}
+    void rollback(int64_t) override {}
+  };
+  const auto good = engine.submit({.prompt_tokens = {1, 2}, .params = greedy(12)});
+  Request request{.prompt_tokens = {1, 2}, .params = greedy(4)};
+  request.masks.push_back(std::make_unique<Nothing>());
+  const Outcome bad = engine.submit(std::move(request))->wait();
+  ASSERT_TRUE(bad.error.has_value());
+  EXPECT_EQ(bad.error->kind(), ErrorKind::invalid_input);
+  EXPECT_NE(bad.error->message().find("every token is banned"), std::string::npos);
+  EXPECT_EQ(good->wait().choices.at(0).tokens, greedy_tokens(kModel, {1, 2}, 12));
+}
+
+bool holds(const std::vector<int32_t>& tokens, const std::vector<int32_t>& word) {
+  return !std::ranges::search(tokens, word).empty();
+}
+
+TEST(Executor, OutputsHoldNoBadWord) {
+  Engine engine;
+  const std::vector<int32_t> prompt = {4, 8, 15};
+  SamplingParams params = greedy(12);
+  params.ignore_eos = true;
+  for (const int64_t num_beams : {1, 3}) {
+    params.num_beams = num_beams;
+    const std::vector<int32_t> free = engine.generate(prompt, params).choices.at(0).tokens;
+    const std::vector<std::vector<int32_t>> words = {
+        {free[0]}, {free[4], free[5], free[6]}, {prompt[2], free[1]}};
+    const std::vector<int32_t> tokens =
+        engine.submit({.prompt_tokens = prompt, .params = params, .bad_words = words})
+            ->wait()
+            .choices.at(0)
+            .tokens;
+    EXPECT_EQ(tokens.size(), 12u);
+    EXPECT_NE(tokens, free);
+    for (const std::vector<int32_t>& word : words) EXPECT_FALSE(holds(tokens, word));
+  }
+}
+
 TEST(Executor, AnObserverEndsItsChoiceAlone) {
   class StopAfterThree final : public TokenObserver {
    public:

@@ -36,6 +36,7 @@ class FakeRunner final : public test::DeferredRunner {
     ++num_steps;
     if (on_step) on_step(num_steps);
     check(batch);
+    num_fed_tokens += std::ssize(batch.feeds);
     stream_.enqueue([this, batch] { compute(batch); });
     return {logits_.data(),
             DType::fp32,
@@ -57,6 +58,7 @@ class FakeRunner final : public test::DeferredRunner {
 
   std::atomic<int64_t> num_steps = 0;
   std::atomic<int64_t> num_copies = 0;
+  std::atomic<int64_t> num_fed_tokens = 0;
   std::atomic<int64_t> max_tokens_in_step = 0;
 
  private:

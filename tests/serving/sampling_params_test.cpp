@@ -3,14 +3,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <ostream>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "support/expect_error.h"
 
 namespace veloz::serving {
 namespace {
@@ -89,6 +93,16 @@ const BadParams kBadParams[] = {
     {"NoChoices", [](auto& p) { p.n = 0; }, {"n is 0", "1 or more"}},
     {"NegativeLogprobs", [](auto& p) { p.logprobs = -1; }, {"logprobs is -1"}},
     {"TooManyLogprobs", [](auto& p) { p.logprobs = 21; }, {"logprobs is 21", "20"}},
+    {"NegativePromptLogprobs",
+     [](auto& p) { p.prompt_logprobs = -1; },
+     {"prompt_logprobs is -1", "0 or more"}},
+    {"TooManyPromptLogprobs", [](auto& p) { p.prompt_logprobs = 21; }, {"is 21", "20"}},
+    {"EmptyBadWord",
+     [](auto& p) {
+       p.bad_words = {"x", ""};
+     },
+     {"a bad word is empty"}},
+    {"TooManyBadWords", [](auto& p) { p.bad_words.assign(257, "x"); }, {"is 257", "256"}},
     {"NegativeNgram", [](auto& p) { p.no_repeat_ngram_size = -1; }, {"no_repeat_ngram_size is -1"}},
     {"NoBeams", [](auto& p) { p.num_beams = 0; }, {"num_beams is 0"}},
     {"TooManyBeams", [](auto& p) { p.num_beams = 9; }, {"num_beams is 9", "8"}},
@@ -144,6 +158,49 @@ TEST(SamplingParams, DefaultsAndExtremesAreFine) {
   params.num_beams = params.n = 8;
   params.temperature = 0;  // greedy and beams agree: no sampling
   validate(params, kLimits);
+}
+
+class AllowAll final : public TokenMask {
+ public:
+  void fill(std::span<uint32_t> allowed) override { std::ranges::fill(allowed, ~uint32_t{0}); }
+  void accept(int32_t) override {}
+  void rollback(int64_t) override {}
+};
+
+Request request_with_masks(int64_t n, int num_masks) {
+  Request request{.prompt_tokens = {1}, .params = {.n = n}};
+  for (int i = 0; i < num_masks; ++i) request.masks.push_back(std::make_unique<AllowAll>());
+  return request;
+}
+
+::testing::AssertionResult is_refused(const Request& request,
+                                      std::initializer_list<std::string_view> message) {
+  return test::throws_error(ErrorKind::invalid_input, message,
+                            [&] { validate_constraints(request, kLimits); });
+}
+
+TEST(Constraints, MasksAreNoneOrOnePerChoice) {
+  validate_constraints(request_with_masks(3, 0), kLimits);
+  validate_constraints(request_with_masks(3, 3), kLimits);
+  EXPECT_TRUE(is_refused(request_with_masks(3, 1), {"masks is 1", "n = 3"}));
+}
+
+TEST(Constraints, MasksAndBeamsAreNotCombined) {
+  Request request = request_with_masks(2, 2);
+  request.params.num_beams = 2;
+  EXPECT_TRUE(is_refused(request, {"structured output", "beam search"}));
+}
+
+TEST(Constraints, BadWordsAreTokensOfTheModel) {
+  Request request = request_with_masks(1, 0);
+  request.bad_words = {{1, 2}, {99}};
+  validate_constraints(request, kLimits);
+  request.bad_words.push_back({5, 100});
+  EXPECT_TRUE(is_refused(request, {"bad word is 100", "0 to 99"}));
+  request.bad_words = {{}};
+  EXPECT_TRUE(is_refused(request, {"a bad word has no tokens"}));
+  request.bad_words.assign(513, {1});
+  EXPECT_TRUE(is_refused(request, {"is 513", "at most 512"}));
 }
 
 TEST(SamplingParams, EndTokensAreSortedAndEachThereOnce) {

@@ -4,29 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <random>
 #include <thread>
 #include <vector>
 
 #include "serving/engine_fixture.h"
+#include "serving/random.h"
 
 namespace veloz::serving {
 namespace {
-
-class Random {
- public:
-  explicit Random(uint32_t seed) : engine_(seed) {}
-  int64_t in(int64_t low, int64_t high) {  // both included
-    return low + static_cast<int64_t>(engine_() % static_cast<uint64_t>(high - low + 1));
-  }
-  template <typename T>
-  T one_of(std::initializer_list<T> values) {
-    return *(values.begin() + in(0, std::ssize(values) - 1));
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 struct Job {
   std::vector<int32_t> prompt;
@@ -81,6 +66,19 @@ SchedulerLimits random_limits(Random& random) {
   return limits;
 }
 
+ExecutorOptions random_options(Random& random) {
+  ExecutorOptions options = options_for(kModel, random_limits(random));
+  options.scheduling.policy =
+      random.one_of({SchedulingPolicy::guaranteed_no_evict, SchedulingPolicy::max_utilization});
+  options.scheduling.enable_prefix_caching = random.one_in(2);
+  options.scheduling.target_step_s = random.one_of({0.0, 1e-4, 0.02});
+  options.run_ahead = random.one_in(2);
+  // Just enough for the widest request, so that some are paused.
+  if (options.scheduling.policy == SchedulingPolicy::max_utilization)
+    options.limits.num_kv_blocks = 250 / options.limits.block_size;
+  return options;
+}
+
 std::vector<Outcome> run_alone(const std::vector<Job>& jobs) {
   std::vector<Outcome> outcomes;
   Engine engine(kModel, {.max_num_seqs = 8,
@@ -113,15 +111,17 @@ void expect_same_or_cut_short(const Outcome& together, const Outcome& alone) {
   }
 }
 
-TEST(Workload, ResultsDoNotDependOnNeighboursChunksOrBlocks) {
+TEST(Workload, ResultsDoNotDependOnNeighboursChunksBlocksOrPolicy) {
+  int64_t num_preemptions = 0;
+  int64_t num_prefix_hits = 0;
   for (uint32_t seed = 0; seed < 60; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Random random(seed);
     std::vector<Job> jobs;
     for (int64_t i = random.in(3, 14); i > 0; --i) jobs.push_back(random_job(random));
     const std::vector<Outcome> alone = run_alone(jobs);
-    const SchedulerLimits limits = random_limits(random);
-    Engine engine(kModel, limits);
+    const ExecutorOptions options = random_options(random);
+    Engine engine(kModel, options);
     std::vector<std::shared_ptr<Inbox>> inboxes;
     for (const Job& job : jobs) inboxes.push_back(engine.submit({job.prompt, job.params, nullptr}));
     for (size_t i = 0; i < jobs.size(); ++i) {
@@ -131,9 +131,13 @@ TEST(Workload, ResultsDoNotDependOnNeighboursChunksOrBlocks) {
       EXPECT_TRUE(together.choices == alone[i].choices);
     }
     const ExecutorStats stats = engine.wait_until_idle();
-    EXPECT_EQ(stats.num_free_blocks, limits.num_kv_blocks);
-    EXPECT_LE(engine.runner.max_tokens_in_step, limits.max_num_batched_tokens);
+    EXPECT_EQ(stats.num_free_blocks, options.limits.num_kv_blocks);
+    EXPECT_LE(engine.runner.max_tokens_in_step, options.limits.max_num_batched_tokens);
+    num_preemptions += stats.num_preemptions;
+    num_prefix_hits += stats.num_prefix_hits;
   }
+  EXPECT_GT(num_preemptions, 0);
+  EXPECT_GT(num_prefix_hits, 0);
 }
 
 TEST(Workload, EveryRequestEndsOnceWhileOthersAreCancelled) {
@@ -143,7 +147,7 @@ TEST(Workload, EveryRequestEndsOnceWhileOthersAreCancelled) {
     std::vector<Job> jobs;
     for (int64_t i = 0; i < 16; ++i) jobs.push_back(random_job(random));
     const std::vector<Outcome> alone = run_alone(jobs);
-    Engine engine(kModel, random_limits(random));
+    Engine engine(kModel, random_options(random));
     std::vector<std::shared_ptr<Inbox>> inboxes;
     std::vector<RequestId> ids(jobs.size());
     for (size_t i = 0; i < jobs.size(); ++i)
@@ -165,7 +169,7 @@ TEST(Workload, BrokenStepsLoseNoBlocksAndHangNobody) {
   for (uint32_t seed = 200; seed < 220; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Random random(seed);
-    Engine engine(kModel, random_limits(random));
+    Engine engine(kModel, random_options(random));
     engine.runner.on_step = [](int64_t step) {
       if (step % 9 == 0) throw std::runtime_error("a step broke");
     };

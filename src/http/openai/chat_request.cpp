@@ -20,9 +20,8 @@ constexpr std::string_view kMessagesSchema =
   "tool_calls":{"type":["array","null"],"items":{"type":"object","required":["function"],
   "properties":{"id":{"type":"string"},"type":{"const":"function"},"function":{"type":"object",
   "required":["name"],"properties":{"name":{"type":"string"},
-  "arguments":{"type":["string","object"]}}}}}}}})";
+  "arguments":{"type":["string","object"]}}}}}}}}})";
 constexpr std::string_view kObjectSchema = R"({"type":"object"})";
-constexpr std::string_view kRefusedSchema = R"({"type":"null"})";
 
 // The text of a list of parts; other kinds of parts need a model that sees or hears.
 std::string join_parts(const std::string& param, const Json& parts) {
@@ -135,14 +134,7 @@ void visit_chat_fields(FieldVisitor& visitor, ChatFields& fields) {
                    .schema = kObjectSchema,
                    .doc = "Further variables of the chat template.",
                    .read = [&fields](const Json& value) { read_template_kwargs(fields, value); }});
-  visitor.complex({.name = "chat_template",
-                   .schema = kRefusedSchema,
-                   .doc = "Not supported: the server's own template is used.",
-                   .read = [](const Json&) {
-                     throw RequestError({.param = "chat_template"},
-                                        "\"chat_template\" of a request is not supported",
-                                        "start the server with --chat-template");
-                   }});
+  refuse_field(visitor, "chat_template", "start the server with --chat-template");
 }
 
 void settle_chat_fields(const ChatFields& fields) {
@@ -153,6 +145,8 @@ void settle_chat_fields(const ChatFields& fields) {
 }
 
 void visit_chat_request(FieldVisitor& visitor, ChatRequest& request) {
+  refuse_field(visitor, "functions", "use \"tools\"");
+  refuse_field(visitor, "function_call", "use \"tool_choice\"");
   visit_chat_fields(visitor, request.chat);
   visitor.integer("max_completion_tokens", request.generation.max_tokens, {.min = 1},
                   "New tokens at most; absent, what is left of the model's length.");

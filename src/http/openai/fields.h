@@ -54,4 +54,7 @@ class FieldVisitor {
   virtual void ignored(std::string_view name, std::string_view doc) = 0;
 };
 
+/// A field that others know and that is refused, since leaving it out would change the answer.
+void refuse_field(FieldVisitor& visitor, std::string_view name, std::string_view hint);
+
 }  // namespace veloz::http::openai

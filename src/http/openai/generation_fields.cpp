@@ -27,7 +27,6 @@ constexpr std::string_view kEarlyStoppingSchema =
 constexpr std::string_view kStreamOptionsSchema =
     R"({"type":"object","properties":{"include_usage":{"type":"boolean"},"continuous_usage_stats":{"type":"boolean"}}})";
 constexpr std::string_view kSeedSchema = R"({"type":"integer"})";
-constexpr std::string_view kRefusedSchema = R"({"type":"null"})";
 
 void read_stop(SamplingParams& params, const Json& value) {
   if (value.is_string())
@@ -86,17 +85,6 @@ void read_request_id(GenerationFields& fields, const Json& value) {
   if (!is_fit || fields.request_id.empty())
     refuse("request_id", value,
            fmt::format("1 to {} letters, digits or any of -_.:", kMaxRequestIdBytes));
-}
-
-void refuse_field(FieldVisitor& visitor, std::string_view name, std::string_view hint) {
-  visitor.complex({.name = name,
-                   .schema = kRefusedSchema,
-                   .doc = "Not supported: a value is refused.",
-                   .read = [name, hint](const Json&) {
-                     throw RequestError({.param = std::string(name)},
-                                        fmt::format("\"{}\" is not supported", name),
-                                        std::string(hint));
-                   }});
 }
 
 void visit_sampling(FieldVisitor& visitor, SamplingParams& params) {

@@ -19,6 +19,15 @@ void check_at_most(std::string_view param, const std::optional<int64_t>& value, 
       "ask for fewer, or start the server with a higher --max-logprobs");
 }
 
+void check_beams(const Context& context, const GenerationFields& fields) {
+  const int64_t limit = context.model.engine().plan().limits.max_beam_width;
+  if (fields.params.num_beams <= std::max<int64_t>(limit, 1)) return;
+  throw RequestError({.param = fields.best_of ? "best_of" : "n"},
+                     fmt::format("beam search with {} beams: this model was built for at most {}",
+                                 fields.params.num_beams, limit),
+                     "ask for fewer choices");
+}
+
 }  // namespace
 
 void check_logprobs(const Context& context, const GenerationFields& fields,
@@ -69,6 +78,7 @@ AnswerPlan make_plan(const Context& context, const GenerationFields& fields,
                      const net::Request& request, std::string_view id_prefix) {
   const std::string id = fields.request_id.empty() ? request.id : fields.request_id;
   const bool is_beam_search = fields.params.num_beams > 1;
+  check_beams(context, fields);
   AnswerPlan plan;
   plan.id = std::string(id_prefix) + id;
   plan.model = context.require_model(fields.model);

@@ -1,22 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/openai/submission.h"
 
+#include <string_view>
 #include <utility>
 #include <variant>
 
 #include "http/errors.h"
 #include "http/openai/error_response.h"
+#include "http/openai/grammar_mask.h"
 #include "http/openai/request_error.h"
 
 namespace veloz::http::openai {
+namespace {
+
+// Parameters that the engine checks, under the names it has for them.
+struct CheckedParameter {
+  std::string_view name;
+  std::string_view param;  // the client's name
+};
+constexpr CheckedParameter kCheckedParameters[] = {{"max_tokens", "max_tokens"},
+                                                   {"min_tokens", "min_tokens"},
+                                                   {"temperature", "temperature"},
+                                                   {"top_k", "top_k"},
+                                                   {"top_p", "top_p"},
+                                                   {"min_p", "min_p"},
+                                                   {"presence_penalty", "presence_penalty"},
+                                                   {"frequency_penalty", "frequency_penalty"},
+                                                   {"logit_bias", "logit_bias"},
+                                                   {"stop strings", "stop"},
+                                                   {"stop_token_ids", "stop_token_ids"},
+                                                   {"bad_words", "bad_words"},
+                                                   {"prompt_logprobs", "prompt_logprobs"},
+                                                   {"logprobs", "logprobs"},
+                                                   {"num_beams", "n"},
+                                                   {"stop ", "stop"},
+                                                   {"n ", "n"}};
+
+// The engine's errors begin with the parameter they are about.
+[[noreturn]] void rethrow_with_param(const Error& error) {
+  size_t first = 40;  // names stand at the start
+  std::string param;
+  for (const CheckedParameter& checked : kCheckedParameters) {
+    const size_t at = error.message().find(checked.name);
+    const bool is_word = at == 0 || (at != std::string::npos && error.message()[at - 1] == ' ');
+    if (!is_word || at >= first) continue;
+    first = at;
+    param = checked.param;
+  }
+  throw RequestError({.param = param}, error.message(), error.hint());
+}
+
+}  // namespace
 
 Submitter::Submitter(const Context& context, Metrics& metrics,
                      const GrammarCache::Options& grammars)
     : context_(context), metrics_(metrics), grammars_(grammars) {}
 
 void Submitter::submit(Job job) {
-  for (const AnswerPlan::Prompt& prompt : job.answer->plan().prompts)
-    context_.model.executor().check(prompt.tokens, job.params);
+  try {
+    for (const AnswerPlan::Prompt& prompt : job.answer->plan().prompts)
+      context_.model.executor().check(prompt.tokens, job.params);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::invalid_input) throw;
+    rethrow_with_param(e);
+  }
   if (!job.structured_output.is_set()) return submit_with(job, nullptr);
   // A callback must be copyable.
   auto shared = std::make_shared<Job>(std::move(job));
@@ -47,7 +94,11 @@ serving::Request Submitter::make_request(const Job& job, size_t prompt_idx,
                            .params = job.params,
                            .priority = job.priority,
                            .cache_salt = job.cache_salt};
-  (void)grammar;
+  if (grammar == nullptr) return request;
+  for (int64_t i = 0; i < job.params.n; ++i)
+    request.masks.push_back(make_grammar_mask(grammar, vocabulary()));
+  // Where the grammar ends, the end of the sequence is all that may come.
+  request.params.ignore_eos = false;
   return request;
 }
 

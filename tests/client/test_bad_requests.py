@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every request of bad_requests.json gets its status and an error of OpenAI's form, and the server goes on.
+
+An entry's request is `body` (JSON), or `raw` text, or `base64` bytes, or `prefix`, `repeat` (a text, how often) and
+`suffix`; `wire` is all that is sent, the request line included.
+"""
+
+import base64
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from served import ClientTest
+
+CORPUS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("bad_requests.json").read_text())
+
+
+def payload(entry: dict[str, Any]) -> bytes | None:
+    if "body" in entry:
+        return json.dumps(entry["body"]).encode()
+    if "base64" in entry:
+        return base64.b64decode(entry["base64"])
+    if "repeat" in entry:
+        text, count = entry["repeat"]
+        return (entry.get("prefix", "") + text * count + entry.get("suffix", "")).encode()
+    return entry["raw"].encode() if "raw" in entry else None
+
+
+class BadRequests(ClientTest):
+    def send(self, entry: dict[str, Any]) -> tuple[int, bytes]:
+        if "wire" in entry:
+            with socket.create_connection(("127.0.0.1", self.server.port), timeout=30) as connection:
+                connection.sendall(entry["wire"].encode())
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            head, _, body = answer.partition(b"\r\n\r\n")
+            return int(head.split(b" ", 2)[1]), body
+        body = payload(entry)
+        headers = {"Content-Type": entry.get("content_type", "application/json")}
+        status, _, answer = self.server.request(entry.get("method", "POST"), entry["path"], body, headers)
+        return status, answer
+
+    def check_error(self, entry: dict[str, Any], status: int, answer: bytes) -> None:
+        self.assertEqual(status, entry["status"], answer[:300])
+        error = json.loads(answer)["error"]
+        self.assertEqual(set(error), {"message", "type", "param", "code"})
+        self.assertTrue(error["message"])
+        self.assertLess(len(error["message"]), 2000)
+        if entry.get("param"):
+            self.assertEqual(error["param"], entry["param"], error)
+
+    def test_each_gets_its_status(self) -> None:
+        self.assertGreaterEqual(len(CORPUS), 100)
+        for entry in CORPUS:
+            with self.subTest(entry["name"]):
+                self.check_error(entry, *self.send(entry))
+        self.assertIn("Berlin", self.chat().choices[0].message.content)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""POST /v1/completions, /tokenize, /detokenize and /v1/models through the official client."""
+
+import openai
+from served import PASSAGE, ClientTest, shared_server
+
+PROMPT = f"{PASSAGE} Tomas lives in"
+
+
+class Completions(ClientTest):
+    def test_takes_text_and_token_ids_alone_and_in_lists(self) -> None:
+        ids = self.tokens_of(PROMPT)
+        single = self.text(PROMPT)
+        self.assertTrue(single.id.startswith("cmpl-"))
+        self.assertEqual(single.object, "text_completion")
+        self.assertEqual(single.usage.prompt_tokens, len(ids))
+        self.assertEqual(self.text(ids).choices[0].text, single.choices[0].text)
+        other = self.text("Once upon a time").choices[0].text
+        for prompts in ([PROMPT, "Once upon a time"], [ids, self.tokens_of("Once upon a time")]):
+            answer = self.text(prompts)
+            self.assertEqual([choice.index for choice in answer.choices], [0, 1])
+            self.assertEqual([choice.text for choice in answer.choices], [single.choices[0].text, other])
+
+    def test_gives_sixteen_tokens_by_default(self) -> None:
+        answer = self.text(PROMPT, max_tokens=None, extra_body={"ignore_eos": True})
+        self.assertEqual(answer.usage.completion_tokens, 16)
+        self.assertEqual(answer.choices[0].finish_reason, "length")
+
+    def test_streams_every_prompt_and_choice(self) -> None:
+        options = {"n": 2, "temperature": 1.2, "seed": 5, "max_tokens": 8}
+        whole = self.text([PROMPT, "Once"], **options)
+        streamed = [""] * 4
+        for event in self.text([PROMPT, "Once"], stream=True, **options):
+            streamed[event.choices[0].index] += event.choices[0].text
+        self.assertEqual(streamed, [choice.text for choice in whole.choices])
+
+    def test_echoes_the_prompt(self) -> None:
+        plain = self.text(PROMPT).choices[0].text
+        self.assertEqual(self.text(PROMPT, echo=True).choices[0].text, PROMPT + plain)
+        events = self.text(PROMPT, echo=True, stream=True)
+        self.assertEqual("".join(event.choices[0].text for event in events), PROMPT + plain)
+        only = self.text(PROMPT, echo=True, max_tokens=0)
+        self.assertEqual(only.choices[0].text, PROMPT)
+        self.assertEqual(only.usage.completion_tokens, 0)
+
+    def test_gives_logprobs_in_the_older_form(self) -> None:
+        answer = self.text(PROMPT, logprobs=2, max_tokens=6, extra_body={"ignore_eos": True})
+        logprobs = answer.choices[0].logprobs
+        self.assertEqual([len(part) for part in (logprobs.tokens, logprobs.token_logprobs, logprobs.text_offset)], [6] * 3)
+        for token, logprob, top in zip(
+            logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, strict=True
+        ):
+            self.assertEqual(max(top.values()), logprob)
+            self.assertIn(token, top)
+        self.assertEqual(logprobs.text_offset[0], 0)
+
+    def test_scores_an_echoed_prompt(self) -> None:
+        scored = self.text(PROMPT, logprobs=1, echo=True, max_tokens=0).choices[0].logprobs
+        self.assertEqual(len(scored.tokens), len(self.tokens_of(PROMPT)))
+        self.assertIsNone(scored.token_logprobs[0])
+        self.assertTrue(all(logprob <= 0 for logprob in scored.token_logprobs[1:]))
+        # What was generated greedily scores as it did when it was generated.
+        answer = self.text(PROMPT, logprobs=0, max_tokens=4, extra_body={"return_token_ids": True}).choices[0]
+        longer = self.tokens_of(PROMPT) + answer.token_ids
+        again = self.text(longer, logprobs=0, echo=True, max_tokens=0).choices[0].logprobs
+        for found, expected in zip(
+            again.token_logprobs[-len(answer.token_ids) :], answer.logprobs.token_logprobs, strict=True
+        ):
+            self.assertAlmostEqual(found, expected, places=4)
+
+    def test_gives_the_best_of_several(self) -> None:
+        answer = self.text(PROMPT, n=2, best_of=4, temperature=1.5, seed=1, logprobs=0, max_tokens=8)
+        means = [sum(c.logprobs.token_logprobs) / len(c.logprobs.token_logprobs) for c in answer.choices]
+        self.assertEqual(len(means), 2)
+        self.assertGreaterEqual(means[0], means[1])
+        everyone = self.text(PROMPT, n=4, temperature=1.5, seed=1, logprobs=0, max_tokens=8)
+        best = max(sum(c.logprobs.token_logprobs) / len(c.logprobs.token_logprobs) for c in everyone.choices)
+        self.assertAlmostEqual(means[0], best, places=5)
+
+    def test_beams_may_be_more_than_choices(self) -> None:
+        answer = self.text(PROMPT, n=1, best_of=4, temperature=None, extra_body={"use_beam_search": True})
+        self.assertEqual(len(answer.choices), 1)
+
+    def test_names_tokens_by_id_where_asked(self) -> None:
+        extra = {"return_tokens_as_token_ids": True, "return_token_ids": True}
+        choice = self.text(PROMPT, logprobs=0, max_tokens=3, extra_body=extra).choices[0]
+        self.assertEqual(choice.logprobs.tokens, [f"token_id:{token}" for token in choice.token_ids])
+
+    def test_truncates_the_prompt_where_asked(self) -> None:
+        answer = self.text(PROMPT, extra_body={"truncate_prompt_tokens": 5})
+        self.assertEqual(answer.usage.prompt_tokens, 5)
+        very_long = "word " * 20000
+        self.assertGreater(self.text(very_long, extra_body={"truncate_prompt_tokens": -1}).usage.prompt_tokens, 100)
+
+
+class Tokenizing(ClientTest):
+    def test_gives_tokens_and_their_text_back(self) -> None:
+        status, body = self.server.post("/tokenize", {"prompt": "Hello, Berlin!", "return_token_strs": True})
+        self.assertEqual(status, 200)
+        self.assertEqual(body["count"], len(body["tokens"]))
+        self.assertEqual(len(body["token_strs"]), body["count"])
+        self.assertGreater(body["max_model_len"], 100)
+        plain = self.tokens_of("Hello, Berlin!", add_special_tokens=False)
+        self.assertEqual(self.server.post("/detokenize", {"tokens": plain}), (200, {"prompt": "Hello, Berlin!"}))
+
+    def test_gives_the_tokens_of_a_conversation(self) -> None:
+        messages = [{"role": "user", "content": "Hi"}]
+        status, body = self.server.post("/tokenize", {"messages": messages})
+        self.assertEqual(status, 200)
+        self.assertIsNone(body["token_strs"])
+        answer = self.chat(messages, extra_body={"return_token_ids": True})
+        self.assertEqual(answer.prompt_token_ids, body["tokens"])
+        _, closed = self.server.post("/tokenize", {"messages": messages, "add_generation_prompt": False})
+        self.assertLess(closed["count"], body["count"])
+
+
+class Models(ClientTest):
+    def test_lists_and_shows_the_model(self) -> None:
+        models = self.client.models.list().data
+        self.assertEqual([model.id for model in models], ["tiny-llama"])
+        self.assertEqual(self.client.models.retrieve("tiny-llama").object, "model")
+        self.assertGreater(models[0].max_model_len, 100)
+
+    def test_unknown_models_are_not_found(self) -> None:
+        with self.assertRaises(openai.NotFoundError) as caught:
+            self.client.models.retrieve("gpt-nine")
+        self.assertEqual(caught.exception.code, "model_not_found")
+        with self.assertRaises(openai.NotFoundError) as caught:
+            self.chat(model="gpt-nine")
+        self.assertEqual(caught.exception.param, "model")
+
+
+class ServedModelNames(ClientTest):
+    flags = ("--served-model-name", "first", "second/with-slash")
+
+    def test_answers_to_each_name(self) -> None:
+        self.assertEqual([model.id for model in self.client.models.list().data], ["first", "second/with-slash"])
+        self.assertEqual(self.client.models.retrieve("second/with-slash").id, "second/with-slash")
+        self.assertEqual(self.chat(model="second/with-slash").model, "second/with-slash")
+        with self.assertRaises(openai.NotFoundError):
+            self.chat(model="tiny-llama")
+        status, body = self.server.post("/v1/completions", {"prompt": "a", "max_tokens": 1})
+        self.assertEqual((status, body["model"]), (200, "first"))
+
+
+class OpenApi(ClientTest):
+    def test_names_what_there_is(self) -> None:
+        status, _, body = shared_server().request("GET", "/openapi.json")
+        self.assertEqual(status, 200)
+        self.assertIn(b"/v1/chat/completions", body)

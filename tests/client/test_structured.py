@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Structured output and tools through the official client."""
+
+import json
+import re
+from typing import Any
+
+import openai
+import pydantic
+from served import QUESTION, TEMPLATES, ClientTest
+
+WEATHER: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Rome", "Oslo"]}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
+            "required": ["city", "days"],
+            "additionalProperties": False,
+        },
+    },
+}
+CLOCK: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "clock",
+        "parameters": {
+            "type": "object",
+            "properties": {"zone": {"$ref": "#/$defs/Zone"}},
+            "required": ["zone"],
+            "additionalProperties": False,
+            "$defs": {"Zone": {"enum": ["utc", "local"]}},
+        },
+    },
+}
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"enum": ["Tomas", "Berta"]},
+        "age": {"type": "integer", "minimum": 0, "maximum": 99},
+        "tall": {"type": "boolean"},
+    },
+    "required": ["name", "age", "tall"],
+    "additionalProperties": False,
+}
+
+
+class Person(pydantic.BaseModel):
+    tall: bool
+    name: str = pydantic.Field(pattern="^[a-z]{1,8}$")
+
+
+class StructuredOutput(ClientTest):
+    def content(self, **options: Any) -> str:
+        choice = self.chat(**({"max_tokens": 100} | options)).choices[0]
+        self.assertEqual(choice.finish_reason, "stop", choice)
+        return choice.message.content
+
+    def check_person(self, text: str) -> None:
+        person = json.loads(text)
+        self.assertEqual(list(person), ["name", "age", "tall"])
+        self.assertIn(person["name"], ["Tomas", "Berta"])
+        self.assertIn(person["age"], range(100))
+        self.assertIsInstance(person["tall"], bool)
+
+    def test_json_schema(self) -> None:
+        schema = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
+        for seed in range(4):
+            self.check_person(self.content(response_format=schema, temperature=1.5, seed=seed))
+        events = self.chat(response_format=schema, stream=True, max_tokens=100)
+        self.check_person("".join(event.choices[0].delta.content or "" for event in events))
+
+    def test_pydantic_models_through_parse(self) -> None:
+        answer = self.client.chat.completions.parse(
+            model="tiny-llama", messages=QUESTION, response_format=Person, temperature=0, max_tokens=100
+        )
+        self.assertIsInstance(answer.choices[0].message.parsed, Person)
+
+    def test_json_object(self) -> None:
+        answer = self.chat(response_format={"type": "json_object"}, max_tokens=200, temperature=1.0, seed=1)
+        choice = answer.choices[0]
+        self.assertTrue(choice.message.content.lstrip().startswith("{"))
+        if choice.finish_reason == "stop":
+            self.assertIsInstance(json.loads(choice.message.content), dict)
+
+    def test_choice_regex_and_grammar(self) -> None:
+        choices = ["positive", "negative"]
+        pattern = r"[A-F]{2}-\d{3}"
+        grammar = 'root ::= greeting " " name\ngreeting ::= "hello" | "bye"\nname ::= "Ann" | "Bob"'
+        for options, pattern_of in (
+            ({"choice": choices}, "positive|negative"),
+            ({"regex": pattern}, pattern),
+            ({"grammar": grammar}, "(hello|bye) (Ann|Bob)"),
+            ({"json": {"type": "boolean"}}, r"\s*(true|false)\s*"),
+        ):
+            for n in (1, 3):
+                answer = self.chat(
+                    n=n, temperature=1.5, seed=3, max_tokens=60, extra_body={"structured_outputs": options}
+                )
+                for choice in answer.choices:
+                    self.assertTrue(re.fullmatch(pattern_of, choice.message.content), choice.message.content)
+                    self.assertEqual(choice.finish_reason, "stop")
+
+    def test_older_names(self) -> None:
+        self.assertIn(self.content(extra_body={"guided_choice": ["yes", "no"]}), ["yes", "no"])
+        self.assertRegex(self.content(extra_body={"guided_regex": "[0-9]{4}"}), r"^\d{4}$")
+        self.check_person(self.content(extra_body={"guided_json": PERSON}))
+
+    def test_completions_take_them_too(self) -> None:
+        answer = self.text("An answer:", max_tokens=20, extra_body={"structured_outputs": {"choice": ["left", "right"]}})
+        self.assertIn(answer.choices[0].text, ["left", "right"])
+
+    def test_bad_schemas_are_refused_with_their_path(self) -> None:
+        schema = {"type": "object", "properties": {"age": {"type": "integer", "minimum": "low"}}}
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+        self.assertEqual(caught.exception.param, "response_format.json_schema.schema")
+        self.assertIn("/properties/age/minimum", caught.exception.message)
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(extra_body={"structured_outputs": {"regex": "a("}})
+        self.assertEqual(caught.exception.param, "structured_outputs.regex")
+
+
+class Tools(ClientTest):
+    def check_weather(self, call: Any) -> None:
+        self.assertEqual(call.type, "function")
+        self.assertTrue(call.id.startswith("call_"))
+        self.assertEqual(call.function.name, "weather")
+        arguments = json.loads(call.function.arguments)
+        self.assertIn(arguments["city"], ["Rome", "Oslo"])
+        self.assertIn(arguments["days"], range(1, 10))
+
+    def test_a_named_tool_is_called(self) -> None:
+        choice = {"type": "function", "function": {"name": "weather"}}
+        answer = self.chat(tools=[WEATHER, CLOCK], tool_choice=choice, max_tokens=100)
+        self.assertEqual(answer.choices[0].finish_reason, "tool_calls")
+        self.assertIsNone(answer.choices[0].message.content)
+        (call,) = answer.choices[0].message.tool_calls
+        self.check_weather(call)
+
+    def test_required_calls_some_tool(self) -> None:
+        for seed in range(4):
+            answer = self.chat(
+                tools=[WEATHER, CLOCK],
+                tool_choice="required",
+                parallel_tool_calls=False,
+                max_tokens=150,
+                temperature=1.5,
+                seed=seed,
+            )
+            self.assertEqual(answer.choices[0].finish_reason, "tool_calls")
+            (call,) = answer.choices[0].message.tool_calls
+            if call.function.name == "weather":
+                self.check_weather(call)
+            else:
+                self.assertEqual(call.function.name, "clock")
+                self.assertIn(json.loads(call.function.arguments)["zone"], ["utc", "local"])
+
+    def test_calls_are_streamed_in_pieces_that_join(self) -> None:
+        for tool_choice in ("required", {"type": "function", "function": {"name": "weather"}}):
+            options: dict[str, Any] = {"tools": [WEATHER], "tool_choice": tool_choice, "max_tokens": 150}
+            options["parallel_tool_calls"] = False
+            events = list(self.chat(stream=True, **options))
+            pieces = [piece for event in events for piece in event.choices[0].delta.tool_calls or []]
+            self.assertEqual([piece.function.name for piece in pieces if piece.function.name], ["weather"])
+            self.assertGreater(len(pieces), 2)
+            joined = "".join(piece.function.arguments or "" for piece in pieces)
+            whole = self.chat(**options).choices[0].message.tool_calls[0]
+            self.assertEqual(joined, whole.function.arguments)
+            self.assertEqual(events[-1].choices[0].finish_reason, "tool_calls")
+
+    def test_the_stream_helper_of_the_client_gathers_calls(self) -> None:
+        with self.client.chat.completions.stream(
+            model="tiny-llama", messages=QUESTION, tools=[WEATHER], tool_choice="required", max_tokens=150, temperature=0,
+            parallel_tool_calls=False,
+        ) as stream:
+            final = stream.get_final_completion()
+        self.check_weather(final.choices[0].message.tool_calls[0])
+
+    def test_answers_of_tools_go_back_into_the_conversation(self) -> None:
+        call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+        messages = [
+            *QUESTION,
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+        ]
+        self.assertEqual(self.chat(messages).object, "chat.completion")
+
+    def test_none_gives_text(self) -> None:
+        answer = self.chat(tools=[WEATHER], tool_choice="none")
+        self.assertIsNone(answer.choices[0].message.tool_calls)
+        self.assertIn("Berlin", answer.choices[0].message.content)
+
+    def test_auto_needs_a_template_with_tools(self) -> None:
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(tools=[WEATHER], tool_choice="auto")
+        self.assertEqual(caught.exception.param, "tool_choice")
+        self.assertIn("template", caught.exception.message)
+
+
+class AutomaticTools(ClientTest):
+    """With a template in the format of Hermes; what the model writes is fixed by a grammar."""
+
+    flags = ("--chat-template", str(TEMPLATES / "hermes.jinja"))
+    CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome", "days": 2}}\n</tool_call>'
+
+    def say(self, text: str, **options: Any) -> Any:
+        options = {"tools": [WEATHER], "max_tokens": 150, "extra_body": {"structured_outputs": {"choice": [text]}}} | options
+        return self.chat(**options)
+
+    def test_the_template_shows_the_tools(self) -> None:
+        _, with_tools = self.server.post("/tokenize", {"messages": QUESTION, "tools": [WEATHER]})
+        _, without = self.server.post("/tokenize", {"messages": QUESTION})
+        self.assertGreater(with_tools["count"], without["count"] + 20)
+
+    def test_calls_are_taken_out_of_the_text(self) -> None:
+        choice = self.say(f"I will look.\n{self.CALL}\n{self.CALL}").choices[0]
+        self.assertEqual(choice.finish_reason, "tool_calls")
+        self.assertEqual(choice.message.content, "I will look.")
+        self.assertEqual(len(choice.message.tool_calls), 2)
+        self.assertEqual(json.loads(choice.message.tool_calls[0].function.arguments), {"city": "Rome", "days": 2})
+        self.assertNotEqual(choice.message.tool_calls[0].id, choice.message.tool_calls[1].id)
+
+    def test_streams_them_too(self) -> None:
+        events = list(self.say(f"I will look.\n{self.CALL}", stream=True))
+        text = "".join(event.choices[0].delta.content or "" for event in events)
+        pieces = [piece for event in events for piece in event.choices[0].delta.tool_calls or []]
+        self.assertEqual(text, "I will look.")
+        self.assertEqual(json.loads("".join(piece.function.arguments for piece in pieces)), {"city": "Rome", "days": 2})
+        self.assertEqual(events[-1].choices[0].finish_reason, "tool_calls")
+
+    def test_text_stays_text(self) -> None:
+        choice = self.say("No tool is needed: 1 < 2.").choices[0]
+        self.assertEqual(choice.finish_reason, "stop")
+        self.assertEqual(choice.message.content, "No tool is needed: 1 < 2.")
+        self.assertIsNone(choice.message.tool_calls)

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an executor tells of itself and of its requests: bounds on its queue, deadlines, timings,
+// steps, prefixes; and that the ways it may run give the same tokens.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "serving/engine_fixture.h"
+
+namespace veloz::serving {
+namespace {
+
+/// Holds the runner's steps until it is opened.
+class Gate {
+ public:
+  void pass() {
+    std::unique_lock lock(mutex_);
+    ++num_waiting_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return is_open_; });
+  }
+  void wait_for_step() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return num_waiting_ > 0; });
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    is_open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_open_ = false;
+  int num_waiting_ = 0;
+};
+
+SamplingParams tokens(int64_t max_tokens) {
+  SamplingParams params;
+  params.max_tokens = max_tokens;
+  params.ignore_eos = true;
+  params.seed = 3;
+  return params;
+}
+
+Request request(std::vector<int32_t> prompt, int64_t max_tokens) {
+  Request result;
+  result.prompt_tokens = std::move(prompt);
+  result.params = tokens(max_tokens);
+  return result;
+}
+
+ExecutorOptions one_at_a_time() {
+  ExecutorOptions options = options_for(kModel, small_limits());
+  options.limits.max_num_seqs = 1;
+  return options;
+}
+
+/// Submits to a full queue: what it says, and that it says nothing to the sink.
+QueueFull submit_to_full(Engine& engine, Request full) {
+  auto inbox = std::make_shared<Inbox>();
+  const auto answer = engine.executor.submit(std::move(full), std::make_unique<Collector>(inbox));
+  EXPECT_EQ(inbox->peek().num_ends, 0);
+  EXPECT_EQ(inbox.use_count(), 1);  // the sink is gone
+  return std::get<QueueFull>(answer);
+}
+
+TEST(Queue, RefusesMoreRequestsThanMayWait) {
+  ExecutorOptions options = one_at_a_time();
+  options.max_queued_requests = 2;
+  Engine engine(kModel, options);
+  Gate gate;
+  engine.runner.on_step = [&](int64_t) { gate.pass(); };
+  std::vector<std::shared_ptr<Inbox>> inboxes = {engine.submit(request({1, 2}, 4))};
+  gate.wait_for_step();
+  for (int i = 0; i < 2; ++i) inboxes.push_back(engine.submit(request({1, 2}, 4)));
+  const QueueFull full = submit_to_full(engine, request({1, 2}, 4));
+  EXPECT_EQ(full.reason, "2 requests are waiting, the limit is 2");
+  EXPECT_GE(full.retry_after_s, 1);
+  gate.open();
+  for (const auto& inbox : inboxes) EXPECT_FALSE(inbox->wait().error.has_value());
+  EXPECT_EQ(engine.generate({1, 2}, tokens(4)).choices.at(0).tokens.size(), 4u);
+}
+
+TEST(Queue, RefusesMorePromptTokensThanMayWait) {
+  ExecutorOptions options = one_at_a_time();
+  options.max_queued_tokens = 10;
+  Engine engine(kModel, options);
+  Gate gate;
+  engine.runner.on_step = [&](int64_t) { gate.pass(); };
+  const auto running = engine.submit(request({1, 2}, 4));
+  gate.wait_for_step();
+  const auto waiting = engine.submit(request(std::vector<int32_t>(12, 1), 4));  // finds nobody
+  const QueueFull full = submit_to_full(engine, request({1}, 4));
+  EXPECT_EQ(full.reason,
+            "12 prompt tokens are waiting, with 1 more the limit of 10 would be exceeded");
+  gate.open();
+  EXPECT_FALSE(running->wait().error.has_value());
+  EXPECT_FALSE(waiting->wait().error.has_value());
+}
+
+TEST(Deadlines, EndARequestWithTheNumbers) {
+  Engine engine;
+  Request late = request({1, 2, 3}, 30);
+  late.deadline = std::chrono::steady_clock::now();
+  const Outcome outcome = engine.submit(std::move(late))->wait();
+  ASSERT_TRUE(outcome.error.has_value());
+  EXPECT_EQ(outcome.error->kind(), ErrorKind::cancelled);
+  EXPECT_NE(outcome.error->message().find("deadline exceeded 0."), std::string::npos)
+      << outcome.error->message();
+  EXPECT_NE(outcome.error->message().find("with 0 output tokens"), std::string::npos);
+  engine.wait_until_idle();
+}
+
+TEST(Deadlines, FarAwayChangeNothing) {
+  Engine engine;
+  Request early = request({1, 2, 3}, 12);
+  early.deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
+  EXPECT_EQ(engine.submit(std::move(early))->wait().choices,
+            engine.generate({1, 2, 3}, tokens(12)).choices);
+}
+
+TEST(Usage, TellsTimesAndCachedTokens) {
+  Engine engine;
+  const std::vector<int32_t> prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const Outcome first = engine.generate(prompt, tokens(6));
+  const Outcome second = engine.generate(prompt, tokens(6));
+  ASSERT_EQ(first.prompts.size(), 1u);
+  EXPECT_EQ(first.prompts[0].num_cached_tokens, 0);
+  EXPECT_EQ(second.prompts.at(0).num_cached_tokens, 8);
+  EXPECT_EQ(second.usage->num_cached_tokens, 8);
+  EXPECT_EQ(second.num_events_after_end, 0);
+  EXPECT_EQ(first.choices, second.choices);
+  EXPECT_GE(first.usage->queue_s, 0);
+  EXPECT_GT(first.usage->prefill_s, 0);
+  EXPECT_GT(first.usage->decode_s, 0);
+  const ExecutorStats stats = engine.wait_until_idle();
+  EXPECT_EQ(stats.num_prefix_queries, 18);
+  EXPECT_EQ(stats.num_prefix_hits, 8);
+}
+
+TEST(Usage, CountsHowOftenARequestWasPaused) {
+  ExecutorOptions options = options_for(kModel, small_limits());
+  options.scheduling.policy = SchedulingPolicy::max_utilization;
+  options.limits.num_kv_blocks = 12;
+  Engine engine(kModel, options);
+  const Outcome alone = engine.generate({1, 2, 3}, tokens(40));
+  const auto first = engine.submit(request({5, 6, 7}, 40));
+  const auto second = engine.submit(request({1, 2, 3}, 40));
+  EXPECT_EQ(second->wait().choices, alone.choices);
+  EXPECT_EQ(first->wait().usage->num_preemptions, 0);
+  EXPECT_GE(second->wait().usage->num_preemptions, 1);
+  EXPECT_GE(engine.wait_until_idle().num_preemptions, 1);
+}
+
+TEST(Steps, AreReportedWithWhatTheyDid) {
+  std::vector<StepRecord> records;  // the engine thread's until the executor is gone
+  {
+    ExecutorOptions options = options_for(kModel, small_limits());
+    options.on_step = [&](const StepRecord& record) { records.push_back(record); };
+    Engine engine(kModel, options);
+    engine.generate(std::vector<int32_t>(20, 2), tokens(5));
+  }
+  ASSERT_GE(records.size(), 6u);
+  EXPECT_EQ(records[0].number, 1);
+  EXPECT_EQ(records[0].num_prefill_tokens, 16);
+  EXPECT_EQ(records[1].num_prefill_tokens, 4);
+  EXPECT_EQ(records[2].num_decode_tokens, 1);
+  for (const StepRecord& record : records) {
+    EXPECT_EQ(record.num_seqs, 1);
+    EXPECT_GT(record.duration_s, 0);
+    EXPECT_GT(record.predicted_s, 0);
+  }
+}
+
+TEST(Steps, AStepThatHangsIsSeenWithItsRequests) {
+  Engine engine;
+  Gate gate;
+  engine.runner.on_step = [&](int64_t step) {
+    if (step == 3) gate.pass();
+  };
+  const auto inbox = engine.submit(request({1, 2, 3, 4, 5}, 20));
+  gate.wait_for_step();
+  const ExecutorStats stats = engine.executor.stats();
+  EXPECT_TRUE(stats.step_start.has_value());
+  EXPECT_GT(stats.step_predicted_s, 0);
+  const std::vector<RunningRequest> running = engine.executor.running();
+  ASSERT_EQ(running.size(), 1u);
+  EXPECT_EQ(running[0].num_prompt_tokens, 5);
+  EXPECT_GE(running[0].num_blocks, 2);
+  EXPECT_GT(running[0].age_s, 0);
+  gate.open();
+  EXPECT_FALSE(inbox->wait().error.has_value());
+  const ExecutorStats idle = engine.wait_until_idle();
+  EXPECT_FALSE(idle.step_start.has_value());
+  EXPECT_TRUE(engine.executor.running().empty());
+}
+
+TEST(Steps, ACancelledRequestIsGoneBeforeItsStepEnds) {
+  Engine engine;
+  Gate gate;
+  engine.runner.on_step = [&](int64_t step) {
+    if (step == 4) gate.pass();
+  };
+  RequestId id{};
+  const auto inbox = engine.submit(request({1, 2, 3}, 40), &id);
+  gate.wait_for_step();
+  engine.executor.cancel(id);
+  gate.open();
+  EXPECT_EQ(inbox->wait().choices.at(0).end->reason, FinishReason::cancelled);
+  const ExecutorStats stats = engine.wait_until_idle();
+  EXPECT_LE(stats.num_steps, 6);
+}
+
+/// Penalties, bans and stops need tokens that a step ahead does not know when it is launched.
+std::vector<Request> awkward_requests() {
+  std::vector<Request> requests;
+  for (int kind = 0; kind < 5; ++kind) {
+    Request r = request({4, 5, 6, static_cast<int32_t>(kind)}, 20);
+    r.params.seed = static_cast<uint64_t>(kind);
+    if (kind == 0) r.params.frequency_penalty = 1.5;
+    if (kind == 1) r.params.no_repeat_ngram_size = 2;
+    if (kind == 2) r.params.stop_token_ids = {7, 8, 9, 10, 11};
+    if (kind == 3) r.params.min_tokens = 5;
+    if (kind == 4) r.params.temperature = 0;
+    r.params.ignore_eos = kind == 1;
+    requests.push_back(std::move(r));
+  }
+  return requests;
+}
+
+TEST(RunningAhead, GivesTheTokensThatWaitingGives) {
+  std::vector<std::vector<std::map<int64_t, Outcome::Choice>>> results;
+  for (const bool run_ahead : {false, true}) {
+    ExecutorOptions options = options_for(kModel, small_limits());
+    options.run_ahead = run_ahead;
+    Engine engine(kModel, options);
+    std::vector<std::shared_ptr<Inbox>> inboxes;
+    for (Request& r : awkward_requests()) inboxes.push_back(engine.submit(std::move(r)));
+    results.emplace_back();
+    for (const auto& inbox : inboxes) results.back().push_back(inbox->wait().choices);
+    EXPECT_EQ(engine.runner.num_fed_tokens > 0, run_ahead);
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+}  // namespace
+}  // namespace veloz::serving
