@@ -20,7 +20,7 @@ namespace veloz::api {
 /// An engine loaded on a device with its executor running: what LLM, Executor and the server share.
 class LoadedModel {
  public:
-  /// `adjust` has the last word on the executor's options: scheduling, queue, callback after steps.
+  /// `adjust` has the last word on the executor's options, such as the callback after steps.
   /// Throws as LLM::load.
   LoadedModel(const std::filesystem::path& engine, const LLMOptions& options,
               const std::function<void(serving::ExecutorOptions&)>& adjust = {});

@@ -75,11 +75,11 @@ Served::Served(const ServeFlags& flags, http::Server& server) {
     metrics->on_step(record);
     server.on_step(record);
   };
-  model = std::make_unique<api::LoadedModel>(resolved.engine, flags.load.llm,
-                                             [&](serving::ExecutorOptions& executor) {
-                                               flags.adjust(executor);
-                                               executor.on_step = on_step;
-                                             });
+  model = std::make_unique<api::LoadedModel>(
+      resolved.engine, flags.llm_options(), [&](serving::ExecutorOptions& executor) {
+        executor.max_logprobs = std::max(executor.max_logprobs, flags.max_logprobs);
+        executor.on_step = on_step;
+      });
   const engine::Manifest& manifest = model->engine().manifest();
   const engine::Limits& limits = model->engine().plan().limits;
   metrics = std::make_unique<http::Metrics>(http::Metrics::Options{

@@ -125,6 +125,8 @@ void add_scheduling_flags(CLI::App& verb, ServeFlags& flags) {
       .add("--target-step-ms", flags.target_step_ms,
            "Prompts are cut so that no step takes longer, by prediction; 0: no target")
       ->check(CLI::Range(0.0, 1e7));
+  group.add_count("--max-prefill-chunk", flags.max_prefill_chunk, 0,
+                  "Tokens of one prompt in one step; 0: no limit of its own");
   group.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", flags.enable_prefix_caching,
                  "Share what prompts have in common (on; --no-enable-prefix-caching: off)");
   group.add_count("--max-queued-requests,--max-num-queued-reqs", flags.max_queued_requests, 0,
@@ -209,15 +211,18 @@ http::openai::ServiceOptions ServeFlags::service_options() const {
   return options;
 }
 
-void ServeFlags::adjust(serving::ExecutorOptions& options) const {
-  options.scheduling.policy = policy == "guaranteed-no-evict"
-                                  ? serving::SchedulingPolicy::guaranteed_no_evict
-                                  : serving::SchedulingPolicy::max_utilization;
-  options.scheduling.enable_prefix_caching = enable_prefix_caching;
-  options.scheduling.target_step_s = target_step_ms / 1000;
-  options.max_logprobs = std::max(options.max_logprobs, max_logprobs);
+LLMOptions ServeFlags::llm_options() const {
+  LLMOptions options = load.llm;
+  options.kv_cache_size = KvCacheSize::of_free_memory;
+  options.scheduling_policy = policy == "guaranteed-no-evict"
+                                  ? SchedulingPolicy::guaranteed_no_evict
+                                  : SchedulingPolicy::max_utilization;
+  options.enable_prefix_caching = enable_prefix_caching;
+  options.target_step_ms = target_step_ms;
+  options.max_prefill_chunk = max_prefill_chunk;
   options.max_queued_requests = max_queued_requests;
   options.max_queued_tokens = max_queued_tokens;
+  return options;
 }
 
 bool ServeFlags::is_public_without_key() const {

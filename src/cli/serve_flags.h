@@ -10,7 +10,7 @@
 #include "http/log.h"
 #include "http/openai/service_options.h"
 #include "http/server.h"
-#include "serving/executor.h"
+#include "veloz/llm.h"
 
 namespace CLI {
 class App;
@@ -40,6 +40,7 @@ struct ServeFlags {
 
   std::string policy = "max-utilization";
   double target_step_ms = 250;
+  int64_t max_prefill_chunk = 0;  // 0: no limit of its own
   bool enable_prefix_caching = true;
   int64_t max_queued_requests = 2048;
   int64_t max_queued_tokens = 4 * 1024 * 1024;
@@ -64,7 +65,7 @@ struct ServeFlags {
   http::ServerOptions server_options() const;
   /// Reads the chat template. Throws Error(io).
   http::openai::ServiceOptions service_options() const;
-  void adjust(serving::ExecutorOptions& options) const;
+  LLMOptions llm_options() const;
   /// Whether others than this machine can reach it, and nothing is asked of them.
   bool is_public_without_key() const;
 };

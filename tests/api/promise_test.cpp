@@ -68,7 +68,7 @@ Spec random_spec(Random& random, int64_t vocab_size) {
   for (int64_t i = random.in(1, 24); i > 0; --i)
     spec.prompt.push_back(static_cast<int32_t>(random.in(0, vocab_size - 1)));
   SamplingParams& params = spec.params;
-  params.max_tokens = random.in(1, 40);
+  params.max_tokens = random.one_in(3) ? random.in(30, 80) : random.in(1, 10);
   params.seed = static_cast<uint64_t>(random.in(0, 1'000'000));
   params.repetition_penalty = random.one_of({1.0, 1.0, 1.2});
   params.no_repeat_ngram_size = random.one_of<int64_t>({0, 0, 3});
@@ -122,7 +122,7 @@ class Promise : public testing::TestWithParam<Model> {
         random.one_of({SchedulingPolicy::guaranteed_no_evict, SchedulingPolicy::max_utilization});
     options.enable_prefix_caching = !random.one_in(3);
     options.run_ahead = !random.one_in(3);
-    const int64_t num_blocks = random.one_of<int64_t>({22, 30, 60, 500});
+    const int64_t num_blocks = random.one_of<int64_t>({29, 34, 50, 500});
     options.kv_cache_memory_bytes = static_cast<size_t>(num_blocks) * block_bytes_;
     return options;
   }
@@ -147,14 +147,14 @@ class Promise : public testing::TestWithParam<Model> {
 TEST_P(Promise, NothingAroundARequestChangesItsBits) {
   int64_t num_runs = 0;
   serving::ExecutorStats all;
-  for (uint32_t seed = 0; seed < 70; ++seed) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
     Random random(seed);
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     api::LoadedModel model(engine(), random_options(random));
     std::vector<size_t> chosen;
     for (int64_t n = random.one_of<int64_t>({1, 4, 8, 24}); n > 0; --n)
       chosen.push_back(static_cast<size_t>(random.in(0, kNumSpecs - 1)));
-    if (seed % 23 == 0)  // every one of them, at once
+    if (seed % 19 == 0)  // every one of them, at once
       for (size_t i = 0; i < kNumSpecs; ++i) chosen.push_back(i);
     std::vector<std::shared_ptr<serving::Inbox>> inboxes;
     for (const size_t i : chosen) inboxes.push_back(submit(model, i));
@@ -168,9 +168,11 @@ TEST_P(Promise, NothingAroundARequestChangesItsBits) {
     all.num_preemptions += stats.num_preemptions;
     all.num_prefix_hits += stats.num_prefix_hits;
   }
-  EXPECT_GT(num_runs, 700);  // of each of the two models
+  EXPECT_GT(num_runs, 600);  // with each of the two models
   EXPECT_GT(all.num_preemptions, 20);
   EXPECT_GT(all.num_prefix_hits, 1000);
+  RecordProperty("runs", std::to_string(num_runs));
+  RecordProperty("preemptions", std::to_string(all.num_preemptions));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Promise,
