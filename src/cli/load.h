@@ -31,8 +31,10 @@ struct LoadedModel {
   double load_s = 0;  // without building
 };
 
-/// The engine, built into the cache first where that is needed; says so on stderr, and warns.
+/// The engine, built into the cache first where that is needed.
 ResolvedEngine resolve_model(const LoadFlags& flags);
+/// Says on stderr that it was built, and what the build warns of.
+void report_build(const LoadFlags& flags, const ResolvedEngine& resolved);
 
 /// Loads it, building a model directory into the cache first and saying so on stderr.
 LoadedModel load_model(const LoadFlags& flags);
