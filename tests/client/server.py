@@ -53,8 +53,9 @@ class Server:
             except OSError:
                 pass
             time.sleep(0.05)
+        log = self.log.read_text(errors="replace")
         self.stop()
-        raise RuntimeError(f"the server did not become ready:\n{self.log.read_text(errors='replace')}")
+        raise RuntimeError(f"the server did not become ready:\n{log}")
 
     def request(
         self, method: str, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None
