@@ -52,17 +52,13 @@ ResolvedEngine resolve_model(const LoadFlags& flags) {
   return resolved;
 }
 
-void report_build(const LoadFlags& flags, const ResolvedEngine& resolved) {
+LoadedModel load_model(const LoadFlags& flags) {
+  ResolvedEngine resolved = resolve_model(flags);
   if (resolved.was_built)
     fmt::print(stderr, "built {} into {} in {}\n", flags.model.string(), resolved.engine.string(),
                format_seconds(resolved.report.seconds));
   for (const std::string& warning : resolved.report.warnings)
     fmt::print(stderr, "warning: {}\n", warning);
-}
-
-LoadedModel load_model(const LoadFlags& flags) {
-  ResolvedEngine resolved = resolve_model(flags);
-  report_build(flags, resolved);
   const auto start = std::chrono::steady_clock::now();
   LLM llm = LLM::load(resolved.engine, flags.llm);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

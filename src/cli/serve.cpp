@@ -67,14 +67,18 @@ struct Served {
   std::unique_ptr<http::openai::Service> service;
 };
 
-Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
-  const ResolvedEngine resolved = resolve_model(flags.load);
+ResolvedEngine resolve(const LoadFlags& flags, http::Log& log) {
+  ResolvedEngine resolved = resolve_model(flags);
   if (resolved.was_built)
-    log.info("built", {{"model", flags.load.model.string()},
-                       {"engine", resolved.engine.string()},
-                       {"seconds", resolved.report.seconds}});
+    log.info("built",
+             {{"engine", resolved.engine.string()}, {"duration_s", resolved.report.seconds}});
   for (const std::string& warning : resolved.report.warnings)
-    log.warning("build", {{"warning", warning}});
+    log.warning("checkpoint", {{"problem", warning}});
+  return resolved;
+}
+
+Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
+  const ResolvedEngine resolved = resolve(flags.load, log);
   const http::openai::ServiceOptions options = flags.service_options();
   // The metrics are named after the model, and the model's steps are counted by the metrics.
   const auto on_step = [this, &server](const serving::StepRecord& record) {
