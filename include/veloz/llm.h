@@ -76,6 +76,9 @@ struct Timing {
 
 struct RequestOutput {
   std::vector<int32_t> prompt_token_ids;
+  /// With SamplingParams::prompt_logprobs: per prompt token from the second on that token first,
+  /// then the likeliest ones in its place.
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs;
   std::vector<Completion> completions;  // n of them, best first for beam search
   uint64_t seed = 0;                    // given, or drawn
   Timing timing;
@@ -137,6 +140,7 @@ class LLM {
   std::string description() const;
 
  private:
+  friend class Executor;  // shares the model
   struct State;
   explicit LLM(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "api/logprob_list.h"
 #include "base/error.h"
 
 namespace veloz::api {
@@ -17,6 +18,9 @@ class Generation::Sink final : public serving::EventSink {
  public:
   Sink(Generation& owner, size_t index) : owner_(owner), index_(index) {}
 
+  void on_prompt(const serving::PromptEvent& event) override {
+    owner_.slots_[index_].output.prompt_logprobs = logprob_lists(event);
+  }
   void on_token(const serving::TokenEvent& event) override { owner_.take_token(index_, event); }
   void on_choice_end(const serving::ChoiceEnd& end) override { owner_.end_choice(index_, end); }
   void on_finished(const serving::RequestUsage& usage) override {
@@ -38,21 +42,18 @@ void Generation::reserve(size_t count) {
   num_open_ = count;
 }
 
-serving::Request Generation::make_request(size_t index, std::vector<int32_t> prompt_tokens,
-                                          const SamplingParams& params) {
+void Generation::prepare(size_t index, serving::Request& request) {
   Slot& slot = slots_[index];
-  slot.params = params;
-  slot.output.prompt_token_ids = prompt_tokens;
-  for (int64_t i = 0; i < params.n; ++i) {
+  slot.params = request.params;
+  slot.output.prompt_token_ids = request.prompt_tokens;
+  for (int64_t i = 0; i < slot.params.n; ++i) {
     Completion& completion = slot.output.completions.emplace_back();
     completion.index = i;
     completion.finish_reason = FinishReason::error;  // until it ends otherwise
   }
-  slot.texts = std::make_shared<std::vector<TextChoice>>(make_text_choices(pieces_, params));
+  slot.texts = std::make_shared<std::vector<TextChoice>>(make_text_choices(pieces_, slot.params));
+  request.observer = make_stop_observer(slot.params, slot.texts);
   slot.submitted = Clock::now();
-  return {.prompt_tokens = std::move(prompt_tokens),
-          .params = params,
-          .observer = make_stop_observer(params, slot.texts)};
 }
 
 std::unique_ptr<serving::EventSink> Generation::make_sink(size_t index) {
@@ -100,12 +101,7 @@ void Generation::take_token(size_t index, const serving::TokenEvent& event) {
   Completion& completion = slot.output.completions[choice];
   if (slot.output.timing.ttft_s == 0) slot.output.timing.ttft_s = seconds_since(slot.submitted);
   completion.token_ids.push_back(event.token);
-  if (slot.params.logprobs) {
-    std::vector<TokenLogprob>& list = completion.logprobs.emplace_back();
-    list.push_back({event.token, event.logprob.value_or(0)});
-    for (const serving::TokenLogprob& entry : event.top)
-      list.push_back({entry.token, entry.logprob});
-  }
+  if (slot.params.logprobs) completion.logprobs.push_back(logprob_list(event));
   emit(index, event.choice, (*slot.texts)[choice].push(event.token, event.is_end));
 }
 

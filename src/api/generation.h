@@ -30,9 +30,8 @@ class Generation {
 
   /// Announces `count` requests, before the first is submitted.
   void reserve(size_t count);
-  /// What to submit for request `index`.
-  serving::Request make_request(size_t index, std::vector<int32_t> prompt_tokens,
-                                const SamplingParams& params);
+  /// Before request `index` is submitted; gives it what ends it at stop strings.
+  void prepare(size_t index, serving::Request& request);
   std::unique_ptr<serving::EventSink> make_sink(size_t index);
   /// The executor's name for it, once submitted.
   void set_id(size_t index, serving::RequestId id);

@@ -8,17 +8,12 @@
 #include <variant>
 
 #include "api/generation.h"
+#include "api/llm_state.h"
 #include "api/loaded_model.h"
 #include "base/error.h"
 #include "serving/executor.h"
 
 namespace veloz {
-
-struct LLM::State {
-  State(const std::filesystem::path& engine, const LLMOptions& options) : model(engine, options) {}
-
-  api::LoadedModel model;
-};
 
 LLM::LLM(std::unique_ptr<State> state) : state_(std::move(state)) {}
 LLM::~LLM() = default;
@@ -26,23 +21,26 @@ LLM::LLM(LLM&&) noexcept = default;
 LLM& LLM::operator=(LLM&&) noexcept = default;
 
 LLM LLM::load(const std::filesystem::path& engine, const LLMOptions& options) {
-  return LLM(std::make_unique<State>(engine, options));
+  return LLM(std::make_unique<State>(State{std::make_shared<api::LoadedModel>(engine, options)}));
 }
 
 std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
                                          std::span<const SamplingParams> params,
                                          const TextSink& sink, const EndSink& on_end,
                                          const StopCheck& should_stop) {
-  api::LoadedModel& model = state_->model;
+  api::LoadedModel& model = *state_->model;
   serving::Executor& executor = model.executor();
   if (prompts.size() != params.size())
     throw Error(ErrorKind::invalid_input,
                 fmt::format("{} prompts with parameters for {}", prompts.size(), params.size()));
-  std::vector<std::vector<int32_t>> tokens;
+  std::vector<serving::Request> requests;
   for (size_t i = 0; i < prompts.size(); ++i) {
     try {
-      tokens.push_back(model.tokens_of(prompts[i]));
-      executor.check(tokens[i], params[i]);
+      serving::Request& request = requests.emplace_back();
+      request.prompt_tokens = model.tokens_of(prompts[i]);
+      request.params = params[i];
+      executor.check(request.prompt_tokens, request.params);
+      request.bad_words = model.bad_words_of(request.params);
     } catch (Error& e) {
       if (prompts.size() > 1) e.add_context(fmt::format("prompt {}", i));
       throw;
@@ -53,9 +51,9 @@ std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
   generation.reserve(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {
     try {
-      serving::Request request = generation.make_request(i, std::move(tokens[i]), params[i]);
+      generation.prepare(i, requests[i]);
       generation.set_id(i, std::get<serving::RequestId>(
-                               executor.submit(std::move(request), generation.make_sink(i))));
+                               executor.submit(std::move(requests[i]), generation.make_sink(i))));
     } catch (...) {  // no memory: the engine's thread must be done with those before
       generation.abandon_from(i);
       throw;
@@ -70,8 +68,8 @@ RequestOutput LLM::generate(const Prompt& prompt, const SamplingParams& params,
 }
 
 Prompt LLM::apply_chat_template(std::span<const ChatMessage> messages) const {
-  const text::Tokenizer& tokenizer = state_->model.require_tokenizer();
-  const api::TextFiles& text = state_->model.text();
+  const text::Tokenizer& tokenizer = state_->model->require_tokenizer();
+  const api::TextFiles& text = state_->model->text();
   if (!text.chat_templates)
     throw Error(ErrorKind::unsupported, "the model has no chat template",
                 "use `veloz run`, which continues a text");
@@ -91,17 +89,17 @@ Prompt LLM::apply_chat_template(std::span<const ChatMessage> messages) const {
 }
 
 std::vector<int32_t> LLM::encode(std::string_view text) const {
-  return state_->model.require_tokenizer().encode(text);
+  return state_->model->require_tokenizer().encode(text);
 }
 
 std::string LLM::decode(std::span<const int32_t> token_ids) const {
-  return state_->model.require_tokenizer().decode(token_ids);
+  return state_->model->require_tokenizer().decode(token_ids);
 }
 
-SamplingParams LLM::default_params() const { return state_->model.default_params(); }
+SamplingParams LLM::default_params() const { return state_->model->default_params(); }
 
-int64_t LLM::max_model_len() const { return state_->model.engine().plan().limits.max_model_len; }
-int64_t LLM::vocab_size() const { return state_->model.engine().manifest().model.vocab_size; }
-std::string LLM::description() const { return state_->model.description(); }
+int64_t LLM::max_model_len() const { return state_->model->engine().plan().limits.max_model_len; }
+int64_t LLM::vocab_size() const { return state_->model->engine().manifest().model.vocab_size; }
+std::string LLM::description() const { return state_->model->description(); }
 
 }  // namespace veloz

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "api/backend.h"
+#include "api/bad_words.h"
 #include "api/executor_options.h"
 #include "api/kv_budget.h"
 #include "api/no_tokenizer.h"
@@ -109,6 +110,11 @@ std::vector<int32_t> LoadedModel::tokens_of(const Prompt& prompt) const {
           fmt::format("prompt token id {} is outside the vocabulary, 0 to {}", id, vocab_size - 1),
           "tokenise the prompt with this model's tokenizer");
   return *ids;
+}
+
+std::vector<std::vector<int32_t>> LoadedModel::bad_words_of(const SamplingParams& params) const {
+  if (params.bad_words.empty()) return {};
+  return bad_word_tokens(require_tokenizer(), params.bad_words);
 }
 
 SamplingParams LoadedModel::default_params() const {

@@ -36,6 +36,8 @@ class LoadedModel {
   const text::TokenPieces& pieces() const;
   /// Text through the tokenizer; ids as they are, or Error(invalid_input) for one the model lacks.
   std::vector<int32_t> tokens_of(const Prompt& prompt) const;
+  /// Token sequences of SamplingParams::bad_words. Throws Error(unsupported) without a tokenizer.
+  std::vector<std::vector<int32_t>> bad_words_of(const SamplingParams& params) const;
   serving::Executor& executor();
   /// Sampling defaults of the checkpoint's generation_config.json.
   SamplingParams default_params() const;

@@ -134,7 +134,8 @@ void FileWriter::write_at(uint64_t offset, std::span<const std::byte> bytes) con
 }
 
 void FileWriter::close() {
-  if (::fsync(fd_) != 0) throw_io("sync", path_, errno);
+  // A device such as /dev/null has nothing to sync, and says so.
+  if (::fsync(fd_) != 0 && errno != EINVAL && errno != ENOTSUP) throw_io("sync", path_, errno);
   if (::close(std::exchange(fd_, -1)) != 0) throw_io("close", path_, errno);
 }
 

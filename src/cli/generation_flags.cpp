@@ -53,8 +53,10 @@ SamplingParams GenerationFlags::apply(SamplingParams params) const {
   put(no_repeat_ngram_size, params.no_repeat_ngram_size);
   if (seed) params.seed = seed;
   if (logprobs) params.logprobs = logprobs;
+  if (prompt_logprobs) params.prompt_logprobs = prompt_logprobs;
   if (early_stopping) params.early_stopping = parse_early_stopping(*early_stopping);
   if (!stop.empty()) params.stop = stop;
+  if (!bad_words.empty()) params.bad_words = bad_words;
   if (!stop_token_ids.empty()) params.stop_token_ids = stop_token_ids;
   for (const std::string& bias : logit_bias) params.logit_bias.push_back(parse_bias(bias));
   if (ignore_eos) params.ignore_eos = true;
@@ -88,8 +90,11 @@ void add_generation_flags(CLI::App& verb, GenerationFlags& flags) {
   option("--seed", flags.seed, "Same seed, same text; otherwise drawn and reported");
   option("--stop", flags.stop, "End before this text (repeatable)");
   option("--stop-token-ids", flags.stop_token_ids, "End at this token (repeatable)");
+  option("--bad-words", flags.bad_words, "Text the output must not hold (repeatable)");
   option("--n", flags.n, "Independent completions; with beams, the best n");
   option("--logprobs", flags.logprobs, "Alternatives reported for each token (with --json)");
+  option("--prompt-logprobs", flags.prompt_logprobs,
+         "Likewise for each token of the prompt from the second on");
   option("--num-beams", flags.num_beams, "> 1: beam search");
   option("--length-penalty", flags.length_penalty, "Beam scores are divided by length^this");
   option("--early-stopping", flags.early_stopping,

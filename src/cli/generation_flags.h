@@ -17,12 +17,13 @@ namespace veloz::cli {
 /// it.
 struct GenerationFlags {
   std::optional<int64_t> max_tokens, min_tokens, top_k, n, num_beams, no_repeat_ngram_size,
-      logprobs;
+      logprobs, prompt_logprobs;
   std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty,
       frequency_penalty, length_penalty;
   std::optional<uint64_t> seed;
   std::optional<std::string> early_stopping;
   std::vector<std::string> stop;
+  std::vector<std::string> bad_words;
   std::vector<int32_t> stop_token_ids;
   std::vector<std::string> logit_bias;  // "ID:BIAS"
   bool ignore_eos = false;

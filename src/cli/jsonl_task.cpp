@@ -85,6 +85,8 @@ SamplingParams parse_params(const json& line, GenerationFlags flags,
   read("stop_token_ids", flags.stop_token_ids);
   read("n", flags.n);
   read("logprobs", flags.logprobs);
+  read("prompt_logprobs", flags.prompt_logprobs);
+  read("bad_words", flags.bad_words);
   read("num_beams", flags.num_beams);
   read("length_penalty", flags.length_penalty);
   read("no_repeat_ngram_size", flags.no_repeat_ngram_size);

@@ -25,21 +25,23 @@ double decode_rate(const RequestOutput& output) {
   return seconds > 0 && count > 0 ? static_cast<double>(count) / seconds : 0;
 }
 
+nlohmann::ordered_json to_json(const std::vector<std::vector<TokenLogprob>>& logprobs) {
+  nlohmann::ordered_json tokens = nlohmann::ordered_json::array();
+  for (const auto& alternatives : logprobs) {
+    nlohmann::ordered_json& list = tokens.emplace_back(nlohmann::ordered_json::array());
+    for (const TokenLogprob& entry : alternatives)
+      list.push_back({{"token_id", entry.token_id}, {"logprob", entry.logprob}});
+  }
+  return tokens;
+}
+
 nlohmann::ordered_json to_json(const Completion& completion) {
   nlohmann::ordered_json json = {{"text", completion.text},
                                  {"token_ids", completion.token_ids},
                                  {"finish_reason", to_string(completion.finish_reason)}};
   if (!completion.stop_reason.empty()) json["stop_reason"] = completion.stop_reason;
   if (completion.score != 0) json["score"] = completion.score;
-  if (!completion.logprobs.empty()) {
-    nlohmann::ordered_json& tokens = json["logprobs"] = nlohmann::ordered_json::array();
-    for (const auto& alternatives : completion.logprobs) {
-      nlohmann::ordered_json list = nlohmann::ordered_json::array();
-      for (const TokenLogprob& entry : alternatives)
-        list.push_back({{"token_id", entry.token_id}, {"logprob", entry.logprob}});
-      tokens.push_back(std::move(list));
-    }
-  }
+  if (!completion.logprobs.empty()) json["logprobs"] = to_json(completion.logprobs);
   return json;
 }
 
@@ -58,6 +60,7 @@ nlohmann::ordered_json to_json(const RequestOutput& output) {
                     {"total_s", output.timing.total_s},
                     {"decode_tokens_per_s", decode_rate(output)}};
   json["seed"] = output.seed;
+  if (!output.prompt_logprobs.empty()) json["prompt_logprobs"] = to_json(output.prompt_logprobs);
   if (output.completions.size() > 1) {
     nlohmann::ordered_json& choices = json["choices"] = nlohmann::ordered_json::array();
     for (const Completion& completion : output.completions) choices.push_back(to_json(completion));

@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint32_t kMaxIndent = 64;
 constexpr const char* kIntegerPattern = "-?(0|[1-9][0-9]{0,19})";
-constexpr const char* kFractionPattern = R"((\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?)";
+constexpr const char* kFractionPattern = R"((\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?)";
 /// As RFC 8259 has it, but surrogates in pairs only.
 constexpr const char* kCharacterPattern =
     R"([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}|)"

@@ -13,7 +13,8 @@ namespace veloz::grammar {
 /// tabs; there is none around the whole, and none before a comma or colon. So a model can lay out
 /// what it writes as is usual, and cannot go on with white space for ever.
 ///
-/// A number has at most 20 digits before its point, 20 after it and 3 in its exponent.
+/// A number has at most 20 digits before its point, 20 after it and 2 in its exponent: a double
+/// holds it.
 class JsonRules {
  public:
   explicit JsonRules(GrammarBuilder& builder) : builder_(builder) {}

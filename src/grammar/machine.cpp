@@ -36,9 +36,16 @@ Machine::Machine(const Program& program)
       last_call_(program.num_rules(), 0),
       work_left_(kWorkPerStep) {}
 
-Machine::Frame Machine::start_at(const Item& item) {
+Machine::Frame Machine::start_within(std::span<const Item> chain) {
+  uint32_t call = kOutside;
+  for (size_t i = chain.size() - 1; i > 0; --i) {
+    calls_.push_back({.rule = program_->state(chain[i - 1].state).rule});
+    returns_.push_back({.to = {chain[i].state, call, chain[i].count}});
+    calls_.back().first_return = static_cast<uint32_t>(returns_.size() - 1);
+    call = static_cast<uint32_t>(calls_.size() - 1);
+  }
   const auto begin = static_cast<uint32_t>(items_.size());
-  items_.push_back(item);
+  items_.push_back({chain[0].state, call, chain[0].count});
   return {.begin = begin,
           .end = begin + 1,
           .num_calls = static_cast<uint32_t>(calls_.size()),
@@ -57,6 +64,20 @@ Machine::Frame Machine::step(const Frame& from, uint8_t byte) {
   const auto begin = static_cast<uint32_t>(items_.size());
   step_items_ = begin;
   step_calls_ = static_cast<uint32_t>(calls_.size());
+  if (from.end == from.begin + 1) {
+    const Item item = items_[from.begin];
+    const Program::State& state = program_->state(item.state);
+    const uint32_t to = program_->next(state, byte);
+    const bool is_dead = to == Program::kDead;
+    if (is_dead || (program_->state(to).is_plain && !state.is_counting)) {
+      work(1);
+      if (!is_dead) items_.push_back({to, item.call, item.count});
+      return {.begin = begin,
+              .end = begin + (is_dead ? 0 : 1),
+              .num_calls = from.num_calls,
+              .num_returns = from.num_returns};
+    }
+  }
   for (uint32_t i = from.begin; i < from.end; ++i) {
     const Item item = items_[i];
     const Program::State& state = program_->state(item.state);
@@ -84,6 +105,11 @@ Machine::Frame Machine::drop_between(const Frame& earlier, Frame last) {
   last.begin = earlier.end;
   last.end = static_cast<uint32_t>(items_.size());
   return last;
+}
+
+const Item* Machine::only_return(const Item& item) const {
+  const uint32_t first = calls_[item.call].first_return;
+  return first != 0 && returns_[first].next == 0 ? &returns_[first].to : nullptr;
 }
 
 void Machine::cut_back_to(const Frame& frame) {

@@ -40,13 +40,17 @@ class Machine {
 
   explicit Machine(const Program& program);
 
-  /// Before any byte. The item alone, as it is; or with all that it calls.
-  Frame start_at(const Item& item);
+  /// Before any byte, with all that the state calls.
   Frame start(uint32_t state);
+  /// The first item alone, in a call that goes on at the second once it ends, and so on; the last
+  /// is in the call `kOutside`. What the items say of calls does not matter.
+  Frame start_within(std::span<const Item> chain);
   /// `from` must be the last frame made or cut back to.
   Frame step(const Frame& from, uint8_t byte);
   /// Where the item's call goes on once it ends here.
   Frame leave(const Item& item);
+  /// The one place where the item's call goes on, or null where there are several or none.
+  const Item* only_return(const Item& item) const;
   void cut_back_to(const Frame& frame);
   /// Forgets the items of the frames between the two; the last one moves.
   Frame drop_between(const Frame& earlier, Frame last);

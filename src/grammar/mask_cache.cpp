@@ -11,16 +11,9 @@ namespace {
 /// Leaves larger than this, or once so many bytes of them are known, have an id per grammar.
 constexpr size_t kMaxLeafKeyBytes = size_t{64} << 10;
 constexpr size_t kMaxLeafKeysBytes = size_t{16} << 20;
-constexpr size_t kEntryBytes = 128;  // of list and map
+constexpr size_t kEntryBytes = 256;  // of list, map and keys
 
 }  // namespace
-
-size_t MaskCache::KeyHash::operator()(const Key& key) const {
-  uint64_t hash = key.rule;
-  for (const uint64_t part : {uint64_t{key.state}, uint64_t{key.to_min} << 32 | key.to_max})
-    hash = (hash ^ part) * 0x9e3779b97f4a7c15ULL ^ (hash >> 29);
-  return hash;
-}
 
 MaskCache::RuleIds MaskCache::rule_ids(const GrammarPtr& grammar) {
   const std::lock_guard lock(mutex_);

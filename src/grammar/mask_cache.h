@@ -18,14 +18,16 @@ namespace veloz::grammar {
 /// Masks of one vocabulary, of all grammars in use: the least recently used ones go. Any thread.
 class MaskCache {
  public:
-  /// A mask belongs to a state of a rule and to how near the rule's count is to its bounds.
-  struct Key {
+  /// A mask belongs to states of rules, the innermost first, and to how near the rules' counts
+  /// are to their bounds.
+  struct Place {
     uint64_t rule = 0;
     uint32_t state = 0;  // within the rule
     uint32_t to_min = 0;
     uint32_t to_max = 0;
-    bool operator==(const Key&) const = default;
+    uint32_t unused = 0;  // so that there is no padding
   };
+  using Key = std::string;  // the bytes of its places
   using MaskPtr = std::shared_ptr<const StateMask>;
   using RuleIds = std::shared_ptr<const std::vector<uint64_t>>;
 
@@ -41,9 +43,6 @@ class MaskCache {
   size_t num_bytes() const;
 
  private:
-  struct KeyHash {
-    size_t operator()(const Key& key) const;
-  };
   struct Entry {
     Key key;
     MaskPtr mask;
@@ -60,7 +59,7 @@ class MaskCache {
   mutable std::mutex mutex_;  // guards all below
   size_t num_bytes_ = 0;
   std::list<Entry> entries_;  // most recently used first
-  std::unordered_map<Key, std::list<Entry>::iterator, KeyHash> found_;
+  std::unordered_map<Key, std::list<Entry>::iterator> found_;
   uint64_t next_id_ = 0;
   std::unordered_map<std::string, uint64_t> leaf_ids_;
   size_t leaf_key_bytes_ = 0;

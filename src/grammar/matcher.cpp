@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "grammar/grammar.h"
 #include "grammar/machine.h"
+#include "grammar/mask_bits.h"
 #include "grammar/mask_cache.h"
 #include "grammar/program.h"
 #include "grammar/tree_walk.h"
@@ -17,6 +18,9 @@ namespace {
 // A unit takes a few nanoseconds.
 constexpr int64_t kWorkPerToken = int64_t{1} << 20;
 constexpr int64_t kWorkPerFill = int64_t{1} << 25;
+// To look at as many nodes takes about 100 microseconds.
+constexpr size_t kManyNodes = 4096;
+constexpr size_t kMaxChain = 8;
 
 }  // namespace
 
@@ -42,50 +46,67 @@ struct Matcher::State {
   }
 
   const Program& program() const { return grammar->program(); }
-  MaskCache::MaskPtr mask_of(const Item& item);
+  MaskCache::MaskPtr mask_of(std::span<const Item> chain);
   void add_item(const Item& item, std::span<uint32_t> allowed);
+  void add_beyond(uint32_t node, const Machine::Frame& outside, std::span<uint32_t> allowed);
   void compute_mask();
 };
 
-/// How far the count is from its bounds matters as far as one token reaches. A leaf's mask serves
-/// all counts.
-MaskCache::MaskPtr Matcher::State::mask_of(const Item& item) {
-  const Program::Rule& rule = program().rule_of(item.state);
-  const uint32_t index = program().state(item.state).rule;
-  MaskCache::Key key = {.rule = (*rule_ids)[index], .state = item.state - rule.first_state};
-  if (rule.is_counted && !rule.is_leaf) {
-    const auto reach = static_cast<uint32_t>(vocabulary->max_token_bytes() + 1);
-    key.to_min = std::min(reach, rule.min - std::min(rule.min, item.count));
-    key.to_max = rule.max == kUnbounded ? reach : std::min(reach, rule.max - item.count);
+/// How far a count is from its bounds matters as far as one token reaches. The mask of a leaf alone
+/// serves all counts.
+MaskCache::MaskPtr Matcher::State::mask_of(std::span<const Item> chain) {
+  const auto reach = static_cast<uint32_t>(vocabulary->max_token_bytes() + 1);
+  MaskCache::Key key;
+  for (const Item& item : chain) {
+    const Program::Rule& rule = program().rule_of(item.state);
+    MaskCache::Place place = {.rule = (*rule_ids)[program().state(item.state).rule],
+                              .state = item.state - rule.first_state};
+    if (rule.is_counted && !(rule.is_leaf && chain.size() == 1)) {
+      place.to_min = std::min(reach, rule.min - std::min(rule.min, item.count));
+      place.to_max = rule.max == kUnbounded ? reach : std::min(reach, rule.max - item.count);
+    }
+    key.append(reinterpret_cast<const char*>(&place), sizeof(place));
   }
   MaskCache& cache = vocabulary->masks();
   if (MaskCache::MaskPtr known = cache.find(key)) return known;
-  auto computed = std::make_shared<const StateMask>(program(), *vocabulary, item);
+  auto computed = std::make_shared<const StateMask>(program(), *vocabulary, chain);
   cache.insert(key, computed);
   return computed;
 }
 
-/// The tokens that may come at one item.
+/// The tokens that may come at one item. What lies beyond the end of its rule is looked at each
+/// time where that is little; else the mask is one of the rule within its caller.
 void Matcher::State::add_item(const Item& item, std::span<uint32_t> allowed) {
-  const MaskCache::MaskPtr known = mask_of(item);
   const Program::Rule& rule = program().rule_of(item.state);
   const bool is_counted_leaf = rule.is_counted && rule.is_leaf;
   const uint32_t left =
       is_counted_leaf && rule.max != kUnbounded ? rule.max - item.count : kUnbounded;
-  known->add_to(allowed, left);
-  if (item.call == Machine::kOutside || known->exits().empty()) return;
-
-  const Machine::Frame outside = machine.leave(item);
-  for (const StateMask::Exit& exit : known->exits()) {
-    if (is_counted_leaf && (exit.count > left || item.count + exit.count < rule.min)) continue;
-    walk_tree(machine, *vocabulary, exit.node, outside, scratch,
-              [&](uint32_t node, const Machine::Frame&) {
-                for (const int32_t token : vocabulary->tokens_at(node)) {
-                  const auto t = static_cast<uint32_t>(token);
-                  allowed[t / 32] |= uint32_t{1} << (t % 32);
-                }
-              });
+  std::vector<Item> chain = {item};
+  while (true) {
+    const MaskCache::MaskPtr known = mask_of(chain);
+    const bool has_counts = is_counted_leaf && chain.size() == 1;
+    known->add_to(allowed, has_counts ? left : kUnbounded);
+    const Item outermost = chain.back();
+    if (outermost.call == Machine::kOutside || known->exits().empty()) return;
+    const Item* caller = machine.only_return(outermost);
+    if (known->num_nodes_beyond() > kManyNodes && caller != nullptr && chain.size() < kMaxChain) {
+      chain.push_back(*caller);
+      continue;
+    }
+    const Machine::Frame outside = machine.leave(outermost);
+    for (const StateMask::Exit& exit : known->exits())
+      if (!has_counts || (exit.count <= left && item.count + exit.count >= rule.min))
+        add_beyond(exit.node, outside, allowed);
+    return;
   }
+}
+
+void Matcher::State::add_beyond(uint32_t node, const Machine::Frame& outside,
+                                std::span<uint32_t> allowed) {
+  walk_tree(machine, *vocabulary, node, outside, scratch,
+            [&](uint32_t reached, const Machine::Frame&) {
+              for (const int32_t token : vocabulary->tokens_at(reached)) set_bit(allowed, token);
+            });
 }
 
 void Matcher::State::compute_mask() {
@@ -120,8 +141,7 @@ void Matcher::fill(std::span<uint32_t> allowed) {
   std::copy(state_->mask.begin(), state_->mask.end(), allowed.begin());
   if (!state_->history.back().is_complete) return;
   for (const int32_t token : state_->vocabulary->end_token_ids())
-    if (token >= 0 && token < state_->vocabulary->vocab_size())
-      allowed[static_cast<size_t>(token) / 32] |= uint32_t{1} << (token % 32);
+    if (token >= 0 && token < state_->vocabulary->vocab_size()) set_bit(allowed, token);
 }
 
 bool Matcher::accept(int32_t token) {

@@ -48,6 +48,8 @@ void Program::add_rule(const RuleAutomaton& automaton, const RuleSurroundings& s
     for (; call < dfa.calls.size() && dfa.calls[call].from == i; ++call)
       calls_.push_back({static_cast<uint32_t>(dfa.calls[call].rule), first + dfa.calls[call].to});
     state.calls_end = static_cast<uint32_t>(calls_.size());
+    state.is_plain = state.has_bytes && !state.is_final && !state.is_counting &&
+                     state.calls_begin == state.calls_end;
     state.ends_here = state.is_final && !state.has_bytes && state.calls_begin == state.calls_end &&
                       !automaton.is_counted;
     states_.push_back(state);

@@ -41,6 +41,7 @@ class Program {
     bool is_final = false;
     bool has_bytes = false;    // an edge for some byte
     bool is_counting = false;  // edges that leave it count
+    bool is_plain = false;     // bytes are all that can come: no call, no end, no count
     bool ends_here = false;    // final, with no edge at all, in a rule that is not counted
   };
 

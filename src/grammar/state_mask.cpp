@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "grammar/mask_bits.h"
 #include "grammar/tree_walk.h"
 #include "grammar/vocabulary.h"
 
@@ -12,32 +13,26 @@ namespace {
 /// Of one walk over the vocabulary: some hundred units per token.
 constexpr int64_t kWorkPerWalk = int64_t{1} << 25;
 
-/// Whether any text goes on from the node with a byte that may follow the rule.
-bool may_follow(const Vocabulary& vocabulary, uint32_t node, const ByteSet& follow) {
-  const auto nodes = vocabulary.nodes();
-  for (uint32_t child = node + 1; child < nodes[node].end; child = nodes[child].end)
-    if (follow[nodes[child].byte]) return true;
-  return false;
-}
-
-void set_bit(std::span<uint32_t> bits, int32_t token) {
-  const auto t = static_cast<uint32_t>(token);
-  bits[t / 32] |= uint32_t{1} << (t % 32);
-}
-
-void clear_bit(std::span<uint32_t> bits, int32_t token) {
-  const auto t = static_cast<uint32_t>(token);
-  bits[t / 32] &= ~(uint32_t{1} << (t % 32));
-}
-
 }  // namespace
 
-StateMask::StateMask(const Program& program, const Vocabulary& vocabulary, const Item& item) {
-  if (program.rule_of(item.state).is_leaf)
-    walk_leaf(program, vocabulary, item.state);
+StateMask::StateMask(const Program& program, const Vocabulary& vocabulary,
+                     std::span<const Item> chain) {
+  if (chain.size() == 1 && program.rule_of(chain[0].state).is_leaf)
+    walk_leaf(program, vocabulary, chain[0].state);
   else
-    walk_rule(program, vocabulary, item);
+    walk_chain(program, vocabulary, chain);
   pack(vocabulary.num_mask_words());
+}
+
+/// Where some text goes on from the node with a byte that may follow.
+void StateMask::add_exit(const Vocabulary& vocabulary, const Exit& exit, const ByteSet& follow) {
+  const auto nodes = vocabulary.nodes();
+  size_t num_nodes = 0;
+  for (uint32_t child = exit.node + 1; child < nodes[exit.node].end; child = nodes[child].end)
+    if (follow[nodes[child].byte]) num_nodes += nodes[child].end - child;
+  if (num_nodes == 0) return;
+  num_nodes_beyond_ += num_nodes;
+  exits_.push_back(exit);
 }
 
 void StateMask::walk_leaf(const Program& program, const Vocabulary& vocabulary, uint32_t start) {
@@ -62,8 +57,7 @@ void StateMask::walk_leaf(const Program& program, const Vocabulary& vocabulary, 
     path[depth] = {to, count};
     const auto tokens = vocabulary.tokens_at(node);
     tokens_of_count[count].insert(tokens_of_count[count].end(), tokens.begin(), tokens.end());
-    if (program.state(to).is_final && may_follow(vocabulary, node, follow))
-      exits_.push_back({node, count});
+    if (program.state(to).is_final) add_exit(vocabulary, {node, count}, follow);
     ++node;
   }
   while (tokens_of_count.size() > 1 && tokens_of_count.back().empty()) tokens_of_count.pop_back();
@@ -73,18 +67,18 @@ void StateMask::walk_leaf(const Program& program, const Vocabulary& vocabulary, 
   }
 }
 
-void StateMask::walk_rule(const Program& program, const Vocabulary& vocabulary, const Item& item) {
+void StateMask::walk_chain(const Program& program, const Vocabulary& vocabulary,
+                           std::span<const Item> chain) {
   Machine machine(program);
   machine.limit_work(kWorkPerWalk);
   std::vector<Machine::Frame> frames;
-  const ByteSet& follow = program.rule_of(item.state).follow;
-  const Machine::Frame base =
-      machine.start_at({.state = item.state, .call = Machine::kOutside, .count = item.count});
-  walk_tree(machine, vocabulary, 0, base, frames, [&](uint32_t node, const Machine::Frame& frame) {
-    const auto tokens = vocabulary.tokens_at(node);
-    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-    if (frame.is_complete && may_follow(vocabulary, node, follow)) exits_.push_back({node, 0});
-  });
+  const ByteSet& follow = program.rule_of(chain.back().state).follow;
+  walk_tree(machine, vocabulary, 0, machine.start_within(chain), frames,
+            [&](uint32_t node, const Machine::Frame& frame) {
+              const auto tokens = vocabulary.tokens_at(node);
+              tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+              if (frame.is_complete) add_exit(vocabulary, {.node = node}, follow);
+            });
   ends_.push_back(static_cast<uint32_t>(tokens_.size()));
 }
 

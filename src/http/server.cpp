@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "http/errors.h"
+#include "http/page/page.h"
 
 namespace veloz::http {
 namespace {
@@ -17,8 +18,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Answered whether there is a model or not.
-constexpr std::array<std::string_view, 6> kOperations = {"/health",  "/livez",   "/readyz",
-                                                         "/version", "/metrics", "/debug/trace"};
+constexpr std::array<std::string_view, 7> kOperations = {
+    "/", "/health", "/livez", "/readyz", "/version", "/metrics", "/debug/trace"};
 // Need no key: probes and scrapers have none, and the page asks its reader for one.
 constexpr std::array<std::string_view, 6> kOpenPaths = {"/",       "/health",  "/livez",
                                                         "/readyz", "/version", "/metrics"};
@@ -120,6 +121,7 @@ bool Server::admit(const std::shared_ptr<ObservedExchange>& exchange) {
 }
 
 void Server::add_operations(Router& router) {
+  add_page_route(router);
   const auto add = [&](const char* path, std::function<net::Response()> answer) {
     router.add("GET", path,
                [answer = std::move(answer)](const auto& exchange) { exchange->respond(answer()); });

@@ -130,6 +130,7 @@ void EngineLoop::fail_expired() {
 void EngineLoop::launch() {
   fail_expired();
   Step step = scheduler_.schedule();
+  note();  // a step may take long, or hang: the books tell who takes part
   if (step.is_empty()) return;
   books_.note_launch(step);
   InFlight& launched = in_flight_.emplace_back();

@@ -231,6 +231,29 @@ TEST_F(Sampling, LogitBiasForcesAndForbids) {
   EXPECT_EQ(completion.token_ids.at(0), alternatives(completion.logprobs.at(0))[1].token_id);
 }
 
+// The same rows of logits, computed for a prompt in chunks and one by one.
+TEST_F(Sampling, PromptLogprobsAreThoseOfTheSameTokensGenerated) {
+  SamplingParams generating = params(40);
+  generating.logprobs = 3;
+  const RequestOutput generated = run(generating);
+  Tokens prompt = kPrompt;
+  const Completion& completion = generated.completions.at(0);
+  prompt.insert(prompt.end(), completion.token_ids.begin(), completion.token_ids.end());
+  SamplingParams scoring = greedy(1);
+  scoring.prompt_logprobs = 3;
+  const RequestOutput scored = llm_->generate(prompt, scoring);
+  ASSERT_EQ(scored.prompt_logprobs.size(), prompt.size() - 1);
+  for (size_t i = 0; i < completion.logprobs.size(); ++i) {
+    const Logprobs& got = scored.prompt_logprobs[kPrompt.size() - 1 + i];
+    ASSERT_EQ(got.size(), 4u);
+    for (size_t j = 0; j < 4; ++j) {
+      EXPECT_EQ(got[j].token_id, completion.logprobs[i][j].token_id);
+      EXPECT_EQ(got[j].logprob, completion.logprobs[i][j].logprob);
+    }
+  }
+  EXPECT_TRUE(generated.prompt_logprobs.empty());
+}
+
 TEST_F(Sampling, AStopIdEndsTheOutputAndIsPartOfIt) {
   const Tokens unstopped = first(greedy(20)).token_ids;
   SamplingParams stopped = greedy(20);
@@ -394,6 +417,21 @@ TEST_F(Text, AStopStringMayBeIncluded) {
   const Streamed streamed = stream(params);
   EXPECT_EQ(streamed.completion.text, whole.substr(0, whole.find(params.stop[0]) + 4));
   EXPECT_EQ(streamed.joined(), streamed.completion.text);
+}
+
+TEST_F(Text, BadWordsDoNotComeInTheTextNorBehindASpace) {
+  const std::string whole = stream(greedy()).completion.text;
+  SamplingParams params = greedy();
+  for (int round = 0; round < 3; ++round) {  // the next favourite word of what is left
+    const std::string text = stream(params).completion.text;
+    const size_t begin = text.find(' ', text.size() / 2) + 1;
+    const std::string word = text.substr(begin, text.find(' ', begin) - begin);
+    ASSERT_FALSE(word.empty());
+    params.bad_words.push_back(word);
+    const std::string without = " " + stream(params).completion.text + " ";
+    for (const std::string& bad : params.bad_words)
+      EXPECT_EQ(without.find(" " + bad + " "), std::string::npos) << bad << " in " << without;
+  }
 }
 
 TEST_F(Text, AStopIdLeavesNoTextUnlessStopsAreIncluded) {

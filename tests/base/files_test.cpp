@@ -96,6 +96,12 @@ TEST_F(FilesTest, AFullDiskIsAnIoErrorWithAHint) {
                                  [&] { writer.write("x"); }));
 }
 
+TEST_F(FilesTest, WritesToADeviceThatCannotBeSynced) {
+  FileWriter writer = FileWriter::create("/dev/null");
+  writer.write("nobody reads this");
+  writer.close();
+}
+
 TEST_F(FilesTest, CannotCreateInAMissingDirectory) {
   EXPECT_TRUE(test::throws_error(ErrorKind::io, {"cannot create", "No such file"},
                                  [&] { FileWriter::create(directory_ / "no" / "file"); }));

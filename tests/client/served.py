@@ -1,110 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A `veloz serve` for the tests: started once per set of flags, stopped when Python ends."""
+"""What the tests share: a server per set of flags, clients, a passage and its question."""
 
-import atexit
-import http.client
-import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 import unittest
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import openai
+from server import Server
 
-BINARY = Path(os.environ["VELOZ_BINARY"])
-MODELS = Path(os.environ["VELOZ_MODELS_DIR"])
 TEMPLATES = Path(__file__).parent / "templates"
-START_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 30
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def client_of(server: Server, **options: Any) -> openai.OpenAI:
+    return openai.OpenAI(**({"base_url": f"{server.base_url}/v1", "api_key": "none", "max_retries": 0} | options))
 
 
-class Server:
-    """A server of one of the bundled models, ready when the constructor returns."""
-
-    def __init__(self, *flags: str, model: str = "tiny-llama") -> None:
-        self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
-        self.dir = Path(tempfile.mkdtemp(prefix="veloz-client-"))
-        self.log = self.dir / "log"
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("VELOZ_")}
-        command = [BINARY, "serve", MODELS / model, "--port", str(self.port), "--cache-dir", engine_cache(), *flags]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-        atexit.register(self.stop)
-        self._wait_until_ready()
-
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            try:
-                if self.request("GET", "/readyz")[0] == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        self.stop()
-        raise RuntimeError(f"the server did not become ready:\n{self.log.read_text(errors='replace')}")
-
-    def request(
-        self, method: str, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None
-    ) -> tuple[int, dict[str, str], bytes]:
-        """One request on a connection of its own: status, headers (lower case) and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body, headers or {})
-            response = connection.getresponse()
-            return response.status, {key.lower(): value for key, value in response.getheaders()}, response.read()
-        finally:
-            connection.close()
-
-    def post(self, path: str, body: Any) -> tuple[int, Any]:
-        status, _, answer = self.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        return status, json.loads(answer)
-
-    def metric(self, name: str) -> float:
-        for line in self.request("GET", "/metrics")[2].decode().splitlines():
-            if line.startswith(("veloz:" + name + "{", "veloz:" + name + " ")):
-                return float(line.rsplit(" ", 1)[1])
-        raise KeyError(name)
-
-    def client(self, **options: Any) -> openai.OpenAI:
-        return openai.OpenAI(**({"base_url": f"{self.base_url}/v1", "api_key": "none", "max_retries": 0} | options))
-
-    def async_client(self, **options: Any) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(**({"base_url": f"{self.base_url}/v1", "api_key": "none", "max_retries": 0} | options))
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
-        return self.process.returncode
-
-
-@cache
-def engine_cache() -> Path:
-    directory = Path(tempfile.mkdtemp(prefix="veloz-engines-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return directory
+def async_client_of(server: Server, **options: Any) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(**({"base_url": f"{server.base_url}/v1", "api_key": "none", "max_retries": 0} | options))
 
 
 @cache
@@ -112,7 +25,9 @@ def shared_server(*flags: str) -> Server:
     return Server(*flags)
 
 
-PASSAGE = "Tomas lives in Berlin. On Sundays Tomas is busy with chess. The pet of Tomas is a parrot. Tomas is a painter."
+PASSAGE = (
+    "Tomas lives in Berlin. On Sundays Tomas is busy with chess. The pet of Tomas is a parrot. Tomas is a painter."
+)
 QUESTION = [{"role": "user", "content": f"{PASSAGE}\n\nWhere does Tomas live?"}]
 MODEL = "tiny-llama"
 
@@ -125,7 +40,7 @@ class ClientTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.server = shared_server(*cls.flags)
-        cls.client = cls.server.client()
+        cls.client = client_of(cls.server)
 
     def chat(self, messages: list[dict[str, Any]] | None = None, **options: Any) -> Any:
         options = {"model": MODEL, "temperature": 0, "max_tokens": 24} | options

@@ -7,7 +7,7 @@ import unittest
 from typing import Any
 
 import openai
-from served import PASSAGE, QUESTION, shared_server
+from served import PASSAGE, QUESTION, async_client_of, client_of, shared_server
 
 PROMPTS = [f"{PASSAGE * (1 + i % 3)}\n\nQuestion {i}: where does Tomas live?" for i in range(12)]
 
@@ -23,7 +23,8 @@ def options(index: int) -> dict[str, Any]:
 
 
 class AsyncClient(unittest.IsolatedAsyncioTestCase):
-    def setUp(self) -> None:
+    async def asyncSetUp(self) -> None:
+        asyncio.get_running_loop().set_debug(False)  # it warns of every slow answer
         self.server = shared_server()
 
     async def streamed(self, client: openai.AsyncOpenAI, index: int) -> str:
@@ -32,15 +33,15 @@ class AsyncClient(unittest.IsolatedAsyncioTestCase):
 
     async def test_streams_at_once_give_what_each_gives_alone(self) -> None:
         alone = [
-            self.server.client().chat.completions.create(**options(i)).choices[0].message.content
+            client_of(self.server).chat.completions.create(**options(i)).choices[0].message.content
             for i in range(len(PROMPTS))
         ]
-        async with self.server.async_client() as client:
+        async with async_client_of(self.server) as client:
             together = await asyncio.gather(*(self.streamed(client, i) for i in range(len(PROMPTS))))
         self.assertEqual(together, alone)
 
     async def test_tools_and_parse_work(self) -> None:
-        async with self.server.async_client() as client:
+        async with async_client_of(self.server) as client:
             answer = await client.completions.create(
                 model="tiny-llama", prompt="x", max_tokens=4, extra_body={"structured_outputs": {"choice": ["a", "b"]}}
             )
@@ -49,12 +50,12 @@ class AsyncClient(unittest.IsolatedAsyncioTestCase):
                 await client.chat.completions.create(model="tiny-llama", messages=[])
 
     async def test_a_client_that_goes_away_cancels_its_request(self) -> None:
-        async with self.server.async_client() as client:
+        async with async_client_of(self.server) as client:
             stream = await client.chat.completions.create(
                 model="tiny-llama",
                 messages=QUESTION,
                 stream=True,
-                max_tokens=1500,
+                max_tokens=900,
                 extra_body={"ignore_eos": True},
             )
             async for event in stream:

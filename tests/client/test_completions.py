@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """POST /v1/completions, /tokenize, /detokenize and /v1/models through the official client."""
 
+import json
+
 import openai
-from served import PASSAGE, ClientTest, shared_server
+from api_tables import tables_of
+from served import PASSAGE, ClientTest
+from server import MODELS
 
 PROMPT = f"{PASSAGE} Tomas lives in"
 
@@ -46,10 +50,10 @@ class Completions(ClientTest):
     def test_gives_logprobs_in_the_older_form(self) -> None:
         answer = self.text(PROMPT, logprobs=2, max_tokens=6, extra_body={"ignore_eos": True})
         logprobs = answer.choices[0].logprobs
-        self.assertEqual([len(part) for part in (logprobs.tokens, logprobs.token_logprobs, logprobs.text_offset)], [6] * 3)
-        for token, logprob, top in zip(
-            logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, strict=True
-        ):
+        self.assertEqual(
+            [len(part) for part in (logprobs.tokens, logprobs.token_logprobs, logprobs.text_offset)], [6] * 3
+        )
+        for token, logprob, top in zip(logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, strict=True):
             self.assertEqual(max(top.values()), logprob)
             self.assertIn(token, top)
         self.assertEqual(logprobs.text_offset[0], 0)
@@ -143,8 +147,10 @@ class ServedModelNames(ClientTest):
         self.assertEqual((status, body["model"]), (200, "first"))
 
 
-class OpenApi(ClientTest):
-    def test_names_what_there_is(self) -> None:
-        status, _, body = shared_server().request("GET", "/openapi.json")
+class Documents(ClientTest):
+    def test_the_tables_of_the_docs_are_those_of_the_openapi_document(self) -> None:
+        status, _, body = self.server.request("GET", "/openapi.json")
         self.assertEqual(status, 200)
-        self.assertIn(b"/v1/chat/completions", body)
+        docs = (MODELS.parent / "docs" / "api.md").read_text()
+        for table in tables_of(json.loads(body)).split("\n\n## "):
+            self.assertIn(table.strip(), docs)

@@ -109,7 +109,9 @@ class StructuredOutput(ClientTest):
         self.check_person(self.content(extra_body={"guided_json": PERSON}))
 
     def test_completions_take_them_too(self) -> None:
-        answer = self.text("An answer:", max_tokens=20, extra_body={"structured_outputs": {"choice": ["left", "right"]}})
+        answer = self.text(
+            "An answer:", max_tokens=20, extra_body={"structured_outputs": {"choice": ["left", "right"]}}
+        )
         self.assertIn(answer.choices[0].text, ["left", "right"])
 
     def test_bad_schemas_are_refused_with_their_path(self) -> None:
@@ -173,7 +175,12 @@ class Tools(ClientTest):
 
     def test_the_stream_helper_of_the_client_gathers_calls(self) -> None:
         with self.client.chat.completions.stream(
-            model="tiny-llama", messages=QUESTION, tools=[WEATHER], tool_choice="required", max_tokens=150, temperature=0,
+            model="tiny-llama",
+            messages=QUESTION,
+            tools=[WEATHER],
+            tool_choice="required",
+            max_tokens=150,
+            temperature=0,
             parallel_tool_calls=False,
         ) as stream:
             final = stream.get_final_completion()
@@ -207,7 +214,11 @@ class AutomaticTools(ClientTest):
     CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome", "days": 2}}\n</tool_call>'
 
     def say(self, text: str, **options: Any) -> Any:
-        options = {"tools": [WEATHER], "max_tokens": 150, "extra_body": {"structured_outputs": {"choice": [text]}}} | options
+        options = {
+            "tools": [WEATHER],
+            "max_tokens": 300,
+            "extra_body": {"structured_outputs": {"choice": [text]}},
+        } | options
         return self.chat(**options)
 
     def test_the_template_shows_the_tools(self) -> None:

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import http.server
 import json
+import random
 import re
 import threading
 import time
@@ -28,8 +29,11 @@ class Behaviour:
 
     ttft_s: float = 0.0
     itl_s: float = 0.0
+    spread: float = 0.0  # times vary by up to this share
+    model: str = MODEL
     api_key: str | None = None
     has_usage: bool = True
+    has_metrics: bool = True
     slots: int | None = None  # requests answered at once; others wait, so that overload shows
     fail: Callable[[int], str | None] = lambda number: None  # "429", "500", "break", "error-event", "no-finish"
     answer: str | None = None  # of chats, instead of made-up words; a begun one is continued
@@ -60,6 +64,8 @@ class FakeServer(http.server.ThreadingHTTPServer):
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.ttfts: list[float] = []
+        self.itls: list[float] = []
+        self.steps: list[float] = []  # tokens of each
 
     @property
     def url(self) -> str:
@@ -122,12 +128,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         file = self.server.behaviour.files.get(self.path)
         if file is not None:
             self.send_text(200, file.read_text(), "text/html; charset=utf-8")
-        elif self.path == "/metrics":
+        elif self.path == "/metrics" and self.server.behaviour.has_metrics:
             self.send_text(200, metrics_text(self.server), "text/plain; version=0.0.4")
         elif not self.is_allowed():
             pass
         elif self.path == "/v1/models":
-            self.send_json(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "test"}]})
+            self.send_json(
+                200,
+                {
+                    "object": "list",
+                    "data": [{"id": self.server.behaviour.model, "object": "model", "owned_by": "test"}],
+                },
+            )
         else:
             self.send_failure(404, f"no path {self.path}")
 
@@ -175,11 +187,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             begun = body["messages"][-1]["content"] if body.get("continue_final_message") else ""
             rest = behaviour.answer.removeprefix(begun)
             pieces = re.findall(r"\s*\S+", rest)[:num_tokens]
+
+        def vary(seconds: float) -> float:
+            return seconds * (1 + behaviour.spread * random.uniform(-1, 1))
+
         # Against a clock of its own: sleeps that are late do not add up.
-        due = time.monotonic() + behaviour.ttft_s
+        due = time.monotonic() + vary(behaviour.ttft_s)
         for i, piece in enumerate(pieces):
             time.sleep(max(0.0, due - time.monotonic()))
-            due += behaviour.itl_s
+            pause = vary(behaviour.itl_s)
+            due += pause
             if i == len(pieces) // 2 and failure == "break":
                 self.close_connection = True
                 return
@@ -190,6 +207,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_event({"choices": [{"index": 0, **choice, "finish_reason": None}]})
             with self.server.lock:
                 self.server.generation_tokens += 1
+                self.server.itls.append(pause)
+                self.server.steps.append(float(self.server.running))
                 if i == 0:
                     self.server.prompt_tokens += num_prompt_tokens(body)
                     self.server.ttfts.append(time.monotonic() - seen.start_s)
@@ -229,7 +248,7 @@ def metrics_text(server: FakeServer) -> str:
         gauges["kv_cache_usage_perc"] = min(1.0, 0.08 * server.running)
         counters = {"prompt_tokens_total": server.prompt_tokens, "generation_tokens_total": server.generation_tokens}
         ttfts = list(server.ttfts)
-        itls = [server.behaviour.itl_s] * server.generation_tokens
+        itls, steps = list(server.itls), list(server.steps)
     lines = []
     for name, value in gauges.items():
         lines += [f"# TYPE test:{name} gauge", f'test:{name}{{model_name="{MODEL}"}} {value}']
@@ -238,6 +257,7 @@ def metrics_text(server: FakeServer) -> str:
     bounds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]
     lines += histogram("test:time_to_first_token_seconds", ttfts, bounds)
     lines += histogram("test:inter_token_latency_seconds", itls, bounds)
+    lines += histogram("test:iteration_tokens_total", steps, [1, 8, 16])
     return "\n".join(lines) + "\n"
 
 

@@ -73,6 +73,8 @@ class BadUsageTest(CliTest):
             (["num_beams is 9", "at most 8"], ["--num-beams", "9"]),
             (["top_k cannot be combined with beam search"], ["--num-beams", "2", "--top-k", "4", "--temperature", "0"]),
             (["logprobs is 21", "at most 20"], ["--logprobs", "21"]),
+            (["prompt_logprobs is -1", "0 or more"], ["--prompt-logprobs", "-1"]),
+            (["a bad word is empty"], ["--bad-words", ""]),
             (["stop_token_ids entry is 40", "from 0 to 39"], ["--stop-token-ids", "40"]),
             (["logit_bias id is 99"], ["--logit-bias", "99:1"]),
             (["logit_bias value is 101"], ["--logit-bias", "3:101"]),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What README shows is what there is: its C++ is the example's, its commands have flags that exist."""
+"""What README and docs show is what there is: the C++ is the example's, commands have flags that exist."""
 
 import re
 import unittest
@@ -9,8 +9,14 @@ from veloz_cli import MODELS, CliTest
 ROOT = MODELS.parent
 
 
-def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+def code_blocks(language: str, page: str = "README.md") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[list[str]]:
+    """The words of each line that runs the program."""
+    lines = [line for block in code_blocks("", page) for line in block.splitlines() if line.startswith("veloz ")]
+    return [line.split("#")[0].rstrip("& ").split() for line in lines]
 
 
 class ReadmeTest(CliTest):
@@ -24,17 +30,14 @@ class ReadmeTest(CliTest):
             position = example.index(line, position) + 1
 
     def test_commands_have_verbs_and_flags_that_exist(self) -> None:
-        commands = [
-            line.split("#")[0].split()
-            for block in code_blocks("")
-            for line in block.splitlines()
-            if line.startswith("veloz ")
-        ]
-        self.assertGreaterEqual(len(commands), 5)
-        for _, verb, *arguments in commands:
-            text = self.succeed(verb, "--help").out
-            for flag in (argument for argument in arguments if argument.startswith("-")):
-                self.assertRegex(text, rf"(?m)(^|[ ,]){flag}\b", f"{verb} {flag}")
+        for page in "README.md", "docs/benchmarking.md":
+            found = commands(page)
+            self.assertGreaterEqual(len(found), 4, page)
+            for _, verb, *arguments in found:
+                verbs = [verb, arguments[0]] if verb == "bench" else [verb]
+                text = self.succeed(*verbs, "--help").out
+                for flag in (argument for argument in arguments if argument.startswith("-")):
+                    self.assertRegex(text, rf"(?m)(^|[ ,]){flag}\b", f"{page}: {verb} {flag}")
 
 
 if __name__ == "__main__":

@@ -153,6 +153,20 @@ class RunTest(CliTest):
         self.assertEqual(scores, sorted(scores, reverse=True))
         self.assertEqual(len({tuple(choice["token_ids"]) for choice in answer["choices"]}), 4)
 
+    def test_prompt_logprobs_stand_beside_the_answer(self) -> None:
+        answer = self.succeed("run", self.engine, PROMPT, *GREEDY, "--prompt-logprobs", "1", "--json").json()
+        self.assertEqual(len(answer["prompt_logprobs"]), answer["usage"]["prompt_tokens"] - 1)
+        for given, best in answer["prompt_logprobs"]:
+            self.assertLessEqual(given["logprob"], best["logprob"])
+
+    def test_bad_words_do_not_come(self) -> None:
+        word = self.succeed("run", self.engine, PROMPT, *GREEDY, "--json").json()["text"].split()[1]
+        answer = self.succeed("run", self.engine, PROMPT, *GREEDY, "--json", "--bad-words", word).json()
+        self.assertNotIn(word, answer["text"].split())
+        source = self.write_jsonl("bad.jsonl", [{"prompt": PROMPT, "bad_words": [word]}])
+        line = read_jsonl(self.succeed("run", self.engine, "--input", source, *GREEDY).out)[0]
+        self.assertEqual(line["token_ids"], answer["token_ids"])
+
     def test_logit_bias_bans_and_forces(self) -> None:
         ids = self.succeed("run", self.engine, PROMPT, *GREEDY, "--json").json()["token_ids"]
         banned = self.succeed("run", self.engine, PROMPT, *GREEDY, "--json", "--logit-bias", f"{ids[0]}:-100").json()

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <map>
@@ -29,6 +31,7 @@ struct Outcome {
                end->beam_score == other.end->beam_score));
     }
   };
+  std::optional<PromptEvent> prompt;
   std::map<int64_t, Choice> choices;
   std::vector<PromptEvent> prompts;
   std::optional<RequestUsage> usage;  // of a finished request
@@ -73,10 +76,12 @@ class Collector final : public EventSink {
     inbox_->update([&](Outcome& outcome) {
       if (!outcome.choices.empty()) ++outcome.num_events_after_end;  // it comes before all tokens
       outcome.prompts.push_back(event);
+      outcome.prompt = event;
     });
   }
   void on_token(const TokenEvent& event) override {
     inbox_->update([&](Outcome& outcome) {
+      EXPECT_TRUE(outcome.prompt.has_value());
       Outcome::Choice& choice = outcome.choices[event.choice];
       if (choice.end) ++outcome.num_events_after_end;
       choice.tokens.push_back(event.token);

@@ -156,6 +156,117 @@ TEST(Executor, AMaskThatAllowsNothingFailsItsRequestAlone) {
   EXPECT_EQ(good->wait().choices.at(0).tokens, greedy_tokens(kModel, {1, 2}, 12));
 }
 
+TEST(Executor, AMaskThatThrowsFailsItsRequestAlone) {
+  Engine engine;
+  class Broken final : public TokenMask {
+   public:
+    explicit Broken(bool breaks_in_fill) : breaks_in_fill_(breaks_in_fill) {}
+    void fill(std::span<uint32_t> allowed) override {
+      if (breaks_in_fill_) throw Error(ErrorKind::internal, "broken in fill");
+      std::ranges::fill(allowed, ~0u);
+    }
+    void accept(int32_t) override { throw Error(ErrorKind::internal, "broken in accept"); }
+    void rollback(int64_t) override {}
+
+   private:
+    bool breaks_in_fill_;
+  };
+  for (const bool breaks_in_fill : {true, false}) {
+    const auto good = engine.submit({.prompt_tokens = {1, 2}, .params = greedy(12)});
+    Request request{.prompt_tokens = {1, 2}, .params = greedy(4)};
+    request.masks.push_back(std::make_unique<Broken>(breaks_in_fill));
+    const Outcome bad = engine.submit(std::move(request))->wait();
+    ASSERT_TRUE(bad.error.has_value());
+    EXPECT_NE(bad.error->message().find("broken in"), std::string::npos);
+    EXPECT_EQ(good->wait().choices.at(0).tokens, greedy_tokens(kModel, {1, 2}, 12));
+  }
+}
+
+/// Log-probability of each prompt token from the second on, straight from the model.
+std::vector<double> prompt_logprobs(const HashModel& model, const std::vector<int32_t>& prompt) {
+  std::vector<double> logprobs;
+  for (size_t i = 1; i < prompt.size(); ++i) {
+    const std::vector<float> row = model.logits(std::span(prompt).first(i));
+    double sum = 0;
+    for (const float x : row) sum += std::exp(static_cast<double>(x));
+    logprobs.push_back(row[static_cast<size_t>(prompt[i])] - std::log(sum));
+  }
+  return logprobs;
+}
+
+std::vector<int32_t> counted_prompt(int32_t length) {
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < length; ++i) prompt.push_back((i * 7 + 5) % 50);
+  return prompt;
+}
+
+TEST(Executor, ScoresThePromptBeforeTheFirstToken) {
+  Engine engine;
+  for (const int32_t length : {1, 2, 5, 8, 9, 16, 40}) {
+    SCOPED_TRACE(length);
+    const std::vector<int32_t> prompt = counted_prompt(length);
+    SamplingParams params = greedy(3);
+    params.prompt_logprobs = 2;
+    const Outcome outcome = engine.generate(prompt, params);
+    const std::vector<double> expected = prompt_logprobs(kModel, prompt);
+    ASSERT_EQ(outcome.prompt->logprobs.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const std::vector<TokenLogprob>& list = outcome.prompt->logprobs[i];
+      ASSERT_EQ(list.size(), 3u);
+      EXPECT_EQ(list[0].token, prompt[i + 1]);
+      EXPECT_NEAR(list[0].logprob, expected[i], 1e-5);
+      EXPECT_GE(list[1].logprob, list[2].logprob);
+      EXPECT_GE(list[1].logprob, list[0].logprob);
+    }
+    EXPECT_EQ(outcome.choices.at(0).tokens, greedy_tokens(kModel, prompt, 3));
+  }
+}
+
+TEST(Executor, ScoresOfAPromptDependOnNothingElse) {
+  const std::vector<int32_t> prompt = counted_prompt(37);
+  SamplingParams params;
+  params.max_tokens = 20;
+  params.ignore_eos = true;
+  params.n = 3;
+  SchedulerLimits limits = small_limits();
+  limits.num_kv_blocks = 28;  // some are paused, and compute their prompts again
+  limits.max_prefill_chunk = 5;
+  ExecutorOptions options = options_for(kModel, limits);
+  options.scheduling.policy = SchedulingPolicy::max_utilization;
+  Engine alone;
+  Engine busy(kModel, options);
+  const auto params_of = [&](uint64_t i) {
+    SamplingParams own = params;
+    own.seed = i;
+    if (i % 2 == 0) own.prompt_logprobs = 1;
+    return own;
+  };
+  std::vector<std::shared_ptr<Inbox>> inboxes;
+  for (uint64_t i = 0; i < 12; ++i)
+    inboxes.push_back(busy.submit({.prompt_tokens = prompt, .params = params_of(i)}));
+  for (uint64_t i = 0; i < 12; ++i) {
+    const Outcome expected = alone.generate(prompt, params_of(i));
+    const Outcome outcome = inboxes[i]->wait();
+    EXPECT_EQ(outcome.choices, expected.choices);
+    EXPECT_EQ(outcome.prompt->logprobs, expected.prompt->logprobs);
+    EXPECT_EQ(outcome.prompt->logprobs.size(), i % 2 == 0 ? 36u : 0u);
+  }
+  EXPECT_GT(busy.wait_until_idle().num_preemptions, 0);
+}
+
+TEST(Executor, ANanUnderAPromptTokenFailsItsRequestAlone) {
+  Engine engine;
+  engine.runner.poison_token = 11;
+  SamplingParams params = greedy(2);
+  params.prompt_logprobs = 0;
+  const auto good = engine.submit({.prompt_tokens = {1, 2, 3}, .params = params});
+  const Outcome bad = engine.generate({1, 11, 3, 4}, params);
+  ASSERT_TRUE(bad.error.has_value());
+  EXPECT_NE(bad.error->message().find("the prompt from token"), std::string::npos);
+  EXPECT_NE(bad.error->message().find("NaN"), std::string::npos);
+  EXPECT_EQ(good->wait().prompt->logprobs.size(), 2u);
+}
+
 bool holds(const std::vector<int32_t>& tokens, const std::vector<int32_t>& word) {
   return !std::ranges::search(tokens, word).empty();
 }

@@ -75,7 +75,7 @@ ExecutorOptions random_options(Random& random) {
   options.run_ahead = random.one_in(2);
   // Just enough for the widest request, so that some are paused.
   if (options.scheduling.policy == SchedulingPolicy::max_utilization)
-    options.limits.num_kv_blocks = 250 / options.limits.block_size;
+    options.limits.num_kv_blocks = 160 / options.limits.block_size;
   return options;
 }
 

@@ -104,7 +104,8 @@ class Answer {
     const serving::TokenEvent* token = nullptr;
   };
 
-  /// The prompt's requests begin to speak: an echo goes here.
+  /// Before the first token of the prompt's choices, so that what fails earlier can still be
+  /// answered with its status: an echo goes here.
   virtual void begin(size_t prompt_idx) = 0;
   virtual void add(Choice& choice, const Piece& piece) = 0;
   virtual void end(Choice& choice) = 0;

@@ -145,8 +145,6 @@ void settle_chat_fields(const ChatFields& fields) {
 }
 
 void visit_chat_request(FieldVisitor& visitor, ChatRequest& request) {
-  refuse_field(visitor, "functions", "use \"tools\"");
-  refuse_field(visitor, "function_call", "use \"tool_choice\"");
   visit_chat_fields(visitor, request.chat);
   visitor.integer("max_completion_tokens", request.generation.max_tokens, {.min = 1},
                   "New tokens at most; absent, what is left of the model's length.");
@@ -160,6 +158,8 @@ void visit_chat_request(FieldVisitor& visitor, ChatRequest& request) {
                   "The answer begins with the last message where that is the assistant's.");
   visit_tool_fields(visitor, request.tools);
   visit_generation_fields(visitor, request.generation);
+  refuse_field(visitor, "functions", "use \"tools\"");
+  refuse_field(visitor, "function_call", "use \"tool_choice\"");
 }
 
 ChatRequest parse_chat_request(const Json& body, const SamplingParams& defaults) {

@@ -3,10 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 
-#include "http/fake_exchange.h"
 #include "http/openai/byte_pieces.h"
+#include "http/openai/waiting_exchange.h"
 #include "serving/engine_fixture.h"
 
 namespace veloz::http::openai {
@@ -50,14 +51,12 @@ struct Way {
     stream->add_id(std::get<serving::RequestId>(
         engine.executor.submit(std::move(request), stream->make_sink(0, std::move(texts)))));
   }
-  json answer() {
-    engine.wait_until_idle();
-    return json::parse(exchange->response->body);
-  }
+  json answer() { return json::parse(exchange->wait().body); }
 
   Metrics metrics{Metrics::Options{.model_name = "m"}};
   serving::Engine engine;
-  std::shared_ptr<FakeExchange> exchange = std::make_shared<FakeExchange>(net::Request{});
+  std::shared_ptr<WaitingExchange> exchange = std::make_shared<WaitingExchange>();
+  std::promise<void> gate;  // holds the engine up where a test sets it to
   SamplingParams sampling;
   std::shared_ptr<GenerationStream> stream;
   std::vector<int32_t> tokens = {7, 8, 9};
@@ -79,7 +78,7 @@ TEST(GenerationStream, StreamsTheTextOfTheWholeAnswer) {
   const std::string expected = whole.answer()["choices"][0]["message"]["content"];
   Way way(params_of(6), /*is_streamed=*/true);
   way.submit();
-  way.engine.wait_until_idle();
+  way.exchange->wait();
   EXPECT_TRUE(way.exchange->is_finished);
   EXPECT_TRUE(way.exchange->response->content_type.starts_with("text/event-stream"));
   std::string text;
@@ -91,21 +90,34 @@ TEST(GenerationStream, StreamsTheTextOfTheWholeAnswer) {
   EXPECT_EQ(text, expected);
 }
 
+// Sampling a long output takes many steps; what is cancelled ends long before.
+constexpr int64_t kLong = 60;
+
 TEST(GenerationStream, CancelsWhereTheClientCannotBeWrittenTo) {
-  Way way(params_of(40), /*is_streamed=*/true);
+  Way way(params_of(kLong), /*is_streamed=*/true);
+  way.engine.runner.on_step = [&way](int64_t step) {
+    if (step == 10) way.gate.get_future().wait();
+  };
   way.exchange->is_gone = true;
   way.submit();
+  way.exchange->wait();
+  way.gate.set_value();
   way.engine.wait_until_idle();
-  EXPECT_LT(way.engine.executor.stats().num_steps, 20);
+  EXPECT_LT(way.engine.executor.stats().num_steps, kLong);
   EXPECT_FALSE(way.exchange->is_finished);
 }
 
 TEST(GenerationStream, CancelsARequestThatIsSubmittedAfterItsClientWent) {
-  Way way(params_of(60), /*is_streamed=*/true);
+  Way way(params_of(kLong), /*is_streamed=*/true);
+  way.engine.runner.on_step = [&way](int64_t step) {
+    if (step == 1) way.gate.get_future().wait();
+  };
   way.exchange->abort_callback();
   way.submit();
+  way.gate.set_value();
+  EXPECT_EQ(way.exchange->wait().status, 503);
   way.engine.wait_until_idle();
-  EXPECT_LT(way.engine.executor.stats().num_steps, 60);
+  EXPECT_LT(way.engine.executor.stats().num_steps, kLong);
 }
 
 TEST(GenerationStream, EndsAtStopStringsAndSaysWhich) {
@@ -126,7 +138,7 @@ TEST(GenerationStream, AnswersWithTheStatusOfAFailureBeforeTheFirstEvent) {
   Way way(params_of(6), /*is_streamed=*/true);
   way.engine.runner.on_step = [](int64_t) { throw Error(ErrorKind::internal, "a kernel failed"); };
   way.submit();
-  way.engine.wait_until_idle();
+  way.exchange->wait();
   EXPECT_EQ(way.exchange->response->status, 500);
   EXPECT_NE(way.exchange->response->body.find("a kernel failed"), std::string::npos);
 }
@@ -137,10 +149,10 @@ TEST(GenerationStream, EndsAStreamThatFailsWithAnErrorEvent) {
     if (step == 5) throw Error(ErrorKind::internal, "a kernel failed");
   };
   way.submit();
-  way.engine.wait_until_idle();
+  way.exchange->wait();
   EXPECT_EQ(way.exchange->response->status, 200);
   const std::string& body = way.exchange->response->body;
-  EXPECT_NE(body.find("data: {\"error\":{\"message\":\"a kernel failed"), std::string::npos)
+  EXPECT_NE(body.find("data: {\"error\":{\"message\":\"step 5: a kernel failed"), std::string::npos)
       << body;
   EXPECT_TRUE(body.ends_with("data: [DONE]\n\n"));
   EXPECT_TRUE(way.exchange->is_finished);
@@ -149,8 +161,8 @@ TEST(GenerationStream, EndsAStreamThatFailsWithAnErrorEvent) {
 TEST(GenerationStream, CountsWhatItAnswered) {
   Way way(params_of(6), /*is_streamed=*/false);
   way.submit();
-  const serving::ExecutorStats stats = way.engine.wait_until_idle();
-  const std::string text = way.metrics.text(stats);
+  way.exchange->wait();
+  const std::string text = way.metrics.text(way.engine.executor.stats());
   EXPECT_NE(text.find("generation_tokens_total{"), std::string::npos);
   EXPECT_NE(text.find("time_to_first_token_seconds_count{"), std::string::npos);
 }
