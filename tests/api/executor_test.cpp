@@ -201,6 +201,35 @@ TEST_F(ExecutorApi, RefusesWhatCannotBe) {
   }));
 }
 
+TEST_F(ExecutorApi, AFullQueueIsToldWithTheTimeToComeAgain) {
+  Executor executor =
+      Executor::load(directory_->path() / "engine",
+                     {.num_threads = 1, .max_num_seqs = 1, .max_queued_requests = 2});
+  std::vector<EventStream> streams;
+  std::optional<QueueFull> full;
+  while (!full && streams.size() < 10) {
+    auto submitted = executor.submit({.prompt = kPrompt, .params = sampled(400)});
+    if (auto* stream = std::get_if<EventStream>(&submitted))
+      streams.push_back(std::move(*stream));
+    else
+      full = std::get<QueueFull>(std::move(submitted));
+  }
+  ASSERT_TRUE(full.has_value());
+  EXPECT_GE(streams.size(), 2u);
+  EXPECT_NE(full->reason.find("2"), std::string::npos) << full->reason;
+  EXPECT_GT(full->retry_after_s, 0);
+  streams.clear();  // cancels them, and then there is room
+  std::optional<EventStream> stream;
+  while (!stream) {
+    auto submitted = executor.submit({.prompt = kPrompt, .params = sampled(3)});
+    if (auto* accepted = std::get_if<EventStream>(&submitted))
+      stream = std::move(*accepted);
+    else
+      std::this_thread::yield();
+  }
+  EXPECT_EQ(read_all(*stream).joined.at(0).token_ids.size(), 3u);
+}
+
 TEST_F(ExecutorApi, AStreamOutlivesTheExecutor) {
   std::optional<EventStream> stream;
   {
