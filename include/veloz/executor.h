@@ -139,7 +139,8 @@ class Executor {
 
   /// From any thread; tokenises on the caller's. Throws Error(invalid_input) for parameters that
   /// cannot be or a prompt that cannot fit, Error(unsupported) for text where the engine has no
-  /// tokenizer; later failures are in RequestEnd. QueueFull only under LLMOptions::max_queued_*.
+  /// tokenizer; later failures are in RequestEnd. QueueFull only under LLMOptions::max_queued_*,
+  /// which a model loaded by LLM has not.
   [[nodiscard]] std::variant<EventStream, QueueFull> submit(ExecutorRequest request);
   ExecutorStats stats() const;
 

@@ -37,7 +37,7 @@ struct LLMOptions {
   double target_step_ms = 0;  // prompts are cut so that a step is predicted to take no longer;
                               // 0: no target, the highest throughput
   bool run_ahead = true;      // a step begins before the results of the one ahead are published
-  int64_t max_queued_requests = 0;  // that wait to be admitted; 0: any number
+  int64_t max_queued_requests = 0;  // of an Executor, that wait to be admitted; 0: any number
   int64_t max_queued_tokens = 0;    // of their prompts; 0: any number
 };
 

@@ -21,7 +21,9 @@ LLM::LLM(LLM&&) noexcept = default;
 LLM& LLM::operator=(LLM&&) noexcept = default;
 
 LLM LLM::load(const std::filesystem::path& engine, const LLMOptions& options) {
-  return LLM(std::make_unique<State>(State{std::make_shared<api::LoadedModel>(engine, options)}));
+  LLMOptions unbounded = options;  // who calls generate waits anyway
+  unbounded.max_queued_requests = unbounded.max_queued_tokens = 0;
+  return LLM(std::make_unique<State>(State{std::make_shared<api::LoadedModel>(engine, unbounded)}));
 }
 
 std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,

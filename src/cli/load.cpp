@@ -49,16 +49,16 @@ ResolvedEngine resolve_model(const LoadFlags& flags) {
     resolved =
         resolve_engine(options, flags.cache_dir.empty() ? default_engine_cache() : flags.cache_dir);
   }
-  if (resolved.was_built)
-    fmt::print(stderr, "built {} into {} in {}\n", flags.model.string(), resolved.engine.string(),
-               format_seconds(resolved.report.seconds));
-  for (const std::string& warning : resolved.report.warnings)
-    fmt::print(stderr, "warning: {}\n", warning);
   return resolved;
 }
 
 LoadedModel load_model(const LoadFlags& flags) {
   ResolvedEngine resolved = resolve_model(flags);
+  if (resolved.was_built)
+    fmt::print(stderr, "built {} into {} in {}\n", flags.model.string(), resolved.engine.string(),
+               format_seconds(resolved.report.seconds));
+  for (const std::string& warning : resolved.report.warnings)
+    fmt::print(stderr, "warning: {}\n", warning);
   const auto start = std::chrono::steady_clock::now();
   LLM llm = LLM::load(resolved.engine, flags.llm);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

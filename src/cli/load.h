@@ -31,10 +31,10 @@ struct LoadedModel {
   double load_s = 0;  // without building
 };
 
-/// The engine, built into the cache first where that is needed; says so on stderr, and warns.
+/// The engine, built into the cache first where that is needed, with a progress bar on a terminal.
 ResolvedEngine resolve_model(const LoadFlags& flags);
 
-/// Loads it, building a model directory into the cache first and saying so on stderr.
+/// As resolve_model, saying on stderr what was built, and loads it.
 LoadedModel load_model(const LoadFlags& flags);
 
 }  // namespace veloz::cli

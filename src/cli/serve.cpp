@@ -60,15 +60,25 @@ std::string describe_running(const serving::Executor& executor) {
 
 /// A model with all that answers for it.
 struct Served {
-  Served(const ServeFlags& flags, http::Server& server);
+  Served(const ServeFlags& flags, http::Server& server, http::Log& log);
 
   std::unique_ptr<http::Metrics> metrics;  // first: the engine's thread counts into it
   std::unique_ptr<api::LoadedModel> model;
   std::unique_ptr<http::openai::Service> service;
 };
 
-Served::Served(const ServeFlags& flags, http::Server& server) {
-  const ResolvedEngine resolved = resolve_model(flags.load);
+ResolvedEngine resolve(const LoadFlags& flags, http::Log& log) {
+  ResolvedEngine resolved = resolve_model(flags);
+  if (resolved.was_built)
+    log.info("built",
+             {{"engine", resolved.engine.string()}, {"duration_s", resolved.report.seconds}});
+  for (const std::string& warning : resolved.report.warnings)
+    log.warning("checkpoint", {{"problem", warning}});
+  return resolved;
+}
+
+Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
+  const ResolvedEngine resolved = resolve(flags.load, log);
   const http::openai::ServiceOptions options = flags.service_options();
   // The metrics are named after the model, and the model's steps are counted by the metrics.
   const auto on_step = [this, &server](const serving::StepRecord& record) {
@@ -150,7 +160,7 @@ class ServeVerb {
   std::unique_ptr<Served> load() {
     log_.info("loading", {{"model", flags_.load.model.string()}});
     auto loading = std::async(std::launch::async,
-                              [this] { return std::make_unique<Served>(flags_, server_); });
+                              [this] { return std::make_unique<Served>(flags_, server_, log_); });
     while (loading.wait_for(milliseconds(0)) != std::future_status::ready) {
       const std::optional<int> signal = signals_.wait(kPoll);
       if (!signal || *signal == SIGHUP) continue;

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
+#include "grammar/expression.h"
 
 namespace veloz::grammar {
 namespace {
@@ -117,6 +120,43 @@ uint32_t step(const Dfa& dfa, uint32_t state, uint8_t byte) {
   return state == Dfa::kDead ? Dfa::kDead : dfa.step(state, byte);
 }
 
+/// The automaton whose states are all places reached from `start` by `next`, over bytes that one of
+/// the two automata tells apart.
+template <typename Place, typename IsFinal, typename Next>
+Dfa explore(const Dfa& a, const Dfa& b, const Place& start, const IsFinal& is_final,
+            const Next& next, Budget& budget) {
+  Dfa result;
+  std::map<std::pair<uint8_t, uint8_t>, uint8_t> classes;
+  std::vector<uint8_t> byte_of_class;
+  for (size_t byte = 0; byte < 256; ++byte) {
+    const auto [found, is_new] = classes.try_emplace({a.class_of[byte], b.class_of[byte]},
+                                                     static_cast<uint8_t>(classes.size()));
+    if (is_new) byte_of_class.push_back(static_cast<uint8_t>(byte));
+    result.class_of[byte] = found->second;
+  }
+  result.num_classes = static_cast<uint32_t>(byte_of_class.size());
+  std::map<Place, uint32_t> ids = {{start, 0}};
+  std::vector<Place> places = {start};
+  for (size_t i = 0; i < places.size(); ++i) {
+    budget.tick();
+    budget.check_states_at_once(static_cast<int64_t>(places.size()));
+    budget.check_memory_at_once(places.size() * (96 + result.num_classes * sizeof(uint32_t)));
+    const Place at = places[i];
+    result.is_final.push_back(is_final(at) ? 1 : 0);
+    for (const uint8_t byte : byte_of_class) {
+      const std::optional<Place> to = next(at, byte);
+      if (!to) {
+        result.next.push_back(Dfa::kDead);
+        continue;
+      }
+      const auto [found, is_new] = ids.try_emplace(*to, static_cast<uint32_t>(places.size()));
+      if (is_new) places.push_back(*to);
+      result.next.push_back(found->second);
+    }
+  }
+  return compact(std::move(result));
+}
+
 }  // namespace
 
 bool Dfa::accepts(std::string_view text) const {
@@ -163,40 +203,42 @@ Dfa loop(const Dfa& part) {
 Dfa combine(const Dfa& a, const Dfa& b, Combination combination, Budget& budget) {
   if (a.num_states() == 0) return {};
   if (b.num_states() == 0) return combination == Combination::both ? Dfa{} : a;
-  Dfa result;
-  std::map<std::pair<uint8_t, uint8_t>, uint8_t> classes;
-  std::vector<uint8_t> byte_of_class;
-  for (size_t byte = 0; byte < 256; ++byte) {
-    const auto [found, is_new] = classes.try_emplace({a.class_of[byte], b.class_of[byte]},
-                                                     static_cast<uint8_t>(classes.size()));
-    if (is_new) byte_of_class.push_back(static_cast<uint8_t>(byte));
-    result.class_of[byte] = found->second;
-  }
-  result.num_classes = static_cast<uint32_t>(byte_of_class.size());
-
   using Pair = std::pair<uint32_t, uint32_t>;
-  std::map<Pair, uint32_t> ids;
-  std::vector<Pair> pairs;
-  const auto id_of = [&](Pair pair) {
-    if (pair.first == Dfa::kDead) return Dfa::kDead;
-    if (pair.second == Dfa::kDead && combination == Combination::both) return Dfa::kDead;
-    const auto [found, is_new] = ids.try_emplace(pair, static_cast<uint32_t>(pairs.size()));
-    if (is_new) pairs.push_back(pair);
-    return found->second;
+  const bool wants_b = combination == Combination::both;
+  const auto is_final = [&](const Pair& at) {
+    const bool is_final_b = at.second != Dfa::kDead && b.is_final[at.second] != 0;
+    return a.is_final[at.first] != 0 && is_final_b == wants_b;
   };
-  id_of({a.start, b.start});
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    budget.tick();
-    budget.check_states_at_once(static_cast<int64_t>(pairs.size()));
-    budget.check_memory_at_once(pairs.size() * (64 + result.num_classes * sizeof(uint32_t)));
-    const auto [at_a, at_b] = pairs[i];
-    const bool is_final_b = at_b != Dfa::kDead && b.is_final[at_b] != 0;
-    const bool wants_b = combination == Combination::both;
-    result.is_final.push_back(a.is_final[at_a] != 0 && is_final_b == wants_b ? 1 : 0);
-    for (const uint8_t byte : byte_of_class)
-      result.next.push_back(id_of({step(a, at_a, byte), step(b, at_b, byte)}));
-  }
-  return compact(std::move(result));
+  const auto next = [&](const Pair& at, uint8_t byte) -> std::optional<Pair> {
+    const Pair to = {step(a, at.first, byte), step(b, at.second, byte)};
+    if (to.first == Dfa::kDead || (wants_b && to.second == Dfa::kDead)) return std::nullopt;
+    return to;
+  };
+  return explore(a, b, Pair{a.start, b.start}, is_final, next, budget);
+}
+
+Dfa with_count(const Dfa& dfa, const Dfa& part, uint32_t min, uint32_t max, Budget& budget) {
+  if (dfa.num_states() == 0 || part.num_states() == 0) return {};
+  using Place = std::tuple<uint32_t, uint32_t, uint32_t>;  // in each of them, and the count
+  // Without an upper bound only the lower one matters.
+  const uint32_t highest = max == kUnbounded ? min : max;
+  const auto is_final = [&](const Place& at) {
+    const auto& [whole, within, count] = at;
+    return dfa.is_final[whole] != 0 && within == part.start && count >= min;
+  };
+  const auto next = [&](const Place& at, uint8_t byte) -> std::optional<Place> {
+    auto [whole, within, count] = at;
+    if (within == part.start) {
+      if (max != kUnbounded && count == max) return std::nullopt;
+      count = std::min(count + 1, highest);
+    }
+    whole = dfa.step(whole, byte);
+    within = part.step(within, byte);
+    if (whole == Dfa::kDead || within == Dfa::kDead) return std::nullopt;
+    if (part.is_final[within] != 0) within = part.start;
+    return Place{whole, within, count};
+  };
+  return explore(dfa, part, Place{dfa.start, part.start, 0}, is_final, next, budget);
 }
 
 }  // namespace veloz::grammar

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+
 #include "grammar/budget.h"
 #include "grammar/dfa.h"
 
@@ -21,5 +23,9 @@ enum class Combination { both, first_only };
 
 /// The texts that both accept, or the first and not the second. Neither has calls.
 Dfa combine(const Dfa& a, const Dfa& b, Combination combination, Budget& budget);
+
+/// The texts that `dfa` accepts and that are min to max texts of `part`, one after the other, of
+/// which none is empty or the beginning of another. Neither has calls.
+Dfa with_count(const Dfa& dfa, const Dfa& part, uint32_t min, uint32_t max, Budget& budget);
 
 }  // namespace veloz::grammar

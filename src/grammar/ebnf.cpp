@@ -73,7 +73,7 @@ class EbnfParser {
     std::vector<ExpressionId> parts;
     for (skip_space(); at_element(); skip_space()) {
       builder_.budget().tick();
-      parts.push_back(parse_repeats(parse_element(depth)));
+      parts.push_back(parse_repeats(parse_element(depth), depth));
     }
     return parts.empty() ? e_.literal("") : e_.sequence(std::move(parts));
   }
@@ -115,8 +115,9 @@ class EbnfParser {
     }
   }
 
-  ExpressionId parse_repeats(ExpressionId part) {
+  ExpressionId parse_repeats(ExpressionId part, int64_t depth) {
     while (true) {
+      builder_.budget().check_depth(depth++);
       reader_.skip_all(kBlanks);
       if (reader_.try_take('*'))
         part = e_.repeat(part, 0, kUnbounded);

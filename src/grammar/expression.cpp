@@ -9,7 +9,8 @@ ExpressionId Expressions::add(Expression expression) {
   budget_.tick();
   budget_.add_memory(sizeof(Expression) + expression.text.size() +
                      expression.characters.ranges().size() * sizeof(CodePointSet::Range) +
-                     expression.parts.size() * sizeof(ExpressionId) + expression.dfa.num_bytes());
+                     expression.parts.size() * sizeof(ExpressionId) +
+                     (expression.dfa ? sizeof(Dfa) + expression.dfa->num_bytes() : 0));
   all_.push_back(std::move(expression));
   return ExpressionId{static_cast<uint32_t>(all_.size() - 1)};
 }
@@ -44,7 +45,7 @@ ExpressionId Expressions::call(RuleId rule) {
 }
 
 ExpressionId Expressions::dfa(Dfa dfa) {
-  return add({.kind = Expression::Kind::dfa, .dfa = std::move(dfa)});
+  return add({.kind = Expression::Kind::dfa, .dfa = std::make_unique<const Dfa>(std::move(dfa))});
 }
 
 }  // namespace veloz::grammar

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,7 +40,7 @@ struct Expression {
   std::string text{};
   CodePointSet characters{};
   std::vector<ExpressionId> parts{};
-  Dfa dfa{};
+  std::unique_ptr<const Dfa> dfa{};
 };
 
 /// Owns expressions; they may share parts. Charged to the budget.

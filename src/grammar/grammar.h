@@ -42,6 +42,9 @@ std::shared_ptr<const Vocabulary> make_vocabulary(const text::TokenPieces& piece
                                                   std::span<const int32_t> end_token_ids);
 
 /// One output on its way through a grammar. Used by one thread at a time.
+///
+/// Where a grammar can read the text in too many ways at once, `fill` and `accept` throw
+/// Error(invalid_input) and change nothing: the work for one token is bounded.
 class Matcher {
  public:
   Matcher(GrammarPtr grammar, std::shared_ptr<const Vocabulary> vocabulary);
@@ -50,7 +53,8 @@ class Matcher {
   Matcher& operator=(Matcher&&) noexcept;
 
   /// Sets bit t (32 ids a word) for each token t that may come next, clears the others. End tokens
-  /// may come exactly where the text may end.
+  /// may come exactly where the text may end. None is set after an end token, and where the
+  /// vocabulary has no token that goes on: it may lack a character that the grammar asks for.
   void fill(std::span<uint32_t> allowed);
   /// False, and nothing changes, where the token may not come next.
   [[nodiscard]] bool accept(int32_t token);

@@ -32,7 +32,7 @@ int64_t size_of(const Expressions& expressions, ExpressionId id) {
     case Expression::Kind::call:
       return 1;
     case Expression::Kind::dfa:
-      return expression.dfa.num_states();
+      return expression.dfa->num_states();
     case Expression::Kind::sequence:
     case Expression::Kind::choice:
       for (const ExpressionId part : expression.parts) {
@@ -96,7 +96,7 @@ class Lowering::Emitter {
         if (owner_.facts_.may_be_empty(expression.rule)) nfa_.add_empty(from, to);
         return;
       case Expression::Kind::dfa:
-        return emit_dfa(expression.dfa, from, to);
+        return emit_dfa(*expression.dfa, from, to);
     }
   }
 

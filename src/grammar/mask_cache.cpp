@@ -9,33 +9,45 @@ namespace veloz::grammar {
 namespace {
 
 /// Leaves larger than this, or once so many bytes of them are known, have an id per grammar.
-constexpr size_t kMaxLeafKeyBytes = size_t{64} << 10;
+constexpr size_t kMaxLeafBytes = size_t{64} << 10;
 constexpr size_t kMaxLeafKeysBytes = size_t{16} << 20;
 constexpr size_t kEntryBytes = 256;  // of list, map and keys
 
 }  // namespace
 
 MaskCache::RuleIds MaskCache::rule_ids(const GrammarPtr& grammar) {
-  const std::lock_guard lock(mutex_);
-  KnownGrammar& known = grammars_[grammar.get()];
-  // The address may be that of one that is gone.
-  if (known.grammar.lock() == grammar) return known.ids;
+  {
+    const std::lock_guard lock(mutex_);
+    if (RuleIds known = known_ids(grammar)) return known;
+  }
+  // Outside the lock: others fill masks meanwhile.
   const Program& program = grammar->program();
-  auto ids = std::make_shared<std::vector<uint64_t>>();
+  std::vector<std::string> keys(program.num_rules());
   for (uint32_t rule = 0; rule < program.num_rules(); ++rule)
-    ids->push_back(program.rule(rule).is_leaf ? leaf_id(program.leaf_key(rule)) : next_id_++);
-  known = {grammar, ids};
+    if (program.rule(rule).is_leaf && program.num_table_bytes(rule) <= kMaxLeafBytes)
+      keys[rule] = program.leaf_key(rule);
+
+  const std::lock_guard lock(mutex_);
+  if (RuleIds known = known_ids(grammar)) return known;
+  auto ids = std::make_shared<std::vector<uint64_t>>();
+  for (const std::string& key : keys) ids->push_back(key.empty() ? next_id_++ : leaf_id(key));
+  grammars_[grammar.get()] = {grammar, ids};
   if (grammars_.size() > 2 * grammars_at_last_sweep_ + 16) forget_dead_grammars();
   return ids;
 }
 
-uint64_t MaskCache::leaf_id(std::string key) {
+/// Null where there are none; the address may be that of a grammar that is gone.
+MaskCache::RuleIds MaskCache::known_ids(const GrammarPtr& grammar) {
+  const auto known = grammars_.find(grammar.get());
+  if (known == grammars_.end() || known->second.grammar.lock() != grammar) return nullptr;
+  return known->second.ids;
+}
+
+uint64_t MaskCache::leaf_id(const std::string& key) {
   if (const auto found = leaf_ids_.find(key); found != leaf_ids_.end()) return found->second;
-  const uint64_t id = next_id_++;
-  if (key.size() > kMaxLeafKeyBytes || leaf_key_bytes_ + key.size() > kMaxLeafKeysBytes) return id;
+  if (leaf_key_bytes_ + key.size() > kMaxLeafKeysBytes) return next_id_++;
   leaf_key_bytes_ += key.size();
-  leaf_ids_.emplace(std::move(key), id);
-  return id;
+  return leaf_ids_.emplace(key, next_id_++).first->second;
 }
 
 void MaskCache::forget_dead_grammars() {

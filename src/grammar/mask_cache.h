@@ -52,7 +52,8 @@ class MaskCache {
     RuleIds ids;
   };
 
-  uint64_t leaf_id(std::string key);
+  RuleIds known_ids(const GrammarPtr& grammar);
+  uint64_t leaf_id(const std::string& key);
   void forget_dead_grammars();
 
   const size_t max_bytes_;

@@ -56,6 +56,14 @@ void Program::add_rule(const RuleAutomaton& automaton, const RuleSurroundings& s
   }
 }
 
+std::span<const uint32_t> Program::rows_of(const Rule& rule) const {
+  const size_t begin = states_[rule.first_state].row;
+  const size_t end = rule.end_state < states_.size() ? states_[rule.end_state].row : next_.size();
+  return std::span(next_).subspan(begin, end - begin);
+}
+
+size_t Program::num_table_bytes(uint32_t rule) const { return rows_of(rules_[rule]).size_bytes(); }
+
 std::string Program::leaf_key(uint32_t index) const {
   const Rule& leaf = rules_[index];
   std::string key;
@@ -64,10 +72,8 @@ std::string Program::leaf_key(uint32_t index) const {
   append(key, std::span<const uint8_t>(leaf.class_of));
   for (size_t byte = 0; byte < leaf.follow.size(); ++byte)
     key.push_back(leaf.follow[byte] ? '1' : '0');
-  const size_t rows_end =
-      leaf.end_state < states_.size() ? states_[leaf.end_state].row : next_.size();
-  for (size_t i = states_[leaf.first_state].row; i < rows_end; ++i) {
-    const uint32_t to = next_[i] == kDead ? kDead : next_[i] - leaf.first_state;
+  for (const uint32_t next : rows_of(leaf)) {
+    const uint32_t to = next == kDead ? kDead : next - leaf.first_state;
     append(key, std::span<const uint32_t>(&to, 1));
   }
   for (uint32_t state = leaf.first_state; state < leaf.end_state; ++state)

@@ -63,9 +63,12 @@ class Program {
   /// All that decides which tokens fit inside a leaf, whatever its bounds: equal for rules of
   /// different grammars that are the same.
   std::string leaf_key(uint32_t rule) const;
+  /// Of the rule's part of the table.
+  size_t num_table_bytes(uint32_t rule) const;
 
  private:
   void add_rule(const RuleAutomaton& automaton, const RuleSurroundings& surroundings);
+  std::span<const uint32_t> rows_of(const Rule& rule) const;
 
   std::vector<Rule> rules_;
   std::vector<State> states_;

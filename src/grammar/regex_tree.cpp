@@ -58,9 +58,8 @@ class RegexParser {
     if (repeated == RegexNode::Kind::text_start || repeated == RegexNode::Kind::text_end)
       reader_.refuse(quantifier, "an anchor cannot be repeated");
     reader_.try_take('?');  // lazy: the same texts
-    if (reader_.at_end()) return node;
     const size_t second = reader_.offset();
-    if (RegexNode again = node; take_quantifier(again, offset))
+    if (RegexNode none; take_quantifier(none, offset))
       reader_.refuse(second, "a quantifier follows a quantifier");
     return node;
   }

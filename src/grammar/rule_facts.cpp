@@ -65,7 +65,8 @@ bool RuleFacts::may_be_empty(ExpressionId id) const {
     case Expression::Kind::call:
       return may_be_empty(expression.rule);
     case Expression::Kind::dfa:
-      return expression.dfa.num_states() > 0 && expression.dfa.is_final[expression.dfa.start] != 0;
+      return expression.dfa->num_states() > 0 &&
+             expression.dfa->is_final[expression.dfa->start] != 0;
   }
   return false;
 }
@@ -90,7 +91,7 @@ bool RuleFacts::has_text(ExpressionId id) const {
     case Expression::Kind::call:
       return has_text(expression.rule);
     case Expression::Kind::dfa:
-      return expression.dfa.num_states() > 0;
+      return expression.dfa->num_states() > 0;
   }
   return false;
 }

@@ -17,10 +17,6 @@ ExpressionId quoted(Expressions& e, ExpressionId inside) {
   return e.sequence({e.literal("\""), inside, e.literal("\"")});
 }
 
-ExpressionId any_string(Expressions& e, uint32_t min, uint32_t max) {
-  return e.repeat(one_of(e, CodePointSet::all(), Spelling::json_string), min, max);
-}
-
 bool limits_length(const MergedSchema& merged) {
   return merged.text_length.min > 0 || merged.text_length.max != kUnbounded;
 }
@@ -36,15 +32,17 @@ const Dfa& strings_matching(SchemaCompiler& compiler, const MergedSchema::Text& 
 /// All that length, patterns and formats say.
 Dfa matching_strings(SchemaCompiler& compiler, const MergedSchema& merged) {
   GrammarBuilder& builder = compiler.builder();
+  Expressions& e = builder.expressions();
   std::optional<Dfa> all;
   for (const MergedSchema::Text& text : merged.texts) {
     const Dfa& one = strings_matching(compiler, text);
     all = all ? combine(*all, one, Combination::both, builder.budget()) : one;
   }
-  if (all && !limits_length(merged)) return *std::move(all);
-  Dfa sized = builder.dfa_of(
-      any_string(builder.expressions(), merged.text_length.min, merged.text_length.max));
-  return all ? combine(*all, sized, Combination::both, builder.budget()) : sized;
+  const ExpressionId character = one_of(e, CodePointSet::all(), Spelling::json_string);
+  if (!all) all = builder.dfa_of(e.repeat(character, 0, kUnbounded));
+  if (!limits_length(merged)) return *std::move(all);
+  const MergedSchema::Length& length = merged.text_length;
+  return with_count(*all, builder.dfa_of(character), length.min, length.max, builder.budget());
 }
 
 }  // namespace

@@ -83,11 +83,17 @@ bool Scheduler::try_begin(SequenceGroup& group) {
   return true;
 }
 
-/// Blocks left free for those that run: what they take in the next steps, so that a newcomer is not
-/// paused right after it began.
+/// Blocks left free for those that run: of the tokens they know already, and what they take in the
+/// next steps, so that a newcomer is not paused right after it began.
 int64_t Scheduler::headroom() const {
-  constexpr int64_t kSteps = 16;
-  return ceil_div(num_reserved_seqs_ * std::min(kSteps, limits_.block_size), limits_.block_size);
+  constexpr int64_t kSteps = 4;
+  int64_t num_blocks =
+      ceil_div(num_reserved_seqs_ * std::min(kSteps, limits_.block_size), limits_.block_size);
+  for (const Group& group : running_)
+    for (const Sequence& sequence : group->sequences)
+      num_blocks += std::max<int64_t>(
+          0, ceil_div(sequence.num_known(), limits_.block_size) - sequence.table.num_blocks());
+  return num_blocks;
 }
 
 }  // namespace veloz::serving

@@ -38,7 +38,7 @@ Read read_all(EventStream& stream) {
       read.order.emplace_back("prompt");
       read.prompt = std::move(*prompt);
     } else if (auto* delta = std::get_if<CompletionDelta>(&*event)) {
-      if (read.order.back() != "delta") read.order.emplace_back("delta");
+      if (read.order.empty() || read.order.back() != "delta") read.order.emplace_back("delta");
       EXPECT_EQ(read.ends.count(delta->completion), 0u);
       CompletionDelta& joined = read.joined[delta->completion];
       joined.token_ids.insert(joined.token_ids.end(), delta->token_ids.begin(),
@@ -199,6 +199,35 @@ TEST_F(ExecutorApi, RefusesWhatCannotBe) {
   EXPECT_TRUE(throws_error(ErrorKind::invalid_input, {"max_model_len"}, [&] {
     static_cast<void>(executor_->submit({.prompt = kPrompt, .params = sampled(4000)}));
   }));
+}
+
+TEST_F(ExecutorApi, AFullQueueIsToldWithTheTimeToComeAgain) {
+  Executor executor =
+      Executor::load(directory_->path() / "engine",
+                     {.num_threads = 1, .max_num_seqs = 1, .max_queued_requests = 2});
+  std::vector<EventStream> streams;
+  std::optional<QueueFull> full;
+  while (!full && streams.size() < 10) {
+    auto submitted = executor.submit({.prompt = kPrompt, .params = sampled(400)});
+    if (auto* stream = std::get_if<EventStream>(&submitted))
+      streams.push_back(std::move(*stream));
+    else
+      full = std::get<QueueFull>(std::move(submitted));
+  }
+  ASSERT_TRUE(full.has_value());
+  EXPECT_GE(streams.size(), 2u);
+  EXPECT_NE(full->reason.find("2"), std::string::npos) << full->reason;
+  EXPECT_GT(full->retry_after_s, 0);
+  streams.clear();  // cancels them, and then there is room
+  std::optional<EventStream> stream;
+  while (!stream) {
+    auto submitted = executor.submit({.prompt = kPrompt, .params = sampled(3)});
+    if (auto* accepted = std::get_if<EventStream>(&submitted))
+      stream = std::move(*accepted);
+    else
+      std::this_thread::yield();
+  }
+  EXPECT_EQ(read_all(*stream).joined.at(0).token_ids.size(), 3u);
 }
 
 TEST_F(ExecutorApi, AStreamOutlivesTheExecutor) {

@@ -115,14 +115,14 @@ class Promise : public testing::TestWithParam<Model> {
   LLMOptions random_options(Random& random) const {
     LLMOptions options;
     options.num_threads = static_cast<int>(random.in(1, 3));
-    options.max_num_seqs = random.one_of<int64_t>({4, 16, kMaxNumSeqs});
+    options.max_num_seqs = random.one_of<int64_t>({4, 16, 16, kMaxNumSeqs});
     options.max_num_batched_tokens = options.max_num_seqs + random.one_of<int64_t>({0, 7, 60, 400});
     options.max_prefill_chunk = random.in(1, options.max_num_batched_tokens);
     options.scheduling_policy =
         random.one_of({SchedulingPolicy::guaranteed_no_evict, SchedulingPolicy::max_utilization});
     options.enable_prefix_caching = !random.one_in(3);
     options.run_ahead = !random.one_in(3);
-    const int64_t num_blocks = random.one_of<int64_t>({29, 34, 50, 500});
+    const int64_t num_blocks = random.one_of<int64_t>({29, 29, 34, 500});
     options.kv_cache_memory_bytes = static_cast<size_t>(num_blocks) * block_bytes_;
     return options;
   }
@@ -138,24 +138,26 @@ class Promise : public testing::TestWithParam<Model> {
     return inbox;
   }
 
-  test::TempDirectory directory_;
-  size_t block_bytes_ = 0;
-  std::vector<Spec> specs_;
-  std::vector<Outcome> alone_;
-};
-
-TEST_P(Promise, NothingAroundARequestChangesItsBits) {
-  int64_t num_runs = 0;
-  serving::ExecutorStats all;
-  for (uint32_t seed = 0; seed < 60; ++seed) {
-    Random random(seed);
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    api::LoadedModel model(engine(), random_options(random));
+  /// Some, or each of them at once.
+  static std::vector<size_t> choose(Random& random, uint32_t seed) {
     std::vector<size_t> chosen;
-    for (int64_t n = random.one_of<int64_t>({1, 4, 8, 24}); n > 0; --n)
+    for (size_t i = 0; i < kNumSpecs && seed % 19 == 0; ++i) chosen.push_back(i);
+    for (int64_t n = random.one_of<int64_t>({1, 4, 10, 24}); n > 0; --n)
       chosen.push_back(static_cast<size_t>(random.in(0, kNumSpecs - 1)));
-    if (seed % 19 == 0)  // every one of them, at once
-      for (size_t i = 0; i < kNumSpecs; ++i) chosen.push_back(i);
+    return chosen;
+  }
+  /// Those that grow long, and so run out of blocks together.
+  std::vector<size_t> choose_long(Random& random, size_t count) const {
+    std::vector<size_t> chosen;
+    while (chosen.size() < count) {
+      const auto i = static_cast<size_t>(random.in(0, kNumSpecs - 1));
+      if (specs_[i].params.max_tokens >= 30) chosen.push_back(i);
+    }
+    return chosen;
+  }
+
+  void expect_as_alone(const LLMOptions& options, const std::vector<size_t>& chosen) {
+    api::LoadedModel model(engine(), options);
     std::vector<std::shared_ptr<serving::Inbox>> inboxes;
     for (const size_t i : chosen) inboxes.push_back(submit(model, i));
     for (size_t k = 0; k < chosen.size(); ++k) {
@@ -163,16 +165,43 @@ TEST_P(Promise, NothingAroundARequestChangesItsBits) {
       ASSERT_FALSE(outcome.error.has_value()) << outcome.error->message();
       ASSERT_TRUE(outcome.choices == alone_[chosen[k]].choices) << "request " << chosen[k];
     }
-    num_runs += std::ssize(chosen);
     const serving::ExecutorStats stats = model.executor().stats();
-    all.num_preemptions += stats.num_preemptions;
-    all.num_prefix_hits += stats.num_prefix_hits;
+    num_runs_ += std::ssize(chosen);
+    num_preemptions_ += stats.num_preemptions;
+    num_prefix_hits_ += stats.num_prefix_hits;
   }
-  EXPECT_GT(num_runs, 600);  // with each of the two models
-  EXPECT_GT(all.num_preemptions, 20);
-  EXPECT_GT(all.num_prefix_hits, 1000);
-  RecordProperty("runs", std::to_string(num_runs));
-  RecordProperty("preemptions", std::to_string(all.num_preemptions));
+
+  test::TempDirectory directory_;
+  size_t block_bytes_ = 0;
+  std::vector<Spec> specs_;
+  std::vector<Outcome> alone_;
+  int64_t num_runs_ = 0;
+  int64_t num_preemptions_ = 0;
+  int64_t num_prefix_hits_ = 0;
+};
+
+TEST_P(Promise, NothingAroundARequestChangesItsBits) {
+  for (uint32_t seed = 0; seed < 44; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Random random(seed);
+    const LLMOptions options = random_options(random);
+    expect_as_alone(options, choose(random, seed));
+  }
+  EXPECT_GT(num_runs_, 500);  // with each of the two models
+  EXPECT_GT(num_prefix_hits_, 1000);
+}
+
+TEST_P(Promise, PausesChangeNoBits) {
+  for (uint32_t seed = 0; seed < 6; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Random random(seed);
+    LLMOptions options = random_options(random);
+    options.scheduling_policy = SchedulingPolicy::max_utilization;
+    options.max_num_seqs = options.max_num_batched_tokens = kMaxNumSeqs;
+    options.kv_cache_memory_bytes = 29 * block_bytes_;
+    expect_as_alone(options, choose_long(random, 20));
+  }
+  EXPECT_GT(num_preemptions_, 10);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Promise,

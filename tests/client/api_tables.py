@@ -6,6 +6,7 @@ import sys
 import urllib.request
 from typing import Any
 
+
 def type_of(schema: dict[str, Any]) -> str:
     """A short name: "integer, 1 to 8", "string or list"."""
     for key in ("anyOf", "allOf", "oneOf"):

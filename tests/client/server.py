@@ -5,9 +5,9 @@ import atexit
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,40 +21,43 @@ START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 class Server:
     """A server of one of the bundled models, ready when the constructor returns."""
 
     def __init__(self, *flags: str, model: str = "tiny-llama") -> None:
-        self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
         self.dir = Path(tempfile.mkdtemp(prefix="veloz-client-"))
         self.log = self.dir / "log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VELOZ_")}
-        command = [BINARY, "serve", MODELS / model, "--port", str(self.port), "--cache-dir", engine_cache(), *flags]
+        command = [BINARY, "serve", MODELS / model, "--port", "0", "--cache-dir", engine_cache(), *flags]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         atexit.register(self.stop)
         self._wait_until_ready()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _read_port(self) -> int:
+        """The port it chose, from its first line; 0 while that is not written."""
+        listening = re.search(rb"listens on http://127\.0\.0\.1:(\d+)\n", self.log.read_bytes())
+        return int(listening[1]) if listening else 0
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
+            self.port = self._read_port()
             try:
-                if self.request("GET", "/readyz")[0] == 200:
+                if self.port and self.request("GET", "/readyz")[0] == 200:
                     return
             except OSError:
                 pass
             time.sleep(0.05)
+        log = self.log.read_text(errors="replace")
         self.stop()
-        raise RuntimeError(f"the server did not become ready:\n{self.log.read_text(errors='replace')}")
+        raise RuntimeError(f"the server did not become ready:\n{log}")
 
     def request(
         self, method: str, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None

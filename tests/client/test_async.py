@@ -23,9 +23,12 @@ def options(index: int) -> dict[str, Any]:
 
 
 class AsyncClient(unittest.IsolatedAsyncioTestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.server = shared_server()
+
     async def asyncSetUp(self) -> None:
         asyncio.get_running_loop().set_debug(False)  # it warns of every slow answer
-        self.server = shared_server()
 
     async def streamed(self, client: openai.AsyncOpenAI, index: int) -> str:
         stream = await client.chat.completions.create(stream=True, **options(index))

@@ -135,7 +135,7 @@ class Models(ClientTest):
 
 
 class ServedModelNames(ClientTest):
-    flags = ("--served-model-name", "first", "second/with-slash")
+    flags = ("--served-model-name", "first", "--served-model-name", "second/with-slash")
 
     def test_answers_to_each_name(self) -> None:
         self.assertEqual([model.id for model in self.client.models.list().data], ["first", "second/with-slash"])

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 
+#include "base/files.h"
 #include "grammar_texts.h"
 #include "support/expect_error.h"
 
@@ -80,6 +82,16 @@ ws ::= | " " | "\n" [ \t]{0,20}
 )gbnf"),
                {.in = {R"({"a": [1, -2.5, {"b": null}], "c": "\u00e9x"})"},
                 .out = {"[]", R"({"a":})", R"({"a": tru})"}});
+}
+
+TEST(EbnfGrammar, TakesTheGrammarOfTheDocumentation) {
+  const auto path =
+      std::filesystem::path(VELOZ_TEST_DATA_DIR) / ".." / "docs" / "structured-output.md";
+  const std::string page = read_text_file(path, /*max_bytes=*/1 << 20);
+  const size_t begin = page.find("```\nroot") + 4;
+  const std::string grammar = page.substr(begin, page.find("```", begin) - begin);
+  expect_texts(compile_ebnf(grammar),
+               {.in = {"a + (b*2) = 12\n", "x = y\nz = 1\n"}, .out = {"a +\n", "x = y"}});
 }
 
 TEST(EbnfGrammar, CountsLongRepetitions) {

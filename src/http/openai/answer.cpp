@@ -27,6 +27,9 @@ std::optional<ToolParser> make_tool_parser(const AnswerPlan& plan) {
 
 Answer::Answer(AnswerPlan plan) : plan_(std::move(plan)), num_open_(plan_.prompts.size()) {
   is_begun_.resize(plan_.prompts.size());
+  // Stop strings are looked for on the engine's thread, which then gives the text.
+  SamplingParams text_params = plan_.params;
+  text_params.stop.clear();
   prompt_logprobs_.resize(plan_.prompts.size());
   choices_.reserve(plan_.prompts.size() * static_cast<size_t>(plan_.num_generated));
   for (size_t prompt_idx = 0; prompt_idx < plan_.prompts.size(); ++prompt_idx) {
@@ -34,7 +37,7 @@ Answer::Answer(AnswerPlan plan) : plan_(std::move(plan)), num_open_(plan_.prompt
     for (int64_t i = 0; i < plan_.num_generated; ++i)
       choices_.push_back({.index = static_cast<int64_t>(prompt_idx) * plan_.n + i,
                           .prompt_idx = prompt_idx,
-                          .text = api::TextChoice(*plan_.pieces, plan_.params, plan_.special),
+                          .text = api::TextChoice(*plan_.pieces, text_params, plan_.special),
                           .tools = make_tool_parser(plan_),
                           .logprobs = CompletionLogprobs(names()),
                           .token_ids = {},

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <random>
 #include <utility>
 
 #include "http/openai/chat_request.h"
@@ -10,8 +13,15 @@
 namespace veloz::http::openai {
 namespace {
 
+// Ids of calls must differ within a conversation, which is many requests.
+std::string draw_call_id_prefix() {
+  std::random_device device;
+  return fmt::format("call_{:08x}{:08x}", device(), device());
+}
+
 void plan_tools(const Context& context, const ToolFields& tools, AnswerPlan& plan) {
   using Kind = ToolChoice::Kind;
+  if (tools.choice.kind != Kind::none) plan.call_id_prefix = draw_call_id_prefix();
   switch (tools.choice.kind) {
     case Kind::none:
       return;
@@ -64,6 +74,7 @@ void complete_chat(const Context& context, Submitter& submitter,
   plan.params.max_tokens = choose_max_tokens(context, fields, std::ssize(prompt.tokens));
   if (fields.echo) prompt.echo = echo_of(request.chat);
   plan.prompts.push_back(std::move(prompt));
+  submitter.check(plan);
   submitter.submit(make_job(exchange, fields,
                             create_chat_answer(std::move(plan), fields.is_streamed),
                             structured_output_of(request)));

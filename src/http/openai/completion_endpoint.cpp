@@ -58,6 +58,7 @@ void complete_text(const Context& context, Submitter& submitter,
   plan.params.max_tokens = *fields.max_tokens;
   for (size_t i = 0; i < request.prompts.size(); ++i)
     plan.prompts.push_back(make_prompt(context, request, i));
+  submitter.check(plan);
   submitter.submit(make_job(exchange, fields,
                             create_completion_answer(std::move(plan), fields.is_streamed),
                             fields.structured_output));

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <ctime>
-#include <random>
 
 #include "http/openai/field_reader.h"
 #include "http/openai/request_error.h"
@@ -40,8 +39,7 @@ Context::Context(api::LoadedModel& loaded, const ServiceOptions& options)
       prompter(loaded.text(), options.chat_template),
       max_logprobs(options.max_logprobs),
       max_model_len(loaded.engine().plan().limits.max_model_len),
-      created(now_s()),
-      call_id_start_(std::random_device()()) {
+      created(now_s()) {
   const engine::Manifest& manifest = loaded.engine().manifest();
   if (names.empty()) names.push_back(manifest.model.name);
   if (options.uses_generation_config) {
@@ -51,10 +49,6 @@ Context::Context(api::LoadedModel& loaded, const ServiceOptions& options)
     default_max_tokens = found.max_tokens;
   }
   fingerprint = fmt::format("veloz-{}-{}", VELOZ_VERSION, manifest.source_hash.substr(0, 8));
-}
-
-std::string Context::new_call_id_prefix() const {
-  return fmt::format("call_{:08x}{:08x}", call_id_start_, num_call_ids_++);
 }
 
 int64_t now_s() { return static_cast<int64_t>(std::time(nullptr)); }

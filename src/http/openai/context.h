@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,15 +27,8 @@ struct Context {
   int64_t max_model_len = 0;
   int64_t created = 0;  // seconds since 1970: when the server started
   std::string fingerprint;
-
-  /// "call_" and what no other answer of this server has.
-  std::string new_call_id_prefix() const;
   /// The name to answer with. Throws RequestError (404) for a model that is not served.
   const std::string& require_model(const std::string& name) const;
-
- private:
-  uint64_t call_id_start_;
-  mutable std::atomic<uint64_t> num_call_ids_ = 0;
 };
 
 /// Seconds since 1970.

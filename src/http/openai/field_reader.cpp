@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "http/openai/request_error.h"
@@ -14,6 +15,7 @@ namespace {
 using text::jinja::Kind;
 
 constexpr size_t kMaxShownBytes = 60;
+constexpr int64_t kMaxValues = 2'000'000;
 
 std::string_view type_of(const Json& value) {
   switch (value.kind()) {
@@ -76,9 +78,23 @@ std::string describe(const NumberRange& range) {
   return text;
 }
 
+// A value takes many times the bytes of its shortest text, so their number is bounded first. Commas
+// and brackets within strings count too: a text has less of them than the limit.
+void check_num_values(std::string_view body) {
+  const auto count = std::count_if(body.begin(), body.end(),
+                                   [](char c) { return c == ',' || c == '[' || c == '{'; });
+  if (count > kMaxValues)
+    throw RequestError({},
+                       fmt::format("the body of the request has {} commas and brackets, the "
+                                   "limit is {}",
+                                   count, kMaxValues),
+                       "send several requests");
+}
+
 }  // namespace
 
 Json parse_body(std::string_view body) {
+  check_num_values(body);
   Json value;
   try {
     value = text::jinja::parse_json(body, text::jinja::BigIntegers::as_real);

@@ -13,7 +13,8 @@ namespace veloz::http::openai {
 namespace {
 
 constexpr int64_t kMaxChoices = 1024;  // beyond any engine's max_num_seqs
-constexpr int64_t kMaxRequestIdBytes = 128;
+constexpr size_t kMaxRequestIdBytes = 128;
+constexpr size_t kMaxSaltBytes = 1024;  // 256 characters of any script
 
 constexpr std::string_view kStopSchema =
     R"({"anyOf":[{"type":"string","minLength":1},{"type":"array","items":{"type":"string","minLength":1}}]})";
@@ -174,8 +175,15 @@ void visit_delivery(FieldVisitor& visitor, GenerationFields& fields) {
                   "Keeps that many tokens at the end of the prompt; -1: as many as fit.");
   visitor.integer("priority", fields.priority, {.min = -(int64_t{1} << 31), .max = 1LL << 31},
                   "Lower runs first.");
-  visitor.string("cache_salt", fields.cache_salt,
-                 "Cached prefixes are shared only among requests of one salt.");
+  visitor.complex({.name = "cache_salt",
+                   .schema = R"({"type":"string","maxLength":256})",
+                   .doc = "Cached prefixes are shared only among requests of one salt.",
+                   .read = [&fields](const Json& value) {
+                     fields.cache_salt = read_string("cache_salt", value);
+                     if (fields.cache_salt.size() > kMaxSaltBytes)
+                       refuse("cache_salt", value,
+                              fmt::format("a string of at most {} bytes", kMaxSaltBytes));
+                   }});
   visitor.complex({.name = "request_id",
                    .schema = R"({"type":"string","pattern":"^[A-Za-z0-9_.:-]{1,128}$"})",
                    .doc = "The end of the answer's id; absent, x-request-id or drawn.",

@@ -99,7 +99,6 @@ AnswerPlan make_plan(const Context& context, const GenerationFields& fields,
   plan.tokens_as_token_ids = fields.tokens_as_token_ids;
   plan.logprobs = fields.params.logprobs.has_value();
   plan.prompt_logprobs = fields.answers_prompt_logprobs;
-  plan.call_id_prefix = context.new_call_id_prefix();
   return plan;
 }
 

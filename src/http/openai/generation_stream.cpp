@@ -11,6 +11,8 @@
 namespace veloz::http::openai {
 namespace {
 
+constexpr size_t kMaxEventsHeld = 128;  // so that no drain holds up the thread's other connections
+
 double seconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -68,6 +70,7 @@ GenerationStream::GenerationStream(std::shared_ptr<net::Exchange> exchange,
       answer_(std::move(answer)),
       executor_(executor),
       metrics_(metrics),
+      is_streamed_(answer_->is_streamed()),
       submitted_(Clock::now()) {
   const AnswerPlan& plan = answer_->plan();
   times_.resize(plan.prompts.size() * static_cast<size_t>(plan.num_generated));
@@ -103,11 +106,15 @@ void GenerationStream::fail(net::Response response) {
 }
 
 void GenerationStream::hand_over(Event event) {
+  const bool is_last = std::holds_alternative<serving::RequestUsage>(event.what) ||
+                       std::holds_alternative<net::Response>(event.what);
   bool must_post = false;
   {
     const std::scoped_lock lock(mutex_);
     events_.push_back(std::move(event));
-    must_post = !std::exchange(is_posted_, true);
+    // An answer in one piece needs no thread woken for each of its tokens.
+    const bool is_due = is_streamed_ || is_last || events_.size() >= kMaxEventsHeld;
+    must_post = is_due && !std::exchange(is_posted_, true);
   }
   if (must_post) exchange_->post([stream = shared_from_this()] { stream->drain(); });
 }
@@ -190,7 +197,7 @@ void GenerationStream::answer_error(net::Response response) {
 
 void GenerationStream::send() {
   const bool is_complete = answer_->is_complete();
-  if (!answer_->is_streamed()) {
+  if (!is_streamed_) {
     if (!is_complete) return;
     is_over_ = true;
     exchange_->respond(

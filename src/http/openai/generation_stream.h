@@ -74,6 +74,7 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
   std::unique_ptr<Answer> answer_;
   serving::Executor& executor_;
   Metrics& metrics_;
+  const bool is_streamed_;
   Clock::time_point submitted_;
 
   std::mutex mutex_;

@@ -1,17 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/openai/submission.h"
 
+#include <fmt/format.h>
+
 #include <string_view>
 #include <utility>
 #include <variant>
 
+#include "api/grammar_mask.h"
 #include "http/errors.h"
 #include "http/openai/error_response.h"
-#include "http/openai/grammar_mask.h"
 #include "http/openai/request_error.h"
 
 namespace veloz::http::openai {
 namespace {
+
+constexpr size_t kMaxChoices = 4096;                  // of one request
+constexpr size_t kMaxStopBytes = size_t{1} << 20;     // of all choices: each has a matcher
+constexpr size_t kMaxBadWordBytes = size_t{1} << 20;  // of all prompts: each has its list
+
+void check_bytes(std::string_view param, const std::vector<std::string>& texts, size_t times,
+                 size_t limit) {
+  size_t bytes = 0;
+  for (const std::string& text : texts) bytes += text.size() + 1;
+  if (bytes * times <= limit) return;
+  throw RequestError({.param = std::string(param)},
+                     fmt::format("\"{}\" has {} bytes, {} times over; the limit is {} bytes", param,
+                                 bytes, times, limit),
+                     "give fewer or shorter texts, or ask for less at once");
+}
+
+// Each is harmless alone; multiplied they are not.
+void check_size(const AnswerPlan& plan) {
+  const size_t num_choices = plan.prompts.size() * static_cast<size_t>(plan.num_generated);
+  if (num_choices > kMaxChoices)
+    throw RequestError(
+        {.param = "n"},
+        fmt::format("{} prompts with {} choices each are {} choices, the limit is {}",
+                    plan.prompts.size(), plan.num_generated, num_choices, kMaxChoices),
+        "send several requests");
+  check_bytes("stop", plan.params.stop, num_choices, kMaxStopBytes);
+  check_bytes("bad_words", plan.params.bad_words, plan.prompts.size(), kMaxBadWordBytes);
+}
 
 // Parameters that the engine checks, under the names it has for them.
 struct CheckedParameter {
@@ -57,14 +87,18 @@ Submitter::Submitter(const Context& context, Metrics& metrics,
                      const GrammarCache::Options& grammars)
     : context_(context), metrics_(metrics), grammars_(grammars) {}
 
-void Submitter::submit(Job job) {
+void Submitter::check(const AnswerPlan& plan) const {
+  check_size(plan);
   try {
-    for (const AnswerPlan::Prompt& prompt : job.answer->plan().prompts)
-      context_.model.executor().check(prompt.tokens, job.params);
+    for (const AnswerPlan::Prompt& prompt : plan.prompts)
+      context_.model.executor().check(prompt.tokens, plan.params);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::invalid_input) throw;
     rethrow_with_param(e);
   }
+}
+
+void Submitter::submit(Job job) {
   if (!job.structured_output.is_set()) return submit_with(job, nullptr);
   // A callback must be copyable.
   auto shared = std::make_shared<Job>(std::move(job));
@@ -93,11 +127,12 @@ serving::Request Submitter::make_request(const Job& job, size_t prompt_idx,
                                          const grammar::GrammarPtr& grammar) {
   serving::Request request{.prompt_tokens = job.answer->plan().prompts[prompt_idx].tokens,
                            .params = job.params,
+                           .bad_words = context_.model.bad_words_of(job.params),
                            .priority = job.priority,
                            .cache_salt = job.cache_salt};
   if (grammar == nullptr) return request;
   for (int64_t i = 0; i < job.params.n; ++i)
-    request.masks.push_back(make_grammar_mask(grammar, vocabulary()));
+    request.masks.push_back(std::make_unique<api::GrammarMask>(grammar, vocabulary()));
   // Where the grammar ends, the end of the sequence is all that may come.
   request.params.ignore_eos = false;
   return request;

@@ -30,8 +30,10 @@ class Submitter {
  public:
   Submitter(const Context& context, Metrics& metrics, const GrammarCache::Options& grammars);
 
-  /// From any thread. Throws Error for what the engine refuses; afterwards the exchange is answered
-  /// by whatever happens.
+  /// Throws RequestError for what the engine would refuse, and what would take too much memory.
+  void check(const AnswerPlan& plan) const;
+  /// From any thread, with a plan that was checked. Throws Error where nothing was begun;
+  /// afterwards the exchange is answered by whatever happens.
   void submit(Job job);
 
  private:
