@@ -154,6 +154,14 @@ def metric(result: dict[str, Any], name: str) -> float:
     return float((result["groups"][group] if group else result)[key])
 
 
+def require_same_work(ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]]) -> None:
+    """Both read and wrote the same number of tokens, or there is nothing to compare."""
+    for flags, result in ours.items():
+        for key in ["total_input_tokens", "total_output_tokens"]:
+            if result[key] != theirs[flags][key]:
+                raise SystemExit(f"{key} of {flags!r}: {result[key]} here, {theirs[flags][key]} there")
+
+
 def cpu_name() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -196,6 +204,7 @@ def main() -> int:
     for seed in range(1, arguments.rounds + 1):
         ours.append(bench.round(bench.veloz_server(), seed))
         theirs.append(bench.round(bench.peer_server(setting), seed))
+        require_same_work(ours[-1], theirs[-1])
         print(f"round {seed} of {arguments.rounds} done", flush=True)
 
     today = datetime.date.today().isoformat()
