@@ -8,7 +8,7 @@ import unittest
 from connection import Answer, Connection, encode
 from loaded_server import LoadedServer, greedy, raise_open_files, size
 
-NUM_STREAMS = size("VELOZ_LOAD_STREAMS", 200)
+NUM_STREAMS = size("VELOZ_LOAD_STREAMS", 100)
 NUM_DISTINCT = 24
 MIN_TOKENS = 24
 
