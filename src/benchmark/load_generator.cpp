@@ -96,7 +96,10 @@ class Load : public std::enable_shared_from_this<Load> {
     callbacks.on_data = [this, &answer](std::string_view bytes) {
       answer.reader->on_data(bytes, now_s());
     };
-    callbacks.on_done = [this, i](const std::optional<Error>& error) { end(i, error); };
+    // Shared: once the last one ended, the calling thread goes on while this returns.
+    callbacks.on_done = [self = shared_from_this(), i](const std::optional<Error>& error) {
+      self->end(i, error);
+    };
     const net::ClientRequestId id = client_.send({.method = "POST",
                                                   .url = target_.url,
                                                   .headers = target_.headers,

@@ -125,6 +125,7 @@ std::vector<ErrorCount> count_errors(std::span<const RequestResult> results, siz
   for (const RequestResult& result : results)
     if (!result.is_ok()) ++counts[result.error];
   std::vector<ErrorCount> errors;
+  errors.reserve(counts.size());
   for (const auto& [message, count] : counts) errors.push_back({message, count});
   std::ranges::stable_sort(errors, std::ranges::greater{}, &ErrorCount::count);
   if (errors.size() > max_kinds) errors.resize(max_kinds);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -85,8 +86,8 @@ int run_bench_serve(const BenchServeFlags& flags) {
       .has_goodput = metrics.goodput.is_set(),
       .latencies = benchmark::parse_percentile_metrics(flags.percentile_metrics)};
   const benchmark::ServingBenchmarkOptions options = benchmark_options(flags);
-  const InterruptGuard guard;
   benchmark::ServingBenchmark bench(options);
+  const InterruptGuard guard;
   fmt::print(stderr, "{} requests to {} at {}\n", options.dataset.num_prompts, bench.model(),
              options.base_url);
 

@@ -109,21 +109,20 @@ void KeywordReader::read_types() {
 }
 
 void KeywordReader::read_values() {
-  const auto keep = [&](const char* keyword, std::vector<const JsonValue*> values) {
+  const auto keep = [&](std::vector<const JsonValue*> values) {
     if (merged_.values)
       std::erase_if(values, [&](const JsonValue* value) {
         return std::none_of(merged_.values->begin(), merged_.values->end(),
                             [&](const JsonValue* other) { return are_equal(*value, *other); });
       });
     merged_.values = std::move(values);
-    merged_.values_pointer = document_.pointer(part_.schema, keyword);
   };
   if (const JsonValue* list = find("enum", Type::array)) {
     std::vector<const JsonValue*> values;
     for (const JsonValue& value : list->items) values.push_back(&value);
-    keep("enum", std::move(values));
+    keep(std::move(values));
   }
-  if (const JsonValue* value = find("const")) keep("const", {value});
+  if (const JsonValue* value = find("const")) keep({value});
 }
 
 void KeywordReader::read_alternatives(const char* keyword, bool has_picked, bool is_one_of) {
@@ -152,7 +151,6 @@ void KeywordReader::read_numbers() {
 void KeywordReader::read_bound(const char* keyword, const char* exclusive_keyword, bool is_low) {
   const auto add = [&](NumberRange::Bound bound) {
     merged_.spoken_of.bits |= TypeSet::kNumber;
-    merged_.numbers_pointer = document_.pointer(part_.schema, keyword);
     if (is_low)
       merged_.numbers.raise_low(std::move(bound));
     else

@@ -73,9 +73,7 @@ struct MergedSchema {
   TypeSet spoken_of{0};  // to which some keyword applies; none where no keyword does
   bool names_types = false;
   std::optional<std::vector<const JsonValue*>> values;  // enum, const
-  std::string values_pointer;
   NumberRange numbers;
-  std::string numbers_pointer;
   Length text_length;
   std::vector<Text> texts;
   Length num_items;

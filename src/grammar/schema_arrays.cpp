@@ -9,7 +9,13 @@
 namespace veloz::grammar {
 namespace {
 
-/// What the item at a place must satisfy.
+uint32_t less(uint32_t count, size_t by) {
+  if (count == kUnbounded) return kUnbounded;
+  return count > by ? count - static_cast<uint32_t>(by) : 0;
+}
+
+}  // namespace
+
 SchemaSet item_set(const MergedSchema& merged, size_t place) {
   SchemaSet set;
   for (const MergedSchema::Items& items : merged.items) {
@@ -20,13 +26,6 @@ SchemaSet item_set(const MergedSchema& merged, size_t place) {
   }
   return set;
 }
-
-uint32_t less(uint32_t count, size_t by) {
-  if (count == kUnbounded) return kUnbounded;
-  return count > by ? count - static_cast<uint32_t>(by) : 0;
-}
-
-}  // namespace
 
 RuleGraph write_array(SchemaCompiler& compiler, const MergedSchema& merged) {
   Expressions& e = compiler.expressions();

@@ -138,12 +138,7 @@ ExpressionId SchemaCompiler::write_values(const MergedSchema& merged) {
   std::vector<ExpressionId> ways;
   for (const JsonValue* value : *merged.values) {
     builder_.budget().tick();
-    const Validity validity = may_be_valid(*this, *value, merged);
-    if (validity == Validity::unknown)
-      document_.refuse(merged.values_pointer,
-                       "arrays and objects are not checked against the keywords beside this one",
-                       "leave out the other keywords, or the values they forbid");
-    if (validity == Validity::valid) ways.push_back(write_value(*this, *value));
+    if (satisfies(*this, *value, merged)) ways.push_back(write_value(*this, *value));
   }
   return ways.empty() ? expressions().nothing() : expressions().choice(std::move(ways));
 }

@@ -18,17 +18,11 @@ constexpr int kMaxDepth = 6;
 
 bool are_disjoint(SchemaCompiler& compiler, const SchemaSet& a, const SchemaSet& b, int depth);
 
-/// Whether the first has a list of values and none of them satisfies the second.
+/// Whether the first has a list of values and none of them satisfies both.
 bool values_differ(SchemaCompiler& compiler, const MergedSchema& a, const MergedSchema& b) {
-  if (!a.values) return false;
-  return std::all_of(a.values->begin(), a.values->end(), [&](const JsonValue* value) {
-    compiler.builder().budget().tick();
-    if (may_be_valid(compiler, *value, a) == Validity::invalid) return true;
-    if (may_be_valid(compiler, *value, b) == Validity::invalid) return true;
-    return b.values &&
-           std::none_of(b.values->begin(), b.values->end(),
-                        [&](const JsonValue* other) { return are_equal(*value, *other); });
-  });
+  return a.values && std::none_of(a.values->begin(), a.values->end(), [&](const JsonValue* value) {
+           return satisfies(compiler, *value, a) && satisfies(compiler, *value, b);
+         });
 }
 
 bool ends_before(const NumberRange& a, const NumberRange& b) {

@@ -9,11 +9,9 @@ namespace veloz::grammar {
 
 class SchemaCompiler;
 
-enum class Validity { valid, invalid, unknown };
-
-/// Whether the value satisfies what the schemas say besides enum, const and alternatives. Unknown
-/// for arrays and objects about whose parts they say something.
-Validity may_be_valid(SchemaCompiler& compiler, const JsonValue& value, const MergedSchema& merged);
+/// Whether the value satisfies all that the schemas say. Throws Error(invalid_input) for schemas
+/// that are not supported.
+bool satisfies(SchemaCompiler& compiler, const JsonValue& value, const MergedSchema& merged);
 
 /// The value, laid out in any of the usual ways.
 ExpressionId write_value(SchemaCompiler& compiler, const JsonValue& value);

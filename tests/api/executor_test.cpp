@@ -38,7 +38,7 @@ Read read_all(EventStream& stream) {
       read.order.emplace_back("prompt");
       read.prompt = std::move(*prompt);
     } else if (auto* delta = std::get_if<CompletionDelta>(&*event)) {
-      if (read.order.back() != "delta") read.order.emplace_back("delta");
+      if (read.order.empty() || read.order.back() != "delta") read.order.emplace_back("delta");
       EXPECT_EQ(read.ends.count(delta->completion), 0u);
       CompletionDelta& joined = read.joined[delta->completion];
       joined.token_ids.insert(joined.token_ids.end(), delta->token_ids.begin(),

@@ -14,9 +14,9 @@ EXCLUDED = "positive_data_acceptance"
 
 def main() -> int:
     server = Server()
-    command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.base_url}/openapi.json"]
+    command = [Path(sys.executable).absolute().with_name("schemathesis"), "run", f"{server.base_url}/openapi.json"]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "200", "--seed", "1"]
-    code = subprocess.run([*command, "--exclude-checks", EXCLUDED], check=False).returncode
+    code = subprocess.run([*command, "--exclude-checks", EXCLUDED], check=False, cwd=server.dir).returncode
     return code or server.stop()
 
 

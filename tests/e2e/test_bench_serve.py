@@ -10,6 +10,7 @@ from typing import Any
 
 from fake_openai_server import Behaviour, FakeServer, serving
 from veloz_cli import MODELS, CliTest, Result
+from veloz_server import ServeTest
 
 # The server sleeps in Python on a busy machine: medians are held to this, nothing to less.
 SLACK_S = 0.03
@@ -207,14 +208,21 @@ class BenchServeTest(CliTest):
     def test_finds_the_rate_that_the_server_sustains(self) -> None:
         # Two at a time, 0.1 s each: 20 requests/s. Beyond, waiting grows through the run.
         with serving(Behaviour(ttft_s=0.1, slots=2)) as server:
-            flags = ["--num-prompts", "40", "--random-output-len", "1", "--find-max-qps", "--request-rate", "8"]
-            flags += ["--burstiness", "1000", "--goodput", "ttft:300", "--qps-precision", "0.3"]
+            flags = ["--num-prompts", "20", "--random-output-len", "1", "--find-max-qps", "--request-rate", "10"]
+            flags += ["--burstiness", "1000", "--goodput", "ttft:260", "--qps-precision", "0.5"]
             result = self.bench_json(server, *flags)
-            table = self.bench(server, *flags).out
-        self.assertGreater(result["max_request_rate"], 8)
-        self.assertLess(result["max_request_rate"], 32)
+        self.assertGreaterEqual(result["max_request_rate"], 10)
+        self.assertLess(result["max_request_rate"], 40)
         self.assertTrue(any(not trial["holds"] for trial in result["trials"]))
-        self.assertRegex(table, r"Maximum request rate \(req/s\): \d")
+
+    def test_the_search_prints_a_row_per_trial(self) -> None:
+        with serving(Behaviour()) as server:
+            flags = ["--num-prompts", "4", "--random-output-len", "1", "--find-max-qps", "--request-rate", "4000"]
+            table = self.bench(server, *flags, "--goodput", "ttft:60000").out
+        head, *rows, last = table.splitlines()
+        self.assertIn("TTFT P99 ms", head)
+        self.assertEqual([row.split()[0] for row in rows], ["4000.000", "8000.000"])
+        self.assertEqual(last, "Maximum request rate (req/s): 8000.000")
 
     def test_the_search_needs_limits_and_says_where_nothing_holds(self) -> None:
         with serving(Behaviour(ttft_s=0.02)) as server:
@@ -265,6 +273,28 @@ class BenchServeTest(CliTest):
                 flags = [] if flag == "--base-url" else ["--base-url", server.url]
                 self.fail_with(2, [value], "bench", "serve", *flags, flag, value)
             self.assertEqual(len(server.requests), 0)
+
+
+class ServedBenchTest(ServeTest):
+    def test_counts_what_the_server_counts(self) -> None:
+        server = self.serve(MODELS / "tiny-llama")
+        lengths = ["--random-input-len", "24", "--random-output-len", "12", "--random-range-ratio", "0.5"]
+        flags = ["--base-url", server.url, "--num-prompts", "30", "--num-warmups", "0", *lengths, "--json"]
+        result = self.succeed("bench", "serve", *flags).json()
+        self.assertEqual((result["completed"], result["failed"]), (30, 0))
+        metrics = server.request("GET", "/metrics")[2].decode()
+        for name, counted in [("prompt", "total_input_tokens"), ("generation", "total_output_tokens")]:
+            found = re.search(rf"(?m)^veloz:{name}_tokens_total\{{.*\}} (\S+)$", metrics)
+            assert found is not None
+            self.assertEqual(float(found[1]), result[counted])
+        self.assertGreater(result["total_output_tokens"], 30 * 6)
+
+    def test_a_chat_goes_through_the_models_template(self) -> None:
+        server = self.serve(MODELS / "tiny-llama")
+        flags = ["--backend", "openai-chat", "--num-prompts", "4", "--random-input-len", "20", "--json"]
+        result = self.succeed("bench", "serve", "--base-url", server.url, *flags, "--random-output-len", "5").json()
+        self.assertEqual((result["completed"], result["total_output_tokens"]), (4, 20))
+        self.assertGreater(result["median_ttft_ms"], 0)
 
 
 class OfflineBenchTest(CliTest):

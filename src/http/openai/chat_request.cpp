@@ -13,14 +13,18 @@ namespace {
 constexpr std::string_view kMessagesSchema =
     R"({"type":"array","minItems":1,"items":{"type":"object","required":["role"],
   "properties":{"role":{"type":"string","minLength":1},
-  "content":{"anyOf":[{"type":"string"},{"type":"null"},{"type":"array","items":{"type":"object",
-  "required":["type"],"properties":{"type":{"enum":["text","refusal"]},"text":{"type":"string"},
-  "refusal":{"type":"string"}}}}]},
+  "content":{"anyOf":[{"type":"string"},{"type":"null"},{"type":"array","items":{"anyOf":[
+  {"type":"object","required":["type","text"],"properties":{"type":{"const":"text"},
+  "text":{"type":"string"}}},
+  {"type":"object","required":["type","refusal"],"properties":{"type":{"const":"refusal"},
+  "refusal":{"type":"string"}}}]}}]},
   "name":{"type":["string","null"]},"tool_call_id":{"type":["string","null"]},
   "tool_calls":{"type":["array","null"],"items":{"type":"object","required":["function"],
   "properties":{"id":{"type":"string"},"type":{"const":"function"},"function":{"type":"object",
   "required":["name"],"properties":{"name":{"type":"string"},
-  "arguments":{"type":["string","object"]}}}}}}}}})";
+  "arguments":{"type":["string","object"]}}}}}}},
+  "anyOf":[{"properties":{"role":{"const":"assistant"}}},
+  {"required":["content"],"properties":{"content":{"type":["string","array"]}}}]}})";
 constexpr std::string_view kObjectSchema = R"({"type":"object"})";
 
 // The text of a list of parts; other kinds of parts need a model that sees or hears.
@@ -30,10 +34,6 @@ std::string join_parts(const std::string& param, const Json& parts) {
     const std::string part_param = element(param, i);
     const Json& part = parts.items()[i];
     if (i > 0) text += '\n';
-    if (part.is_string()) {
-      text += part.as_string();
-      continue;
-    }
     read_object(part_param, part);
     const Json& type = require_field(part_param, part, "type");
     const std::string name = read_string(member(part_param, "type"), type);

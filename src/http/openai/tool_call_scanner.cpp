@@ -98,7 +98,6 @@ void ToolCallScanner::finish() {
   is_done_ = true;
   if (!has_arguments_) late_arguments_ = "{}";
   arguments_ += late_arguments_;
-  if (!try_parse(text_)) name_.reset();
 }
 
 }  // namespace veloz::http::openai

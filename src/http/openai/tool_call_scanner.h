@@ -21,7 +21,8 @@ class ToolCallScanner {
   std::string take_arguments();
   /// What was pushed: where it turned out to be no call, that is plain text.
   const std::string& text() const { return text_; }
-  /// Once it is done: whether it is a call.
+  /// Once it is done: whether it is a call. One that began to be passed on cannot be taken back, so
+  /// a name is enough, broken as the rest may be.
   bool is_call() const { return name_.has_value(); }
 
  private:

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Thousands of requests of every kind: memory, files and blocks stay what they were, and the metrics add up."""
+
+import asyncio
+import json
+import random
+import time
+import unittest
+from collections import Counter
+
+from connection import Answer, Connection, encode
+from loaded_server import LoadedServer, raise_open_files, size
+from soak_requests import CANCELLED_MAX_TOKENS, SoakRequest, draw
+
+NUM_REQUESTS = size("VELOZ_LOAD_REQUESTS", 400)
+NUM_WARMUP = size("VELOZ_LOAD_WARMUP", 400)
+MAX_GROWTH_MIB = size("VELOZ_LOAD_MAX_GROWTH_MIB", 20)
+SEED = size("VELOZ_LOAD_SEED", 1)
+CONCURRENCY = 64
+
+
+class Load:
+    """A seeded stream of requests, worked off by clients that keep their connections."""
+
+    def __init__(self, port: int, seed: int) -> None:
+        self.port = port
+        self.random = random.Random(seed)
+        self.first: dict[str, Answer] = {}  # by request: every later answer must equal it
+        self.kinds: Counter[str] = Counter()
+        self.sums: Counter[str] = Counter()
+        self.prompt_tokens: dict[str, int] = {}  # by prompt
+        self.left: Counter[str] = Counter()  # prompts of the clients that went away
+
+    async def run(self, num_requests: int) -> None:
+        self.num_left = num_requests
+        await asyncio.gather(*(self.client() for _ in range(CONCURRENCY)))
+
+    async def client(self) -> None:
+        connection = await Connection.open(self.port)
+        while self.num_left > 0:
+            self.num_left -= 1
+            request = draw(self.random)
+            self.kinds[request.kind] += 1
+            if request.num_events_read is None:
+                self.check(request, await connection.generate(request.path, request.body))
+            else:
+                await self.go_away(connection, request)
+                connection = await Connection.open(self.port)
+        connection.close()
+
+    async def go_away(self, connection: Connection, request: SoakRequest) -> None:
+        self.left[request.body["prompt"]] += 1
+        connection.writer.write(encode(request.path, request.body))
+        status, _ = await connection.read_head()
+        if status != 200:
+            raise AssertionError(f"status {status} for {request}")
+        for _ in range(request.num_events_read):
+            await connection.read_chunk()
+        connection.close()
+
+    def check(self, request: SoakRequest, answer: Answer) -> None:
+        same = {key: value for key, value in request.body.items() if not key.startswith("stream")}
+        first = self.first.setdefault(json.dumps(same), answer)
+        if answer != first:
+            raise AssertionError(f"{request}\ngave {answer}\nonce {first}")
+        num_tokens = sum(len(choice.token_ids) for choice in answer.choices.values())
+        if num_tokens != answer.usage["completion_tokens"] or len(answer.choices) != request.body.get("n", 1):
+            raise AssertionError(f"{request}\ngave {answer}")
+        self.sums["prompt_tokens"] += answer.usage["prompt_tokens"]
+        self.sums["completion_tokens"] += num_tokens
+        if "prompt" in request.body:
+            self.prompt_tokens[request.body["prompt"]] = answer.usage["prompt_tokens"]
+
+
+class Soak(unittest.TestCase):
+    def setUp(self) -> None:
+        raise_open_files(1024)
+        self.server = LoadedServer("--no-enable-prefix-caching", "--disable-access-log")
+        self.addCleanup(self.server.stop)
+        self.load = Load(self.server.port, SEED)
+
+    def check_metrics(self, metrics: dict[str, float]) -> None:
+        num_cancelled = self.load.kinds["cancelled"]
+        ended = {key.split(".")[1]: value for key, value in metrics.items() if key.startswith("request_success_total.")}
+        self.assertEqual(ended["abort"], num_cancelled, ended)
+        self.assertEqual(ended["error"], 0)
+        self.assertEqual(ended["stop"] + ended["length"], self.load.kinds.total() - num_cancelled)
+        self.assertEqual(metrics["e2e_request_latency_seconds_count"], self.load.kinds.total())
+        # Of those that went away only the server knows how many tokens they were given.
+        sums = self.load.sums
+        num_unread = metrics["generation_tokens_total"] - sums["completion_tokens"]
+        self.assertGreaterEqual(num_unread, 0)
+        self.assertLess(num_unread, CANCELLED_MAX_TOKENS * num_cancelled)
+        num_left = sum(self.load.prompt_tokens[prompt] * count for prompt, count in self.load.left.items())
+        self.assertEqual(metrics["prompt_tokens_total"], sums["prompt_tokens"] + num_left)
+
+    def test_nothing_is_left_behind(self) -> None:
+        num_fds = self.server.num_idle_fds()
+        asyncio.run(self.load.run(NUM_WARMUP))
+        self.server.wait_until_settled(num_fds)
+        rss = self.server.rss_mib()
+        start = time.monotonic()
+        asyncio.run(self.load.run(NUM_REQUESTS))
+        seconds = time.monotonic() - start
+        metrics = self.server.wait_until_settled(num_fds)
+        growth = self.server.rss_mib() - rss
+        print(
+            f"seed {SEED}: {NUM_REQUESTS} requests in {seconds:.1f} s, {dict(self.load.kinds)}, "
+            f"RSS {rss:.1f} MiB {growth:+.1f}, {num_fds} files"
+        )
+        self.check_metrics(metrics)
+        self.assertLess(growth, MAX_GROWTH_MIB)
+        self.assertEqual(self.server.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
