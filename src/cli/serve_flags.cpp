@@ -15,7 +15,7 @@
 namespace veloz::cli {
 namespace {
 
-constexpr uint64_t kMaxTemplateBytes = 16 * 1024 * 1024;
+constexpr uint64_t kMaxTemplateBytes = uint64_t{16} * 1024 * 1024;
 constexpr double kMaxSeconds = 1e6;
 constexpr int64_t kMaxCount = std::numeric_limits<int64_t>::max() / 2;
 

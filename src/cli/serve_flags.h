@@ -43,12 +43,12 @@ struct ServeFlags {
   int64_t max_prefill_chunk = 0;  // 0: no limit of its own
   bool enable_prefix_caching = true;
   int64_t max_queued_requests = 2048;
-  int64_t max_queued_tokens = 4 * 1024 * 1024;
+  int64_t max_queued_tokens = int64_t{4} * 1024 * 1024;
 
   int64_t max_connections = 4096;
-  int64_t max_header_bytes = 32 * 1024;
-  int64_t max_body_bytes = 16 * 1024 * 1024;
-  int64_t max_stream_buffer_bytes = 1024 * 1024;
+  int64_t max_header_bytes = int64_t{32} * 1024;
+  int64_t max_body_bytes = int64_t{16} * 1024 * 1024;
+  int64_t max_stream_buffer_bytes = int64_t{1024} * 1024;
   double header_timeout_s = 10;
   double body_timeout_s = 60;
   double keep_alive_timeout_s = 75;

@@ -74,7 +74,7 @@ void Log::write(std::string_view level, std::string_view event, const Fields& fi
   std::string line;
   if (state_->format == LogFormat::json) {
     Fields object = {{"ts", timestamp()}, {"level", level}, {"event", event}};
-    object.update(fields);
+    if (!fields.empty()) object.update(fields);
     line = dump(object);
   } else {
     line = fmt::format("{} {} {}", timestamp(), level, event);

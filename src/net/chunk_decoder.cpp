@@ -10,7 +10,7 @@ namespace veloz::net {
 namespace {
 
 // What extensions and trailer may cost in all: they are read for nothing.
-constexpr size_t kMaxReadOver = 16 * 1024;
+constexpr size_t kMaxReadOver = size_t{16} * 1024;
 constexpr int kMaxDigits = 16;
 
 }  // namespace

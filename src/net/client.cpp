@@ -40,7 +40,7 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 using Tls = asio::ssl::stream<tcp::socket>;
 
-constexpr size_t kReadBytes = 16 * 1024;
+constexpr size_t kReadBytes = size_t{16} * 1024;
 constexpr std::chrono::milliseconds kTick{50};
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
@@ -123,7 +123,7 @@ asio::ssl::context& Client::State::tls() {
 /// One request on its way. Owned by its coroutine.
 class Client::State::Job final : public Connection {
  public:
-  Job(State& state, uint64_t id, ClientRequest request, Url url, ClientCallbacks callbacks)
+  Job(State& state, uint64_t id, const ClientRequest& request, Url url, ClientCallbacks callbacks)
       : state_(state),
         id_(id),
         url_(std::move(url)),
@@ -192,11 +192,11 @@ class Client::State::Job final : public Connection {
 
   /// False where a kept connection turned out to be closed.
   asio::awaitable<bool> try_once() {
-    std::vector<std::unique_ptr<Link>>& idle = state_.idle[origin_];
-    const bool is_reused = !idle.empty();
+    std::vector<std::unique_ptr<Link>>& kept = state_.idle[origin_];
+    const bool is_reused = !kept.empty();
     if (is_reused) {
-      link_ = std::move(idle.back());
-      idle.pop_back();
+      link_ = std::move(kept.back());
+      kept.pop_back();
     } else {
       co_await connect();
     }
@@ -212,10 +212,10 @@ class Client::State::Job final : public Connection {
   asio::awaitable<void> connect() {
     is_connected_ = false;
     deadline_ = Clock::now() + state_.options.connect_timeout;
-    const std::vector<tcp::endpoint> addresses = co_await resolve();
+    const std::vector<tcp::endpoint> endpoints = co_await resolve();
     tcp::socket socket(state_.io->context());
     connecting_ = &socket;
-    const auto [error, endpoint] = co_await asio::async_connect(socket, addresses, kNoThrow);
+    const auto [error, endpoint] = co_await asio::async_connect(socket, endpoints, kNoThrow);
     connecting_ = nullptr;
     require(error, "connecting to");
     socket.set_option(tcp::no_delay(true));
@@ -238,10 +238,10 @@ class Client::State::Job final : public Connection {
     const auto [error, found] =
         co_await resolver_.async_resolve(url_.host, fmt::to_string(url_.port), kNoThrow);
     require(error, "looking up");
-    std::vector<tcp::endpoint> addresses;
-    for (const auto& entry : found) addresses.push_back(entry.endpoint());
-    state_.addresses[origin_] = addresses;
-    co_return addresses;
+    std::vector<tcp::endpoint> endpoints;
+    for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+    state_.addresses[origin_] = endpoints;
+    co_return endpoints;
   }
 
   asio::awaitable<bool> read(bool is_reused) {
@@ -318,8 +318,8 @@ ClientRequestId Client::send(ClientRequest request, ClientCallbacks callbacks) {
   }
   state_->io->post([this, id, request = std::move(request), url = std::move(url),
                     callbacks = std::move(callbacks)]() mutable {
-    auto job = std::make_shared<State::Job>(*state_, id, std::move(request), std::move(url),
-                                            std::move(callbacks));
+    auto job =
+        std::make_shared<State::Job>(*state_, id, request, std::move(url), std::move(callbacks));
     asio::co_spawn(
         state_->io->context(), [job]() -> asio::awaitable<void> { co_await job->run(); },
         asio::detached);

@@ -72,7 +72,7 @@ class IoThread {
   std::function<void(std::string_view)> on_problem_;
   std::unordered_set<Connection*> connections_;
   bool is_ending_ = false;  // on this thread only
-  std::mutex mutex_;  // guards is_closed_
+  std::mutex mutex_;        // guards is_closed_
   bool is_closed_ = false;
   std::thread thread_;
 };

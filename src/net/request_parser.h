@@ -11,9 +11,9 @@
 namespace veloz::net {
 
 struct ParserLimits {
-  size_t max_header_bytes = 32 * 1024;  // request line and header fields
+  size_t max_header_bytes = size_t{32} * 1024;  // request line and header fields
   size_t max_num_headers = 100;
-  size_t max_body_bytes = 16 * 1024 * 1024;
+  size_t max_body_bytes = size_t{16} * 1024 * 1024;
 };
 
 /// Why a request is refused before any handler sees it; the connection is closed after the answer,

@@ -14,7 +14,7 @@ namespace {
 
 namespace http = boost::beast::http;
 
-constexpr uint32_t kMaxHeaderBytes = 256 * 1024;
+constexpr uint32_t kMaxHeaderBytes = 256u * 1024;
 constexpr std::string_view kHeaderEnd = "\r\n\r\n";
 
 }  // namespace

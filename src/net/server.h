@@ -35,8 +35,8 @@ struct ServerOptions {
   ParserLimits parser = {};
   ServerTimeouts timeouts = {};
   int64_t max_connections = 4096;
-  size_t max_stream_buffer_bytes = 1024 * 1024;  // what one slow client may hold
-  Handler handler;                               // called on the connection's I/O thread
+  size_t max_stream_buffer_bytes = size_t{1024} * 1024;  // what one slow client may hold
+  Handler handler;                                       // called on the connection's I/O thread
   /// The form of the answers that no handler gives: 400, 408, 413, 431, 500, 503, ...
   std::function<Response(int status, std::string_view message)> error_response = {};
   /// Told of requests that no handler sees, with the status they get; of the request only id and

@@ -29,14 +29,14 @@ using Tls = asio::ssl::stream<Tcp>;
 using Clock = std::chrono::steady_clock;
 using boost::system::error_code;
 
-constexpr size_t kReadBytes = 8 * 1024;
+constexpr size_t kReadBytes = size_t{8} * 1024;
 // What a client may send ahead while its last request is being answered. Reading goes on meanwhile
 // only to see whether it is still there.
-constexpr size_t kMaxReadAheadBytes = 64 * 1024;
+constexpr size_t kMaxReadAheadBytes = size_t{64} * 1024;
 // After the last answer: time and bytes for a client that is still sending, so that it can read the
 // answer before its connection is reset.
 constexpr std::chrono::milliseconds kLingerTime{2'000};
-constexpr size_t kMaxLingerBytes = 16 * 1024 * 1024;
+constexpr size_t kMaxLingerBytes = size_t{16} * 1024 * 1024;
 
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
@@ -61,7 +61,7 @@ class ServerConnection final : public Connection,
     is_surplus_ = ++shared_->num_connections > shared_->options.max_connections;
   }
   ~ServerConnection() override {
-    io_thread_->remove(*this);
+    close();
     --shared_->num_connections;
   }
 
@@ -371,12 +371,13 @@ void serve_connection(std::shared_ptr<ServerShared> shared, std::shared_ptr<IoTh
   IoThread& thread = *io_thread;
   // Sockets can be moved but not copied, so the task shares this one.
   auto owned = std::make_shared<Tcp>(std::move(socket));
-  thread.post([shared = std::move(shared), io_thread = std::move(io_thread), owned, tls] {
-    if (tls)
-      start_connection<Tls>(shared, io_thread, Tls(std::move(*owned), *tls), tls);
-    else
-      start_connection<Tcp>(shared, io_thread, std::move(*owned), tls);
-  });
+  thread.post(
+      [shared = std::move(shared), io_thread = std::move(io_thread), owned, tls = std::move(tls)] {
+        if (tls)
+          start_connection<Tls>(shared, io_thread, Tls(std::move(*owned), *tls), tls);
+        else
+          start_connection<Tcp>(shared, io_thread, std::move(*owned), tls);
+      });
 }
 
 }  // namespace veloz::net

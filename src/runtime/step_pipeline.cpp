@@ -91,7 +91,7 @@ bool StepPipeline::run(Job& job, const std::stop_token& stop) {
   note_tokens(*job.groups, results);
   update([&] {
     job.results = std::move(results);
-    job.error = error;
+    job.error = std::move(error);  // the other thread's alone from now on
     job.is_done = true;
   });
   return true;

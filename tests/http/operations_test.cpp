@@ -133,6 +133,21 @@ TEST(Log, WritesKeysAndValuesQuotedWhereNeeded) {
   EXPECT_EQ(lines[0][23], 'Z');
 }
 
+TEST(Log, WritesEventsWithOneFieldOrNone) {
+  for (const LogFormat format : {LogFormat::text, LogFormat::json}) {
+    std::vector<std::string> lines;
+    Log log(format, [&](const std::string& line) { lines.push_back(line); });
+    log.info("some", {{"key", "value"}});
+    log.info("none", {});
+    ASSERT_EQ(lines.size(), 2u);
+    const bool is_json = format == LogFormat::json;
+    EXPECT_TRUE(
+        lines[0].ends_with(is_json ? R"("event":"some","key":"value"})" : " info some key=value"))
+        << lines[0];
+    EXPECT_TRUE(lines[1].ends_with(is_json ? R"("event":"none"})" : " info none")) << lines[1];
+  }
+}
+
 TEST(Log, WritesOneJsonObjectALine) {
   std::vector<std::string> lines;
   Log log(LogFormat::json, [&](const std::string& line) { lines.push_back(line); });

@@ -44,11 +44,15 @@ class Rude:
         await asyncio.sleep(self.random.uniform(0, max_s))
 
     async def read_to_end(self) -> bytes:
-        data = b""
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+        """All until the server closes, which it must."""
+
+        async def pieces() -> bytes:
+            data = b""
             while piece := await self.receive():
                 data += piece
-        return data
+            return data
+
+        return await asyncio.wait_for(pieces(), CLOSE_TIMEOUT_S)
 
     def leave(self) -> None:
         if self.random.random() < 0.5:  # a reset instead of a goodbye
@@ -83,9 +87,14 @@ async def send_several_and_leave(rude: Rude) -> None:
     await rude.pause(0.3)
 
 
+async def ask_for_megabytes(rude: Rude) -> None:
+    """Kilobytes a token: more than the system's own buffers take."""
+    await rude.send(stream_request(rude.random, 900, logprobs=20, n=8, temperature=1))
+
+
 async def read_slowly(rude: Rude) -> None:
-    """Kilobytes a token, of which hardly any is taken: the server must cancel it."""
-    await rude.send(stream_request(rude.random, 900, logprobs=20))
+    """Takes hardly any of what it asked for: the server must cancel it."""
+    await ask_for_megabytes(rude)
     await rude.pause(2 * LIMIT_S)
     await rude.receive(100)
     await rude.pause(1)
@@ -197,7 +206,7 @@ async def behave_badly(port: int, random_source: random.Random) -> str:
         await client(rude)
     except ConnectionError:
         pass
-    except (AssertionError, TimeoutError) as error:
+    except (AssertionError, asyncio.TimeoutError) as error:
         raise AssertionError(f"{client.__name__}: {error!r}") from error
     finally:
         rude.leave()

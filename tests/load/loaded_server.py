@@ -60,7 +60,9 @@ class LoadedServer(Server):
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while True:
             metrics = self.metrics()
-            used = {name: metrics[name] for name in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")}
+            used = {
+                name: metrics[name] for name in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
+            }
             fds = self.num_fds()
             if not any(used.values()) and fds <= num_fds:
                 return metrics

@@ -8,18 +8,19 @@ import time
 import unittest
 from collections import Counter
 
-from chaos_clients import FLAGS, behave_badly
+from chaos_clients import FLAGS, Rude, ask_for_megabytes, behave_badly
 from connection import Answer, Connection, encode
 from loaded_server import LoadedServer, greedy, raise_open_files, size
 
 NUM_STREAMS = 50
+NUM_DISTINCT = 16
 NUM_BAD = 32
 SECONDS = size("VELOZ_LOAD_CHAOS_S", 6)
 SEED = size("VELOZ_LOAD_SEED", 1)
 
 
 def request(idx: int) -> dict:
-    return greedy(idx, 24 + idx)
+    return greedy(idx % NUM_DISTINCT, 24 + idx % NUM_DISTINCT)
 
 
 class Chaos(unittest.TestCase):
@@ -32,12 +33,12 @@ class Chaos(unittest.TestCase):
 
     async def run_alone(self) -> None:
         connection = await Connection.open(self.server.port)
-        self.alone = [await connection.generate("/v1/completions", request(idx)) for idx in range(NUM_STREAMS)]
+        self.alone = [await connection.generate("/v1/completions", request(idx)) for idx in range(NUM_DISTINCT)]
         connection.close()
 
     def check(self, idx: int, answer: Answer) -> None:
-        self.assertEqual(answer.choices, self.alone[idx].choices, idx)
-        self.assertEqual(len(answer.choices[0].token_ids), 24 + idx)
+        self.assertEqual(answer.choices, self.alone[idx % NUM_DISTINCT].choices, idx)
+        self.assertEqual(len(answer.choices[0].token_ids), request(idx)["max_tokens"])
         self.num_checked += 1
 
     async def stream_again_and_again(self, idx: int) -> None:
@@ -96,6 +97,21 @@ class Chaos(unittest.TestCase):
         self.assertEqual(self.server.process.wait(30), 0)
         log = self.server.log.read_text(errors="replace")
         self.assertNotRegex(log, r"Z error |Sanitizer|terminate called")
+
+    async def ask_and_read_nothing(self) -> None:
+        rude = Rude(random.Random(SEED), receive_bytes=1)
+        await rude.connect(self.server.port)
+        await ask_for_megabytes(rude)
+        deadline = time.monotonic() + 60
+        while (await asyncio.to_thread(self.server.metrics))["request_success_total.abort"] == 0:
+            self.assertLess(time.monotonic(), deadline, "the request of a client that reads nothing goes on")
+            await asyncio.sleep(0.1)
+        rude.leave()
+
+    def test_a_client_that_reads_nothing_is_cancelled_before_it_leaves(self) -> None:
+        num_fds = self.server.num_idle_fds()
+        asyncio.run(self.ask_and_read_nothing())
+        self.server.wait_until_settled(num_fds)
 
 
 if __name__ == "__main__":

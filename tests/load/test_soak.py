@@ -12,7 +12,7 @@ from connection import Answer, Connection, encode
 from loaded_server import LoadedServer, raise_open_files, size
 from soak_requests import CANCELLED_MAX_TOKENS, SoakRequest, draw
 
-NUM_REQUESTS = size("VELOZ_LOAD_REQUESTS", 600)
+NUM_REQUESTS = size("VELOZ_LOAD_REQUESTS", 400)
 NUM_WARMUP = size("VELOZ_LOAD_WARMUP", 400)
 MAX_GROWTH_MIB = size("VELOZ_LOAD_MAX_GROWTH_MIB", 20)
 SEED = size("VELOZ_LOAD_SEED", 1)

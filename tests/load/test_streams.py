@@ -8,7 +8,7 @@ import unittest
 from connection import Answer, Connection, encode
 from loaded_server import LoadedServer, greedy, raise_open_files, size
 
-NUM_STREAMS = size("VELOZ_LOAD_STREAMS", 200)
+NUM_STREAMS = size("VELOZ_LOAD_STREAMS", 100)
 NUM_DISTINCT = 24
 MIN_TOKENS = 24
 
@@ -68,7 +68,9 @@ class Streams(unittest.TestCase):
         self.assertEqual(after["request_success_total.length"] - before["request_success_total.length"], NUM_STREAMS)
         self.assertEqual(after["generation_tokens_total"] - before["generation_tokens_total"], num_tokens)
         self.assertGreater(self.peak, NUM_STREAMS // 2, "they were not at once")
-        print(f"{NUM_STREAMS} streams, {num_tokens} tokens: {seconds:.1f} s, at most {self.peak} at once, {num_fds} files")
+        print(
+            f"{NUM_STREAMS} streams, {num_tokens} tokens: {seconds:.1f} s, at most {self.peak} at once, {num_fds} files"
+        )
         self.assertEqual(self.server.stop(), 0)
 
 

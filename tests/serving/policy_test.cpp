@@ -112,13 +112,13 @@ TEST(MaxUtilization, ChoicesThatResumeShareTheirPromptAgain) {
   while (scheduler.counts().num_preemptions == 0) run_step(scheduler);
   scheduler.remove(RequestId{1});
   EXPECT_EQ(run_step(scheduler).batch.num_seqs(), 1);  // the first computes what both share
-  const int64_t shared = scheduler.running()[0]->num_shared_tokens;
-  EXPECT_GE(shared, 12);
-  run_step(scheduler);
-  const SequenceGroup& group = *scheduler.running()[0];
-  ASSERT_EQ(group.sequences.size(), 2u);
+  const std::shared_ptr<SequenceGroup> group = scheduler.running()[0];
+  EXPECT_GE(group->num_shared_tokens, 12);
+  const Step step = scheduler.schedule();
+  ASSERT_EQ(group->sequences.size(), 2u);
   for (int64_t i = 0; i < 3; ++i)
-    EXPECT_EQ(group.sequences[0].table.block(i), group.sequences[1].table.block(i));
+    EXPECT_EQ(group->sequences[0].table.block(i), group->sequences[1].table.block(i));
+  finish(scheduler, step);
   while (scheduler.num_running() > 0) run_step(scheduler);
 }
 
