@@ -59,8 +59,4 @@ std::string json_spelling(std::string_view text) {
   return result;
 }
 
-ExpressionId spelled(Expressions& expressions, std::string_view text, Spelling spelling) {
-  return expressions.literal(spelling == Spelling::plain ? std::string(text) : json_spelling(text));
-}
-
 }  // namespace veloz::grammar

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+#include <string_view>
+
 #include "grammar/code_points.h"
 #include "grammar/expression.h"
 
@@ -18,9 +21,7 @@ enum class Spelling {
 /// digits, any other stands for itself: so different spellings are different strings.
 ExpressionId one_of(Expressions& expressions, const CodePointSet& characters, Spelling spelling);
 
-/// The text, each character spelled as by `one_of`.
-ExpressionId spelled(Expressions& expressions, std::string_view text, Spelling spelling);
-/// The same as a string.
+/// The text, each character spelled as by `one_of` in JSON.
 std::string json_spelling(std::string_view text);
 
 }  // namespace veloz::grammar

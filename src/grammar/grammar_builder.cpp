@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "base/error.h"
 #include "grammar/lowering.h"
 #include "grammar/program.h"
 

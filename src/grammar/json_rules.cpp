@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grammar/json_rules.h"
 
-#include <utility>
-
 #include "grammar/regex.h"
 
 namespace veloz::grammar {

@@ -10,7 +10,8 @@ namespace {
 
 /// Places the text can be at once; far beyond what grammars that people write need.
 constexpr size_t kMaxItems = 512;
-constexpr size_t kMaxCalls = size_t{1} << 24;
+/// Of each stack, for one text: 48 MiB in all.
+constexpr size_t kMaxStack = size_t{1} << 20;
 constexpr int64_t kWorkPerStep = int64_t{1} << 20;
 
 [[noreturn]] void refuse_ambiguity() {
@@ -179,7 +180,7 @@ void Machine::make_calls(const Item& item, const Program::State& state) {
 uint32_t Machine::call_of(uint32_t rule) {
   const uint32_t last = last_call_[rule];
   if (last >= step_calls_ && last < calls_.size() && calls_[last].rule == rule) return last;
-  if (calls_.size() >= kMaxCalls) refuse_ambiguity();
+  if (calls_.size() >= kMaxStack) refuse_ambiguity();
   const auto record = static_cast<uint32_t>(calls_.size());
   calls_.push_back({.rule = rule});
   last_call_[rule] = record;
@@ -191,7 +192,7 @@ void Machine::add(const Item& item) {
   const size_t count = items_.size() - step_items_;
   work(1 + count / 8);
   if (std::find(items_.begin() + step_items_, items_.end(), item) != items_.end()) return;
-  if (count >= kMaxItems) refuse_ambiguity();
+  if (count >= kMaxItems || items_.size() >= kMaxStack) refuse_ambiguity();
   items_.push_back(item);
 }
 
@@ -201,6 +202,7 @@ void Machine::add_return(uint32_t call, const Item& to) {
     work(1);
     if (returns_[i].to == to) return;
   }
+  if (returns_.size() >= kMaxStack) refuse_ambiguity();
   returns_.push_back({.to = to, .next = calls_[call].first_return});
   calls_[call].first_return = static_cast<uint32_t>(returns_.size() - 1);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grammar/program.h"
 
-#include <algorithm>
 #include <cstring>
 
 namespace veloz::grammar {

@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "grammar/expression.h"
 #include "grammar/regex_classes.h"
-#include "text/utf8.h"
 
 namespace veloz::grammar {
 namespace {

@@ -2,7 +2,6 @@
 #include "grammar/schema_arrays.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "grammar/schema_compiler.h"
 

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "grammar/characters.h"
-#include "grammar/dfa_shape.h"
 #include "grammar/property_patterns.h"
 #include "grammar/schema_compiler.h"
 #include "grammar/schema_strings.h"

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/error.h"
 #include "base/numeric.h"
 
 namespace veloz::grammar {
