@@ -13,7 +13,7 @@ from veloz_cli import MODELS, CliTest, Result
 from veloz_server import ServeTest
 
 # The server sleeps in Python on a busy machine: medians are held to this, nothing to less.
-SLACK_S = 0.03
+SLACK_S = 0.25  # a busy machine answers late, never early
 
 
 class BenchServeTest(CliTest):
@@ -38,13 +38,19 @@ class BenchServeTest(CliTest):
         self.assertAlmostEqual(result["output_throughput"], 84 / result["duration"], places=3)
 
     def test_measures_the_times_the_server_takes(self) -> None:
-        with serving(Behaviour(ttft_s=0.2, itl_s=0.05)) as server:
+        with serving(Behaviour(ttft_s=0.5, itl_s=0.05)) as server:
             flags = ["--num-prompts", "6", "--random-output-len", "8", "--percentile-metrics", "ttft,tpot,itl,e2el"]
             result = self.bench_json(server, *flags)
-        for name, expected_s in [("ttft", 0.2), ("tpot", 0.05), ("itl", 0.05), ("e2el", 0.2 + 7 * 0.05)]:
+        expected = {
+            "ttft": (0.5, SLACK_S),
+            "tpot": (0.05, 0.05),
+            "itl": (0.05, 0.05),
+            "e2el": (0.5 + 7 * 0.05, SLACK_S),
+        }
+        for name, (expected_s, slack_s) in expected.items():
             measured_s = result[f"median_{name}_ms"] / 1e3
             self.assertGreaterEqual(measured_s, expected_s - 0.005, name)
-            self.assertLess(measured_s, expected_s + SLACK_S, name)
+            self.assertLess(measured_s, expected_s + slack_s, name)
 
     def test_prints_the_table_of_vllm(self) -> None:
         with serving(Behaviour()) as server:
@@ -86,14 +92,14 @@ class BenchServeTest(CliTest):
         self.assertRegex(table, r"(?m)^Total generated tokens: {18}12 {8}$")
 
     def test_keeps_to_the_concurrency(self) -> None:
-        with serving(Behaviour(ttft_s=0.05)) as server:
+        with serving(Behaviour(ttft_s=0.2)) as server:
             flags = ["--num-prompts", "12", "--random-output-len", "2", "--max-concurrency", "3", "--save-detailed"]
             result = self.bench_json(server, *flags)
         self.assertEqual(result["max_concurrent_requests"], 3)
-        self.assertGreater(result["duration"], 4 * 0.05)
+        self.assertGreater(result["duration"], 4 * 0.2)
         # Waiting for a place is no part of a request's latency, and is told beside it.
-        self.assertLess(result["median_ttft_ms"], 50 + SLACK_S * 1e3)
-        self.assertGreater(max(result["queue_times"]), 0.1)
+        self.assertLess(result["median_ttft_ms"], 200 + SLACK_S * 1e3)
+        self.assertGreater(max(result["queue_times"]), 0.4)
 
     def test_sends_at_the_rate_asked_for(self) -> None:
         with serving(Behaviour()) as server:
@@ -102,7 +108,7 @@ class BenchServeTest(CliTest):
         starts = result["start_times"]
         self.assertEqual(starts, sorted(starts))
         self.assertGreaterEqual(starts[-1], 30 / 40 - 0.001)
-        self.assertLess(starts[-1], 30 / 40 + SLACK_S)
+        self.assertLess(starts[-1], 30 / 40 + 2 * SLACK_S)
 
     def test_the_same_seed_sends_the_same_prompts(self) -> None:
         with serving(Behaviour()) as server:

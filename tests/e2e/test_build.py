@@ -7,7 +7,17 @@ import unittest
 from tiny_checkpoint import TinyCheckpoint
 from veloz_cli import MODELS, CliTest, bundled_models, files_of
 
-DOCTOR_KEYS = {"libraries", "version", "cpu", "features", "isa", "threads", "memory_bytes", "memory_available_bytes", "devices"}
+DOCTOR_KEYS = {
+    "libraries",
+    "version",
+    "cpu",
+    "features",
+    "isa",
+    "threads",
+    "memory_bytes",
+    "memory_available_bytes",
+    "devices",
+}
 GREEDY = ["--num-beams", "1", "--temperature", "0", "--ignore-eos", "--max-tokens", "8"]
 
 
