@@ -12,8 +12,8 @@ from fake_openai_server import Behaviour, FakeServer, serving
 from veloz_cli import MODELS, CliTest, Result
 from veloz_server import ServeTest
 
-# The server sleeps in Python on a busy machine: medians are held to this, nothing to less.
-SLACK_S = 0.25  # a busy machine answers late, never early
+# A busy machine answers late, never early: medians are held to this, nothing to less.
+SLACK_S = 0.25
 
 
 class BenchServeTest(CliTest):
