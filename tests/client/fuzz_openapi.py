@@ -15,7 +15,7 @@ EXCLUDED = "positive_data_acceptance"
 def main() -> int:
     server = Server()
     command = [Path(sys.executable).absolute().with_name("schemathesis"), "run", f"{server.base_url}/openapi.json"]
-    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "200", "--seed", "1"]
+    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "60", "--seed", "1"]
     code = subprocess.run([*command, "--exclude-checks", EXCLUDED], check=False, cwd=server.dir).returncode
     return code or server.stop()
 

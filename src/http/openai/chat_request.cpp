@@ -20,9 +20,9 @@ constexpr std::string_view kMessagesSchema =
   "refusal":{"type":"string"}}}]}}]},
   "name":{"type":["string","null"]},"tool_call_id":{"type":["string","null"]},
   "tool_calls":{"type":["array","null"],"items":{"type":"object","required":["function"],
-  "properties":{"id":{"type":"string"},"type":{"const":"function"},"function":{"type":"object",
+  "properties":{"id":{"type":["string","null"]},"type":{"enum":["function",null]},"function":{"type":"object",
   "required":["name"],"properties":{"name":{"type":"string"},
-  "arguments":{"type":["string","object"]}}}}}}},
+  "arguments":{"type":["string","object","null"]}}}}}}},
   "anyOf":[{"properties":{"role":{"const":"assistant"}}},
   {"required":["content"],"properties":{"content":{"type":["string","array"]}}}]}})";
 constexpr std::string_view kObjectSchema = R"({"type":"object"})";
@@ -47,13 +47,20 @@ std::string join_parts(const std::string& param, const Json& parts) {
   return text;
 }
 
+bool is_function(const Json& type) { return type.is_string() && type.as_string() == "function"; }
+
 // Arguments are text on the wire and an object in templates.
 Json read_call(const std::string& param, const Json& call) {
   const std::string inner = param + ".function";
   const Json& function =
       read_object(inner, require_field(param, read_object(param, call), "function"));
   read_string(inner + ".name", require_field(inner, function, "name"));
+  if (const Json* id = find_field(call, "id")) read_string(param + ".id", *id);
+  if (const Json* type = find_field(call, "type"); type != nullptr && !is_function(*type))
+    refuse(param + ".type", *type, "\"function\"");
   const Json* arguments = find_field(function, "arguments");
+  if (arguments != nullptr && !arguments->is_string() && !arguments->is_dict())
+    refuse(inner + ".arguments", *arguments, "an object, or one in a string");
   Json parsed = arguments == nullptr ? Json::dict({}) : *arguments;
   if (parsed.is_string()) {
     try {
@@ -82,6 +89,8 @@ Json read_message(const std::string& param, const Json& message) {
   read_object(param, message);
   const std::string role = read_string(param + ".role", require_field(param, message, "role"));
   if (role.empty()) refuse(param + ".role", *message.find("role"), "a role");
+  for (const std::string_view name : {"name", "tool_call_id"})
+    if (const Json* value = find_field(message, name)) read_string(member(param, name), *value);
   Json::Pairs pairs = message.pairs();
   // OpenAI's newer name of the system; templates know the older.
   if (role == "developer") pairs.emplace_back(Json::string("role"), Json::string("system"));

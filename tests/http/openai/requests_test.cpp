@@ -121,6 +121,14 @@ TEST(ChatRequest, RefusesMessagesThatAreNone) {
   expect_refused([] { (void)chat(R"("messages":[{"role":"user"}])"); }, "messages[0].content");
   expect_refused([] { (void)chat(R"("messages":[{"role":"user","content":5}])"); },
                  "messages[0].content");
+  expect_refused(
+      [] {
+        (void)chat(R"("messages":[{"role":"assistant","tool_calls":[{"function":)"
+                   R"({"name":"f","arguments":5}}]}])");
+      },
+      "messages[0].tool_calls[0].function.arguments");
+  expect_refused([] { (void)chat(R"("messages":[{"role":"user","content":"x","name":5}])"); },
+                 "messages[0].name");
 }
 
 TEST(ChatRequest, RefusesValuesOutsideTheirRange) {
