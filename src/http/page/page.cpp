@@ -55,7 +55,7 @@ void add_page_route(Router& router) {
   const std::string_view html = page_html();
   const std::string etag = fmt::format("\"{:016x}\"", xxh3_64(std::as_bytes(std::span(html))));
   const auto headers = std::make_shared<const net::Headers>(page_headers(html, etag));
-  router.add("GET", "/", [html, etag, headers](std::shared_ptr<net::Exchange> exchange) {
+  router.add("GET", "/", [html, etag, headers](const std::shared_ptr<net::Exchange>& exchange) {
     const bool is_known = exchange->request().header("If-None-Match") == etag;
     exchange->respond({.status = is_known ? 304 : 200,
                        .content_type = "text/html; charset=utf-8",
