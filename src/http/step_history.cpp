@@ -27,8 +27,9 @@ std::vector<serving::StepRecord> StepHistory::records() const {
   const std::lock_guard lock(mutex_);
   std::vector<serving::StepRecord> ordered = records_;
   if (ordered.size() == capacity_)
-    std::ranges::rotate(ordered,
-                        ordered.begin() + totals_.num_steps % static_cast<int64_t>(capacity_));
+    std::rotate(ordered.begin(),
+                ordered.begin() + totals_.num_steps % static_cast<int64_t>(capacity_),
+                ordered.end());
   return ordered;
 }
 

@@ -61,7 +61,7 @@ std::vector<RequestId> Scheduler::remove_expired(TimePoint now) {
 Step Scheduler::schedule() {
   if (must_wait_for_step_in_flight()) return {};
   needs_pause_ = false;
-  StepBuilder builder(limits_, num_steps_ + 1);
+  StepBuilder builder(num_steps_ + 1);
   for (const Group& group : running_) spread_if_ready(*group);
   Budget budget = open_budget();
   bool has_room = true;

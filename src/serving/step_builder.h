@@ -13,9 +13,7 @@ namespace veloz::serving {
 /// a run needs are free when it is added.
 class StepBuilder {
  public:
-  StepBuilder(const SchedulerLimits& limits, int64_t number) : limits_(limits) {
-    step_.number = number;
-  }
+  explicit StepBuilder(int64_t number) { step_.number = number; }
 
   const StepWork& work() const { return step_.work; }
   int64_t num_rows() const { return static_cast<int64_t>(step_.batch.logit_rows.size()); }
@@ -35,7 +33,6 @@ class StepBuilder {
   void add_rows(int64_t token, int64_t count);
   void fill_block_tables();
 
-  const SchedulerLimits& limits_;
   Step step_;
   std::vector<Sequence*> sequences_;  // [S], as in the batch
 };
