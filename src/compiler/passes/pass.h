@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/quantization.h"
 #include "graph/graph.h"
 
 namespace veloz::compiler {
@@ -17,7 +18,9 @@ struct PassReport {
 };
 
 /// Settings every pass sees.
-struct PassContext {};
+struct PassContext {
+  const checkpoint::QuantPlan* quantization = nullptr;  // null: nothing is quantized
+};
 
 /// A rewrite of the graph, in place. A second run changes nothing.
 using Pass = PassReport (*)(graph::Graph& graph, const PassContext& context);
