@@ -52,7 +52,17 @@ def server_pid(url: str) -> int:
 
 def measure(veloz: Path, url: str, flags: str, seed: int) -> tuple[dict[str, float], float]:
     """Microseconds per token by thread, and tokens per second."""
-    command: list[str | Path] = [veloz, "bench", "serve", "--base-url", url, "--json", "--random-vocab-size", "300", *flags.split()]
+    command: list[str | Path] = [
+        veloz,
+        "bench",
+        "serve",
+        "--base-url",
+        url,
+        "--json",
+        "--random-vocab-size",
+        "300",
+        *flags.split(),
+    ]
     pid = server_pid(url)
     before = thread_seconds(pid)
     done = subprocess.run([*command, "--seed", str(seed)], check=True, capture_output=True, text=True)
