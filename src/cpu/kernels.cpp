@@ -9,6 +9,7 @@
 #include "cpu/row_copies.h"
 #include "cpu/rows.h"
 #include "cpu/sample.h"
+#include "cpu/uint4_linear.h"
 
 namespace veloz::cpu {
 namespace {
@@ -40,6 +41,13 @@ bool accepts_packed_table(const KernelQuery& query) {
   return query.weight_layout == kLayoutFp32 || query.weight_layout == kLayoutBf16;
 }
 
+/// Sums of longer groups might not fit 32 bits.
+bool accepts_uint4_linear(const KernelQuery& query) {
+  constexpr int64_t kMaxGroup = 65536;
+  return query.weight_layout == kLayoutUint4x2 &&
+         query.inputs[0].dims[1].value / query.inputs[3].dims[1].value <= kMaxGroup;
+}
+
 struct CpuKernel {
   Isa isa;  // the least that runs it
   Kernel kernel;
@@ -48,6 +56,12 @@ struct CpuKernel {
 template <const GemmMicro& micro, DType dtype>
 constexpr Kernel linear_kernel(std::string_view name) {
   return {name, Op::linear, accepts_linear<dtype>, run_linear<micro>, linear_workspace_bytes};
+}
+
+template <const Uint4Micro& micro>
+constexpr Kernel uint4_linear_kernel(std::string_view name) {
+  return {name, Op::quantized_linear, accepts_uint4_linear, run_uint4_linear<micro>,
+          uint4_linear_workspace_bytes};
 }
 
 template <const AttentionMicro& micro, DType dtype>
@@ -80,6 +94,9 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx512, linear_kernel<kGemmAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
     {Isa::avx2, linear_kernel<kGemmAvx2Bf16, DType::bf16>("linear/avx2_bf16")},
     {Isa::avx2, linear_kernel<kGemmAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
+    {Isa::avx512_bf16, uint4_linear_kernel<kUint4Avx512Vnni>("quantized_linear/avx512_uint4_dot")},
+    {Isa::avx512, uint4_linear_kernel<kUint4Avx512>("quantized_linear/avx512_uint4")},
+    {Isa::avx2, uint4_linear_kernel<kUint4Avx2>("quantized_linear/avx2_uint4")},
     {Isa::avx512_bf16,
      attention_kernel<kAttentionAvx512DotBf16, DType::bf16>("paged_attention/avx512_bf16_dot")},
     {Isa::avx512,
@@ -107,6 +124,7 @@ const CpuKernel kCpuKernels[] = {
 #endif
     {Isa::portable, linear_kernel<kGemmPortableBf16, DType::bf16>("linear/portable_bf16")},
     {Isa::portable, linear_kernel<kGemmPortableFp32, DType::fp32>("linear/portable_fp32")},
+    {Isa::portable, uint4_linear_kernel<kUint4Portable>("quantized_linear/portable_uint4")},
     {Isa::portable,
      attention_kernel<kAttentionPortableBf16, DType::bf16>("paged_attention/portable_bf16")},
     {Isa::portable,
