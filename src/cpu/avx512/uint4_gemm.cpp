@@ -20,8 +20,7 @@ struct WidenedUint4 : Uint4Lanes {
 
 }  // namespace
 
-// 8 sums of each of three kinds, two registers of codes, their mask, one of scales, one input and
-// the ones fill 30 of 32 registers.
-constexpr Uint4Micro kUint4Avx512 = make_uint4_micro<WidenedUint4, 8>();
+// More rows would fit 32 registers, but the compiler then keeps sums in memory.
+constexpr Uint4Micro kUint4Avx512 = make_uint4_micro<WidenedUint4, 4>();
 
 }  // namespace veloz::cpu
