@@ -10,6 +10,7 @@
 #include "cpu/row_copies.h"
 #include "cpu/rows.h"
 #include "cpu/sample.h"
+#include "cpu/uint4_linear.h"
 
 namespace veloz::cpu {
 namespace {
@@ -47,6 +48,13 @@ bool accepts_packed_table(const KernelQuery& query) {
   return query.weight_layout == kLayoutFp32 || query.weight_layout == kLayoutBf16;
 }
 
+/// Sums of longer groups might not fit 32 bits.
+bool accepts_uint4_linear(const KernelQuery& query) {
+  constexpr int64_t kMaxGroup = 65536;
+  return query.weight_layout == kLayoutUint4x2 &&
+         query.inputs[0].dims[1].value / query.inputs[3].dims[1].value <= kMaxGroup;
+}
+
 struct CpuKernel {
   Isa isa;  // the least that runs it
   Kernel kernel;
@@ -66,6 +74,11 @@ template <const Fp8Micro& micro>
 constexpr Kernel fp8_linear_kernel(std::string_view name) {
   return {name, Op::quantized_linear, accepts_quantized_linear<DType::fp8_e4m3>,
           run_fp8_linear<micro>, fp8_linear_workspace_bytes};
+}
+template <const Uint4Micro& micro>
+constexpr Kernel uint4_linear_kernel(std::string_view name) {
+  return {name, Op::quantized_linear, accepts_uint4_linear, run_uint4_linear<micro>,
+          uint4_linear_workspace_bytes};
 }
 
 template <const AttentionMicro& micro, DType dtype>
@@ -108,6 +121,9 @@ const CpuKernel kCpuKernels[] = {
      fp8_linear_kernel<kFp8Avx512DotBf16>("quantized_linear/avx512_bf16_fp8_dot")},
     {Isa::avx512, fp8_linear_kernel<kFp8Avx512>("quantized_linear/avx512_fp8")},
     {Isa::avx2, fp8_linear_kernel<kFp8Avx2>("quantized_linear/avx2_fp8")},
+    {Isa::avx512_vnni, uint4_linear_kernel<kUint4Avx512Vnni>("quantized_linear/avx512_uint4_dot")},
+    {Isa::avx512, uint4_linear_kernel<kUint4Avx512>("quantized_linear/avx512_uint4")},
+    {Isa::avx2, uint4_linear_kernel<kUint4Avx2>("quantized_linear/avx2_uint4")},
     {Isa::avx512_bf16,
      attention_kernel<kAttentionAvx512DotBf16, DType::bf16>("paged_attention/avx512_bf16_dot")},
     {Isa::avx512,
@@ -139,6 +155,7 @@ const CpuKernel kCpuKernels[] = {
     {Isa::portable, linear_kernel<kGemmPortableFp32, DType::fp32>("linear/portable_fp32")},
     {Isa::portable, int8_linear_kernel<kGemmPortableInt8>("quantized_linear/portable_int8")},
     {Isa::portable, fp8_linear_kernel<kFp8Portable>("quantized_linear/portable_fp8")},
+    {Isa::portable, uint4_linear_kernel<kUint4Portable>("quantized_linear/portable_uint4")},
     {Isa::portable,
      attention_kernel<kAttentionPortableBf16, DType::bf16>("paged_attention/portable_bf16")},
     {Isa::portable,

@@ -100,6 +100,29 @@ TEST(WeightLayouts, Fp8LiesInPairsOfFourChannels) {
   }
 }
 
+TEST(WeightLayouts, EightCodesOf4BitsLieInFourBytesLowHalvesFirst) {
+  const Shape shape{17, 5};  // ten of K
+  const OwnedTensor plain(DType::uint4x2, shape);
+  const auto code = [](int64_t row, int64_t k) { return static_cast<uint8_t>((row + k) % 16); };
+  for (int64_t row = 0; row < 17; ++row)
+    for (int64_t i = 0; i < 5; ++i)
+      plain.view().row<uint8_t>(row)[i] =
+          static_cast<uint8_t>(code(row, 2 * i) | code(row, 2 * i + 1) << 4);
+  const PackedTensor packed(plain.view(),
+                            make_registry(Isa::portable).layout(kLayoutUint4x2, DType::uint4x2));
+  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 4);
+  const auto* const bytes = packed.view().as<const uint8_t>();
+  const auto at = [&](int64_t panel, int64_t step, int64_t lane, int64_t i) {
+    return bytes[((panel * 2 + step) * 16 + lane) * 4 + i];
+  };
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(at(0, 0, 3, i), code(3, i) | code(3, i + 4) << 4) << i;
+    EXPECT_EQ(at(1, 0, 0, i), code(16, i) | code(16, i + 4) << 4) << i;
+    EXPECT_EQ(at(0, 1, 3, i), i < 2 ? code(3, 8 + i) : 0) << i;  // K ends
+    EXPECT_EQ(at(1, 0, 1, i), 0) << i;                           // no row 17
+  }
+}
+
 TEST(Registry, PrefersPackedLayoutsForTheFastestLinear) {
   for (const Isa isa :
        {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16}) {
