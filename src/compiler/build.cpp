@@ -17,6 +17,7 @@
 #include "checkpoint/gate.h"
 #include "checkpoint/generation_config.h"
 #include "checkpoint/model_config.h"
+#include "checkpoint/quantized_model.h"
 #include "compiler/lower.h"
 #include "compiler/pack_weights.h"
 #include "compiler/pipeline.h"
@@ -111,14 +112,28 @@ struct Source {
   std::string hash;
 };
 
+/// A checkpoint that is quantized already. Dummy weights are those of its unquantized model.
+std::optional<checkpoint::QuantizedModel> open_quantized(const CompileOptions& options) {
+  if (options.load_format != LoadFormat::safetensors) return std::nullopt;
+  std::optional<checkpoint::QuantizedModel> model = checkpoint::open_quantized(options.model);
+  if (model && !options.quantization.is_empty())
+    throw Error(
+        ErrorKind::invalid_input,
+        fmt::format("\"{}\" is quantized already: {}", options.model.string(), model->plan.name),
+        "leave out --quant, or give the checkpoint it was made of");
+  return model;
+}
+
+/// `quantized` are the tensors of a quantized checkpoint, or null.
 Source open_source(const CompileOptions& options, const std::string& config_text,
-                   const graph::Graph& graph) {
+                   const graph::Graph& graph, std::unique_ptr<checkpoint::TensorSource> quantized) {
   StreamHasher hasher;
   hasher.update(config_text);
   if (options.load_format == LoadFormat::safetensors) {
     auto files =
         std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(options.model));
     hasher.update(files->fingerprint());
+    if (quantized) return {std::move(quantized), hasher.hex_digest()};
     return {std::move(files), hasher.hex_digest()};
   }
   auto dummy = std::make_unique<checkpoint::DummyWeights>(options.seed);
@@ -178,16 +193,33 @@ std::map<std::string, RtnLinear> quantized_linears(const graph::Graph& graph,
   return linears;
 }
 
-/// What the plan asked for and the graph does not do.
+/// What the build was asked to quantize and the graph does not.
 std::vector<std::string> left_as_they_are(const graph::Graph& graph,
-                                          const checkpoint::QuantPlan& plan) {
+                                          const RequestedQuantization& requested) {
   const std::set<std::string> modules = quantized_modules(graph);
   std::vector<std::string> left;
-  for (const auto& entry : plan.linears)
+  for (const auto& entry : requested.linears)
     if (!modules.contains(entry.first)) left.push_back(entry.first);
   if (left.empty()) return {};
   return {fmt::format("{} linears are not quantized, \"{}\" is one; `veloz inspect` says why",
                       left.size(), left.front())};
+}
+
+/// What is stored as codes must be run as codes.
+void require_all_quantized(const graph::Graph& graph, const checkpoint::QuantPlan& plan) {
+  const graph::UseMap uses(graph);
+  for (const graph::Node& node : graph.nodes()) {
+    if (node.op != ops::Op::linear) continue;
+    const std::optional<std::string> module = module_of(graph, uses, node);
+    const auto scheme = module ? plan.linears.find(*module) : plan.linears.end();
+    if (scheme == plan.linears.end()) continue;
+    throw Error(ErrorKind::unsupported,
+                fmt::format("no op runs \"{}\" as it is quantized ({}): {}", *module,
+                            describe_scheme(scheme->second),
+                            why_not_quantizable(scheme->second, graph, node)
+                                .value_or("the pass quantize is disabled")),
+                "give the checkpoint it was made of, or quantize that in another way");
+  }
 }
 
 std::optional<engine::QuantizationFacts> summary_of(const graph::Graph& graph,
@@ -232,15 +264,20 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   const GenerationDefaults generation = read_generation_config(options.model);
 
   graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
-  const Source source = open_source(options, config_text, graph);
-  check_tensors(graph, *source.tensors);
+  std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
+  const Source source =
+      open_source(options, config_text, graph, quantized ? std::move(quantized->tensors) : nullptr);
+  if (!quantized) check_tensors(graph, *source.tensors);
   const std::string imported = graph::print(graph);
   const engine::ModelFacts facts = facts_of(config, graph, dtype, options.model, generation);
 
-  const RequestedQuantization requested = plan_quantization(graph, options.quantization);
+  const RequestedQuantization requested =
+      quantized ? RequestedQuantization{std::move(quantized->plan), {}}
+                : plan_quantization(graph, options.quantization);
   const std::vector<PassRecord> records = run_pipeline(
       graph,
       {.disabled_passes = options.disabled_passes, .quantization = &requested.plan, .on_pass = {}});
+  if (quantized) require_all_quantized(graph, requested.plan);
   const RtnSource tensors(*source.tensors, quantized_linears(graph, requested));
   check_tensors(graph, tensors);
   const LoweredGraph lowered = lower(graph, limits, target);
@@ -256,7 +293,7 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
 
   CompileReport report;
   report.warnings = pack_weights(graph, lowered.plan, tensors, target, pool, progress, writer);
-  for (std::string& warning : left_as_they_are(graph, requested.plan))
+  for (std::string& warning : left_as_they_are(graph, requested))
     report.warnings.push_back(std::move(warning));
   if (config.dtype == DType::fp16 && dtype == DType::bf16)
     report.warnings.push_back(
