@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <utility>
 #include <vector>
 
 #include "base/fp8.h"
@@ -131,7 +130,12 @@ TEST_P(EightBitLinears, ARowWithoutAScaleIsNaNAndOtherRowsAreNot) {
 /// Row i of any number of rows has the bits of that row alone, on any number of threads.
 TEST_P(EightBitLinears, RowsDoNotDependOnTheirNeighboursOrOnThreads) {
   const int64_t max_rows = 200, n = is_portable() ? 33 : 200;
-  for (const auto& [k, group] : {std::pair<int64_t, int64_t>{127, 0}, {5632, 0}, {1024, 128}}) {
+  struct Extents {
+    int64_t k;
+    int64_t group;
+  };
+  for (const Extents extents : {Extents{127, 0}, {5632, 0}, {1024, 128}}) {
+    const int64_t k = extents.k, group = extents.group;
     if (group != 0 && format() == DType::int8) continue;
     const QuantizedWeight w = weight(n, k, group);
     const Activations x = random_activations(format(), max_rows, k, group == 0 ? 1 : k / group, 11);
