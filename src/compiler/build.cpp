@@ -219,6 +219,17 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   return report;
 }
 
+PlannedModel plan_model(const CompileOptions& options, const ops::KernelRegistry& target) {
+  const checkpoint::ModelConfig config = checkpoint::load_model_config(options.model);
+  const DType dtype = choose_dtype(options.dtype, config);
+  const engine::Limits limits = resolve_limits(options, config);
+  graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
+  const GenerationDefaults generation = read_generation_config(options.model);
+  engine::ModelFacts facts = facts_of(config, graph, dtype, options.model, generation);
+  run_pipeline(graph, {options.disabled_passes, {}});
+  return {std::move(lower(graph, limits, target).plan), std::move(facts)};
+}
+
 std::string cache_key(const CompileOptions& options) {
   StreamHasher hasher;
   const auto add_file = [&](const fs::path& path) {
