@@ -169,7 +169,7 @@ bool Dfa::accepts(std::string_view text) const {
   return is_final[state] != 0;
 }
 
-Dfa compact(Dfa dfa) {
+Dfa compact(const Dfa& dfa) {
   Dfa result = keep_useful_states(dfa);
   if (result.num_states() > 0) merge_classes(result);
   return result;

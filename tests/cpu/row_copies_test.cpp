@@ -31,7 +31,8 @@ TEST_P(RowCopies, EmbeddingReadsATableInEveryLayout) {
       const OwnedTensor want(dtype(), {num_tokens, width});
       test::run_reference_into(Op::embedding, {tokens.view(), table.view()}, {want.view()}, {});
       for (const ops::WeightLayout& layout : weight_layouts()) {
-        if (layout.dtype != dtype()) continue;
+        // Scales and zeros are never looked up by token.
+        if (layout.dtype != dtype() || layout.name == kLayoutCompanion) continue;
         const PackedTensor packed(table.view(), layout);
         const test::GuardedTensor guarded(packed.bytes());
         const TensorView view(guarded.view().data, dtype(), table.view().shape);
