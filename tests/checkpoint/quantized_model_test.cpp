@@ -539,6 +539,17 @@ TEST(QuantizedModel, RefusesModelOptThatCannotBeRead) {
   expect_refused(cases);
 }
 
+TEST(QuantizedModel, RefusesModulesThatMixedModelOptDoesNotName) {
+  const BadCase cases[] = {{"modelopt-fp8",
+                            [](auto& c) {
+                              modelopt(c)["quant_algo"] = "MIXED_PRECISION";
+                              modelopt(c)["quantized_layers"] = {{kKProj, {{"quant_algo", "FP8"}}}};
+                            },
+                            kInvalid,
+                            {kQProj, "\"quantized_layers\" leaves the module out"}}};
+  expect_refused(cases);
+}
+
 TEST(QuantizedModel, RefusesFp8ThatCannotBeRead) {
   const BadCase cases[] = {
       {"fp8-block", [](auto& c) { c.remove(".weight_scale_inv"); }, kMissing, {"weight_scale_inv"}},
