@@ -50,6 +50,22 @@ TEST_P(RowCopies, EmbeddingReadsATableInEveryLayout) {
     }
 }
 
+TEST_P(RowCopies, PermuteColumnsReadsStridedRowsAndAnyIndex) {
+  for (const int64_t width : {1, 15, 64, 4096})
+    for (const int64_t num_rows : {0, 1, 7, 33}) {
+      const OwnedTensor x = random_tensor(dtype(), {num_rows, width}, 1, {.row_stride = width + 7});
+      const OwnedTensor p = random_tensor(DType::int32, {width}, 2,
+                                          {.low = -1, .high = static_cast<double>(width) + 1});
+      const OwnedTensor want(dtype(), {num_rows, width});
+      test::run_reference_into(Op::permute_columns, {x.view(), p.view()}, {want.view()}, {});
+      for (const ops::Kernel& kernel : kernels_of(Op::permute_columns)) {
+        const OwnedTensor y(dtype(), {num_rows, width});
+        run_kernel(kernel, {x.view(), p.view()}, {y.view()}, {}, 3);
+        EXPECT_TENSOR_EQ(y.view(), want.view(), 1) << kernel.name;
+      }
+    }
+}
+
 TEST_P(RowCopies, GatherRowsReadsStridedRows) {
   for (const int64_t width : {1, 15, 64, 4096})
     for (const int64_t num_rows : {0, 1, 7, 33}) {
