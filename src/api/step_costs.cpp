@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/step_costs.h"
 
+#include <optional>
+
 #include "api/machine_peaks.h"
 #include "runtime/session.h"
 
@@ -16,14 +18,20 @@ struct LinearWork {
 
 LinearWork linear_work(const engine::Program& program) {
   LinearWork work;
+  const auto type_of = [&](int64_t value) -> const ops::ValueType& {
+    return program.values[static_cast<size_t>(value)].type;
+  };
   for (const engine::PlanStep& step : program.steps) {
-    if (step.op != ops::Op::linear) continue;
-    const ops::ValueType& weight = program.values[static_cast<size_t>(step.inputs[1])].type;
-    const ops::ValueType& out = program.values[static_cast<size_t>(step.outputs[0])].type;
-    const auto elements = static_cast<double>(weight.bind({}).num_elements());
-    work.weight_bytes += elements * static_cast<double>(dtype_bytes(weight.dtype));
+    const std::optional<ops::PackedOperands> packed = ops::packed_operands(step.op, step.attrs);
+    if (!packed || step.op == ops::Op::embedding) continue;
+    for (size_t i = packed->weight; i < packed->companions_end; ++i)
+      work.weight_bytes += static_cast<double>(type_of(step.inputs[i]).bind({}).num_elements()) *
+                           static_cast<double>(dtype_bytes(type_of(step.inputs[i]).dtype));
+    const ops::ValueType& out = type_of(step.outputs[0]);
+    const auto products =
+        static_cast<double>(type_of(step.inputs[0]).dims[1].value * out.dims[1].value);
     const bool is_of_rows = out.dims[0].symbol == ops::Symbol::R;
-    (is_of_rows ? work.flops_per_row : work.flops_per_token) += 2 * elements;
+    (is_of_rows ? work.flops_per_row : work.flops_per_token) += 2 * products;
   }
   return work;
 }
