@@ -11,11 +11,12 @@
 namespace veloz::compiler {
 namespace {
 
-constexpr std::array<PassEntry, 4> kPipeline = {{
+constexpr std::array<PassEntry, 5> kPipeline = {{
     {"canonicalise", canonicalise},
     {"fuse_qkv", fuse_qkv},
     {"fuse_gate_up", fuse_gate_up},
     {"fuse_add_norm", fuse_add_norm},
+    {"fuse_quantize", fuse_quantize},
 }};
 
 void check_names(const std::vector<std::string>& names) {

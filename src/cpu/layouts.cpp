@@ -48,10 +48,10 @@ struct Panels {
     }
   }
 
-  static void clear_padding(const PackRange& range, std::byte* packed) {
+  static void clear_padding(const PackRange& range, std::byte* packed, unsigned char zero = 0) {
     const int64_t rows = range.row_end - range.row_begin;
     if (rows % kPanelWidth != 0 || range.shape[1] % kPerStep != 0)
-      std::memset(packed, 0,
+      std::memset(packed, zero,
                   static_cast<size_t>(ceil_div(rows, kPanelWidth)) * panel_bytes(range.shape));
   }
   static void pack(const PackRange& range, const std::byte* plain, std::byte* packed) {
@@ -96,6 +96,48 @@ struct Uint4Panels : Panels<1, kStepBytesX> {
   }
 };
 
+/// Panels of int8 codes, each as code + 128, which flips the sign bit.
+struct Int8Panels : Panels<1, kStepBytesX> {
+  static constexpr unsigned char kSignBit = 0x80;
+
+  static void pack(const PackRange& range, const std::byte* plain, std::byte* packed) {
+    clear_padding(range, packed, kSignBit);
+    for_each_step(range, [&](size_t at_packed, size_t at_plain, size_t count) {
+      for (size_t i = 0; i < count; ++i)
+        packed[at_packed + i] = plain[at_plain + i] ^ std::byte{kSignBit};
+    });
+  }
+  static void unpack(const PackRange& range, const std::byte* packed, std::byte* plain) {
+    for_each_step(range, [&](size_t at_packed, size_t at_plain, size_t count) {
+      for (size_t i = 0; i < count; ++i)
+        plain[at_plain + i] = packed[at_packed + i] ^ std::byte{kSignBit};
+    });
+  }
+};
+
+/// Panels of fp8 codes: within each 16 bytes first one pair of K of four channels, then the next.
+struct Fp8Panels : Panels<1, kStepBytesX> {
+  static void pack(const PackRange& range, const std::byte* plain, std::byte* packed) {
+    clear_padding(range, packed);
+    for_each_step(range, [&](size_t at_packed, size_t at_plain, size_t count) {
+      for (size_t i = 0; i < count; ++i) packed[place(at_packed, i)] = plain[at_plain + i];
+    });
+  }
+  static void unpack(const PackRange& range, const std::byte* packed, std::byte* plain) {
+    for_each_step(range, [&](size_t at_packed, size_t at_plain, size_t count) {
+      for (size_t i = 0; i < count; ++i) plain[at_plain + i] = packed[place(at_packed, i)];
+    });
+  }
+
+ private:
+  /// Where the i-th code of the channel goes whose four bytes would lie at `lane`.
+  static size_t place(size_t lane, size_t i) {
+    constexpr size_t kChannels = 4;
+    const size_t channel = lane / kLaneBytes % kChannels;
+    return lane - channel * kLaneBytes + i / 2 * (2 * kChannels) + channel * 2 + i % 2;
+  }
+};
+
 template <typename Layout>
 WeightLayout layout_of(std::string_view name, DType dtype, std::string_view companion = "plain") {
   return {.name = name,
@@ -114,6 +156,8 @@ std::vector<WeightLayout> weight_layouts() {
   std::vector<WeightLayout> layouts = {
       layout_of<Panels<2, 2>>(kLayoutBf16, DType::bf16),
       layout_of<Panels<4, 1>>(kLayoutFp32, DType::fp32),
+      layout_of<Int8Panels>(kLayoutInt8, DType::int8, kLayoutCompanion),
+      layout_of<Fp8Panels>(kLayoutFp8, DType::fp8_e4m3, kLayoutCompanion),
       layout_of<Uint4Panels>(kLayoutUint4x2, DType::uint4x2, kLayoutCompanion),
       layout_of<Panels<4, 1>>(kLayoutCompanion, DType::fp32),
       layout_of<Panels<2, 1>>(kLayoutCompanion, DType::bf16),

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/numeric.h"
 #include "cpu/parallel.h"
+#include "cpu/scales.h"
 
 namespace veloz::cpu {
 namespace {
@@ -36,11 +37,9 @@ class Uint4Linear {
         num_groups_(args.num_groups()),
         num_tiles_(ceil_div(num_rows_, micro.max_rows)),
         tiles_per_block_(std::max<int64_t>(1, kBlockBytes / (k_ * micro.max_rows))),
-        scale_type_(args.w_scales.dtype == DType::fp32   ? ScaleType::fp32
-                    : args.w_scales.dtype == DType::bf16 ? ScaleType::bf16
-                                                         : ScaleType::fp16),
+        scale_type_(scale_type_of(args.w_scales.dtype)),
         panel_bytes_(k_ / kUint4StepColumns * kStepBytes),
-        group_scale_bytes_(kPanelWidth * static_cast<int64_t>(dtype_bytes(args.w_scales.dtype))) {}
+        group_scale_bytes_(kPanelWidth * bytes_of(scale_type_)) {}
 
   int64_t num_tiles() const { return num_tiles_; }
 

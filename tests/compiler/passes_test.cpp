@@ -169,6 +169,76 @@ TEST(FuseAddNorm, JoinsOnlyTheFirstOfTwoNorms) {
   expect_same_results(graph_text(before), outcome.text);
 }
 
+TEST(FuseQuantize, LetsANormQuantizeItsOutput) {
+  expect_rewritten(fuse_quantize,
+                   R"(  weight @g : fp32[64] = "g"[64]
+  %n = rms_norm(%x, @g) {eps=1e-05} : bf16[T,64]
+  %c, %s = quantize(%n) {format="int8"} : int8[T,64], fp32[T,1]
+  return %c, %s
+)",
+                   R"(  weight @g : fp32[64] = "g"[64]
+  %c, %s = rms_norm(%x, @g) {eps=1e-05, quantize="int8"} : int8[T,64], fp32[T,1]
+  return %c, %s
+)");
+}
+
+TEST(FuseQuantize, KeepsTheSumOfAResidualNormAndGroups) {
+  expect_rewritten(fuse_quantize,
+                   R"(  weight @g : fp32[64] = "g"[64]
+  weight @b : fp32[64] = "b"[64]
+  %sum, %n = add_layer_norm(%x, %d, @g, @b) {eps=1e-05} : bf16[T,64], bf16[T,64]
+  %c, %s = quantize(%n) {format="fp8_e4m3", group=32} : fp8_e4m3[T,64], fp32[T,2]
+  return %sum, %c, %s
+)",
+                   R"(  weight @g : fp32[64] = "g"[64]
+  weight @b : fp32[64] = "b"[64]
+  %sum, %c, %s = add_layer_norm(%x, %d, @g, @b) {eps=1e-05, group=32, quantize="fp8_e4m3"} : bf16[T,64], fp8_e4m3[T,64], fp32[T,2]
+  return %sum, %c, %s
+)");
+}
+
+TEST(FuseQuantize, TakesActivationsAndFixedScalesToo) {
+  expect_rewritten(
+      fuse_quantize,
+      R"(  %a = gated_act(%x, %d) {act="silu"} : bf16[T,64]
+  %c, %s = quantize(%a) {format="int8", scale=0.01} : int8[T,64], fp32[T,1]
+  %b = act(%x) {act="relu"} : bf16[T,64]
+  %e, %t = quantize(%b) {format="fp8_e4m3"} : fp8_e4m3[T,64], fp32[T,1]
+  return %c, %s, %e, %t
+)",
+      R"(  %c, %s = gated_act(%x, %d) {act="silu", quantize="int8", scale=0.01} : int8[T,64], fp32[T,1]
+  %e, %t = act(%x) {act="relu", quantize="fp8_e4m3"} : fp8_e4m3[T,64], fp32[T,1]
+  return %c, %s, %e, %t
+)");
+}
+
+TEST(FuseQuantize, LeavesAnOutputWithAnotherReaderAlone) {
+  expect_unchanged(fuse_quantize, R"(  %a = act(%x) {act="relu"} : bf16[T,64]
+  %c, %s = quantize(%a) {format="int8"} : int8[T,64], fp32[T,1]
+  %b = add(%a, %d) : bf16[T,64]
+  return %c, %s, %b
+)",
+                   "%c left alone: %a has another reader");
+}
+
+TEST(FuseQuantize, LeavesAnOutputOfTheGraphAlone) {
+  expect_unchanged(fuse_quantize, R"(  %a = act(%x) {act="relu"} : bf16[T,64]
+  %c, %s = quantize(%a) {format="int8"} : int8[T,64], fp32[T,1]
+  return %a, %c, %s
+)",
+                   "%c left alone: %a is a graph output");
+}
+
+TEST(FuseQuantize, LeavesOtherInputsAndTheSumOfAResidualNormAlone) {
+  expect_unchanged(fuse_quantize, R"(  weight @g : fp32[64] = "g"[64]
+  %sum, %n = add_rms_norm(%x, %d, @g) {eps=1e-05} : bf16[T,64], bf16[T,64]
+  %c, %s = quantize(%sum) {format="int8"} : int8[T,64], fp32[T,1]
+  %e, %t = quantize(%x) {format="int8"} : int8[T,64], fp32[T,1]
+  return %n, %c, %s, %e, %t
+)",
+                   "%c left alone: its input %sum is no norm or activation");
+}
+
 std::string attention(const std::string& v_input, const std::string& extra_output) {
   return R"(  weight @a.q : bf16[64,64] = "q"[64]
   weight @a.k : bf16[32,64] = "k"[32]

@@ -90,8 +90,42 @@ TEST(WeightLayouts, EightCodesOf4BitsLieInFourBytesLowHalvesFirst) {
   }
 }
 
+TEST(WeightLayouts, Int8LiesInFoursOffsetBy128) {
+  const Shape shape{17, 5};
+  const OwnedTensor plain = random_tensor(DType::int8, shape, 6, {.low = -128, .high = 128});
+  const PackedTensor packed(plain.view(),
+                            make_registry(Isa::portable).layout(kLayoutInt8, DType::int8));
+  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 4);
+  const auto code = [&](int64_t row, int64_t k) {
+    return row < 17 && k < 5 ? plain.view().row<const int8_t>(row)[k] : 0;
+  };
+  for (int64_t i = 0; i < 2 * 2 * 16 * 4; ++i) {
+    const int64_t row = i / 128 * 16 + i / 4 % 16;
+    const int64_t k = i / 64 % 2 * 4 + i % 4;
+    EXPECT_EQ(packed.view().as<const uint8_t>()[i], code(row, k) + 128) << i;
+  }
+}
+
+TEST(WeightLayouts, Fp8LiesInPairsOfFourChannels) {
+  const Shape shape{17, 5};
+  const OwnedTensor plain = random_tensor(DType::uint8, shape, 7, {.low = 0, .high = 256});
+  const TensorView codes(plain.view().data, DType::fp8_e4m3, shape);
+  const PackedTensor packed(codes,
+                            make_registry(Isa::portable).layout(kLayoutFp8, DType::fp8_e4m3));
+  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 4);
+  const auto code = [&](int64_t row, int64_t k) {
+    return row < 17 && k < 5 ? plain.view().row<const uint8_t>(row)[k] : 0;
+  };
+  for (int64_t i = 0; i < 2 * 2 * 16 * 4; ++i) {
+    const int64_t row = i / 128 * 16 + i / 16 % 4 * 4 + i / 2 % 4;
+    const int64_t k = i / 64 % 2 * 4 + i / 8 % 2 * 2 + i % 2;
+    EXPECT_EQ(packed.view().as<const uint8_t>()[i], code(row, k)) << i;
+  }
+}
+
 TEST(Registry, PrefersPackedLayoutsForTheFastestLinear) {
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+  for (const Isa isa :
+       {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16}) {
     const ops::KernelRegistry registry = make_registry(isa);
     for (const DType dtype : {DType::bf16, DType::fp32}) {
       const std::vector<ops::ValueType> inputs = {{dtype, {ops::Symbol::T, 64}}, {dtype, {32, 64}}};
@@ -100,7 +134,8 @@ TEST(Registry, PrefersPackedLayoutsForTheFastestLinear) {
       const ops::Kernel& kernel = registry.choose({ops::Op::linear, inputs, outputs, {}, layout});
       EXPECT_FALSE(is_reference(kernel));
       // The least instruction set that the name tells is the one asked for, where there is one.
-      const Isa least = dtype == DType::fp32 ? std::min(isa, Isa::avx512) : isa;
+      const Isa least =
+          dtype == DType::fp32 || isa == Isa::avx512_vnni ? std::min(isa, Isa::avx512) : isa;
       EXPECT_TRUE(kernel.name.starts_with(fmt::format("linear/{}", to_string(least))))
           << kernel.name;
     }

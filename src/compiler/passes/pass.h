@@ -50,4 +50,11 @@ PassReport fuse_gate_up(graph::Graph& graph, const PassContext& context);
 /// Blocked (each a remark): the norm's input is not a sum; a second norm of the same sum.
 PassReport fuse_add_norm(graph::Graph& graph, const PassContext& context);
 
+/// Lets a norm or an activation quantize its output itself.
+///   before  %n = rms_norm(%x, @g) {eps=...}      after  %c, %s = rms_norm(%x, @g)
+///           %c, %s = quantize(%n) {format=...}                   {eps=..., quantize=...}
+/// Valid: the fused op rounds its output to its dtype before it quantizes it. No rounding moves.
+/// Blocked (each a remark): the input is neither; it has another reader or is a graph output.
+PassReport fuse_quantize(graph::Graph& graph, const PassContext& context);
+
 }  // namespace veloz::compiler
