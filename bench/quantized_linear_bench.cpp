@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <memory>
 
+#include "base/dtype.h"
+#include "base/fp8.h"
 #include "base/numeric.h"
 #include "bench/harness.h"
 #include "bench/workspace.h"
@@ -27,6 +28,16 @@ constexpr Format kFormats[] = {
      cpu::PeakLoop::int8_dot},
     {"w4a8_g128", ops::Op::quantized_linear, DType::int8, DType::uint4x2, DType::bf16, 128,
      cpu::PeakLoop::int8_dot},
+    {"w8a8_int8", ops::Op::quantized_linear, DType::int8, DType::int8, DType::fp32, 0,
+     cpu::PeakLoop::int8_dot},
+    {"w8a8_fp8", ops::Op::quantized_linear, DType::fp8_e4m3, DType::fp8_e4m3, DType::fp32, 0,
+     cpu::PeakLoop::bf16_dot},
+    {"w4a16_g32", ops::Op::weight_only_linear, DType::bf16, DType::uint4x2, DType::bf16, 32,
+     cpu::PeakLoop::bf16_dot},
+    {"w8a16_int8", ops::Op::weight_only_linear, DType::bf16, DType::int8, DType::fp32, 0,
+     cpu::PeakLoop::bf16_dot},
+    {"w8a16_fp8", ops::Op::weight_only_linear, DType::bf16, DType::fp8_e4m3, DType::fp32, 0,
+     cpu::PeakLoop::bf16_dot},
 };
 
 struct LinearShape {
@@ -37,7 +48,7 @@ struct LinearShape {
 /// The largest and the longest of a Llama of 1.1 billion weights (bench/linear_bench.cpp).
 constexpr LinearShape kShapes[] = {
     {"o", 2048, 2048}, {"gate_up", 11264, 2048}, {"down", 2048, 5632}};
-constexpr int64_t kRows[] = {1, 4, 16, 64, 512};
+constexpr int64_t kRows[] = {1, 4, 16, 512};
 
 int64_t row_elements(DType dtype, int64_t k) { return dtype == DType::uint4x2 ? k / 2 : k; }
 
@@ -124,11 +135,16 @@ class QuantizedRun {
   void fill_x() {
     for (int64_t i = 0; i < m_ * k_; ++i) {
       const auto value = static_cast<int8_t>(i * 7919 % 255 - 127);
-      if (format_.x == DType::bf16) {
-        const BFloat16 element(static_cast<float>(value) / 128.0f);
-        std::memcpy(x_.data() + 2 * i, &element, sizeof(element));
-      } else {
-        std::memcpy(x_.data() + i, &value, sizeof(value));
+      const auto scaled = static_cast<float>(value) / 128.0f;
+      switch (format_.x) {
+        case DType::bf16:
+          reinterpret_cast<BFloat16*>(x_.data())[i] = BFloat16(scaled);
+          break;
+        case DType::fp8_e4m3:
+          reinterpret_cast<Fp8E4M3*>(x_.data())[i] = Fp8E4M3(scaled);
+          break;
+        default:
+          reinterpret_cast<int8_t*>(x_.data())[i] = value;
       }
     }
   }

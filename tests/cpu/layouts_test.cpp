@@ -67,29 +67,6 @@ TEST(WeightLayouts, PairsOfBf16LieSideBySideAndPaddingIsZero) {
   EXPECT_EQ(at(1, 0, 1, 0), 0);    // no row 17
 }
 
-TEST(WeightLayouts, EightCodesOf4BitsLieInFourBytesLowHalvesFirst) {
-  const Shape shape{17, 5};  // ten of K
-  const OwnedTensor plain(DType::uint4x2, shape);
-  const auto code = [](int64_t row, int64_t k) { return static_cast<uint8_t>((row + k) % 16); };
-  for (int64_t row = 0; row < 17; ++row)
-    for (int64_t i = 0; i < 5; ++i)
-      plain.view().row<uint8_t>(row)[i] =
-          static_cast<uint8_t>(code(row, 2 * i) | code(row, 2 * i + 1) << 4);
-  const PackedTensor packed(plain.view(),
-                            make_registry(Isa::portable).layout(kLayoutUint4x2, DType::uint4x2));
-  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 4);
-  const auto* const bytes = packed.view().as<const uint8_t>();
-  const auto at = [&](int64_t panel, int64_t step, int64_t lane, int64_t i) {
-    return bytes[((panel * 2 + step) * 16 + lane) * 4 + i];
-  };
-  for (int64_t i = 0; i < 4; ++i) {
-    EXPECT_EQ(at(0, 0, 3, i), code(3, i) | code(3, i + 4) << 4) << i;
-    EXPECT_EQ(at(1, 0, 0, i), code(16, i) | code(16, i + 4) << 4) << i;
-    EXPECT_EQ(at(0, 1, 3, i), i < 2 ? code(3, 8 + i) : 0) << i;  // K ends
-    EXPECT_EQ(at(1, 0, 1, i), 0) << i;                           // no row 17
-  }
-}
-
 TEST(WeightLayouts, Int8LiesInFoursOffsetBy128) {
   const Shape shape{17, 5};
   const OwnedTensor plain = random_tensor(DType::int8, shape, 6, {.low = -128, .high = 128});
@@ -120,6 +97,29 @@ TEST(WeightLayouts, Fp8LiesInPairsOfFourChannels) {
     const int64_t row = i / 128 * 16 + i / 16 % 4 * 4 + i / 2 % 4;
     const int64_t k = i / 64 % 2 * 4 + i / 8 % 2 * 2 + i % 2;
     EXPECT_EQ(packed.view().as<const uint8_t>()[i], code(row, k)) << i;
+  }
+}
+
+TEST(WeightLayouts, EightCodesOf4BitsLieInFourBytesLowHalvesFirst) {
+  const Shape shape{17, 5};  // ten of K
+  const OwnedTensor plain(DType::uint4x2, shape);
+  const auto code = [](int64_t row, int64_t k) { return static_cast<uint8_t>((row + k) % 16); };
+  for (int64_t row = 0; row < 17; ++row)
+    for (int64_t i = 0; i < 5; ++i)
+      plain.view().row<uint8_t>(row)[i] =
+          static_cast<uint8_t>(code(row, 2 * i) | code(row, 2 * i + 1) << 4);
+  const PackedTensor packed(plain.view(),
+                            make_registry(Isa::portable).layout(kLayoutUint4x2, DType::uint4x2));
+  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 4);
+  const auto* const bytes = packed.view().as<const uint8_t>();
+  const auto at = [&](int64_t panel, int64_t step, int64_t lane, int64_t i) {
+    return bytes[((panel * 2 + step) * 16 + lane) * 4 + i];
+  };
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(at(0, 0, 3, i), code(3, i) | code(3, i + 4) << 4) << i;
+    EXPECT_EQ(at(1, 0, 0, i), code(16, i) | code(16, i + 4) << 4) << i;
+    EXPECT_EQ(at(0, 1, 3, i), i < 2 ? code(3, 8 + i) : 0) << i;  // K ends
+    EXPECT_EQ(at(1, 0, 1, i), 0) << i;                           // no row 17
   }
 }
 
