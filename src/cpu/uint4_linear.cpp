@@ -12,7 +12,7 @@ namespace veloz::cpu {
 namespace {
 
 // Half of a second-level cache of 1 MiB; the panel at work and the one on its way take little.
-constexpr int64_t kBlockBytes = 512 * 1024;
+constexpr int64_t kBlockBytes = int64_t{512} * 1024;
 constexpr int64_t kPrefetchDistance = 64 * kStepBytes;
 constexpr int32_t kMiddleCode = 8;  // the zero of weights that have none
 constexpr size_t kAlignment = 64;
