@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 
-#include "base/dtype.h"
-#include "base/fp8.h"
 #include "base/numeric.h"
 #include "bench/harness.h"
 #include "bench/workspace.h"
@@ -24,14 +23,16 @@ struct Format {
   cpu::PeakLoop loop;
 };
 constexpr Format kFormats[] = {
+    {"int8", ops::Op::quantized_linear, DType::int8, DType::int8, DType::fp32, 0,
+     cpu::PeakLoop::int8_dot},
+    {"fp8", ops::Op::quantized_linear, DType::fp8_e4m3, DType::fp8_e4m3, DType::fp32, 0,
+     cpu::PeakLoop::bf16_dot},
+    {"fp8_g128", ops::Op::quantized_linear, DType::fp8_e4m3, DType::fp8_e4m3, DType::fp32, 128,
+     cpu::PeakLoop::bf16_dot},
     {"w4a8_g32", ops::Op::quantized_linear, DType::int8, DType::uint4x2, DType::bf16, 32,
      cpu::PeakLoop::int8_dot},
     {"w4a8_g128", ops::Op::quantized_linear, DType::int8, DType::uint4x2, DType::bf16, 128,
      cpu::PeakLoop::int8_dot},
-    {"w8a8_int8", ops::Op::quantized_linear, DType::int8, DType::int8, DType::fp32, 0,
-     cpu::PeakLoop::int8_dot},
-    {"w8a8_fp8", ops::Op::quantized_linear, DType::fp8_e4m3, DType::fp8_e4m3, DType::fp32, 0,
-     cpu::PeakLoop::bf16_dot},
     {"w4a16_g32", ops::Op::weight_only_linear, DType::bf16, DType::uint4x2, DType::bf16, 32,
      cpu::PeakLoop::bf16_dot},
     {"w8a16_int8", ops::Op::weight_only_linear, DType::bf16, DType::int8, DType::fp32, 0,
@@ -48,7 +49,7 @@ struct LinearShape {
 /// The largest and the longest of a Llama of 1.1 billion weights (bench/linear_bench.cpp).
 constexpr LinearShape kShapes[] = {
     {"o", 2048, 2048}, {"gate_up", 11264, 2048}, {"down", 2048, 5632}};
-constexpr int64_t kRows[] = {1, 4, 16, 512};
+constexpr int64_t kRows[] = {1, 4, 16, 64, 512};
 
 int64_t row_elements(DType dtype, int64_t k) { return dtype == DType::uint4x2 ? k / 2 : k; }
 
@@ -64,6 +65,7 @@ class QuantizedRun {
         k_(shape.k),
         w_shape_{n_, row_elements(format.w, k_)},
         scales_shape_{n_, format.group == 0 ? 1 : k_ / format.group},
+        num_x_groups_(format.w == DType::fp8_e4m3 ? scales_shape_[1] : 1),
         kernel_(choose()),
         w_layout_(machine.registry().layout(layout_, format.w)),
         scales_layout_(machine.registry().layout(w_layout_.companion, format.scales)),
@@ -71,12 +73,12 @@ class QuantizedRun {
         weight_bytes_(scales_at_ +
                       round_up(scales_layout_.packed_bytes(scales_shape_), size_t{64})),
         x_(static_cast<size_t>(m * k_) * dtype_bytes(format.x)),
-        x_scales_(static_cast<size_t>(m), 0.01f),
+        x_scales_(static_cast<size_t>(m * num_x_groups_), 0.01f),
         y_(static_cast<size_t>(m * n_)) {
     fill_x();
     inputs_ = {TensorView(x_.data(), format.x, {m, k_})};
     if (format.op == ops::Op::quantized_linear)
-      inputs_.emplace_back(x_scales_.data(), DType::fp32, Shape{m, 1});
+      inputs_.emplace_back(x_scales_.data(), DType::fp32, Shape{m, num_x_groups_});
     weight_at_ = inputs_.size();
     inputs_.resize(weight_at_ + 2);
     outputs_ = {TensorView(y_.data(), DType::bf16, {m, n_})};
@@ -118,7 +120,8 @@ class QuantizedRun {
   const ops::Kernel& choose() {
     attrs_ = attrs();
     std::vector<ops::ValueType> inputs = {{format_.x, {m_, k_}}};
-    if (format_.op == ops::Op::quantized_linear) inputs.push_back({DType::fp32, {m_, 1}});
+    if (format_.op == ops::Op::quantized_linear)
+      inputs.push_back({DType::fp32, {m_, num_x_groups_}});
     inputs.push_back({format_.w, {n_, w_shape_[1]}});
     inputs.push_back({format_.scales, {n_, scales_shape_[1]}});
     const std::vector<ops::ValueType> outputs = {{DType::bf16, {m_, n_}}};
@@ -135,16 +138,12 @@ class QuantizedRun {
   void fill_x() {
     for (int64_t i = 0; i < m_ * k_; ++i) {
       const auto value = static_cast<int8_t>(i * 7919 % 255 - 127);
-      const auto scaled = static_cast<float>(value) / 128.0f;
-      switch (format_.x) {
-        case DType::bf16:
-          reinterpret_cast<BFloat16*>(x_.data())[i] = BFloat16(scaled);
-          break;
-        case DType::fp8_e4m3:
-          reinterpret_cast<Fp8E4M3*>(x_.data())[i] = Fp8E4M3(scaled);
-          break;
-        default:
-          reinterpret_cast<int8_t*>(x_.data())[i] = value;
+      if (format_.x == DType::bf16) {
+        const BFloat16 element(static_cast<float>(value) / 128.0f);
+        std::memcpy(x_.data() + 2 * i, &element, sizeof(element));
+      } else {
+        const auto code = static_cast<int8_t>(format_.x == DType::fp8_e4m3 ? value & 0x77 : value);
+        std::memcpy(x_.data() + i, &code, sizeof(code));  // no NaN among those of fp8
       }
     }
   }
@@ -197,6 +196,7 @@ class QuantizedRun {
   const Format& format_;
   const int64_t m_, n_, k_;
   Shape w_shape_, scales_shape_;
+  const int64_t num_x_groups_;
   ops::Attrs attrs_;
   std::string_view layout_;
   const ops::Kernel& kernel_;

@@ -400,6 +400,8 @@ bool CheckpointWriter::has_tensor(std::string_view name) const {
 void CheckpointWriter::add_linear(std::string_view module, const LinearScheme& scheme,
                                   const CanonicalLinear& tensors) {
   check_scheme(std::string(module), scheme, tensors.columns);
+  LinearScheme stored = scheme;
+  if (stored.input_scale) stored.input_scale = static_cast<float>(*stored.input_scale);
   const LinearLayout layout = state_->options.format == QuantFormat::modelopt
                                   ? to_modelopt(module, scheme, tensors)
                                   : to_compressed_tensors(module, scheme, tensors);
@@ -416,7 +418,7 @@ void CheckpointWriter::add_linear(std::string_view module, const LinearScheme& s
                      }});
   }
   state_->add_part(std::string(module), parts,
-                   WrittenLinear{scheme, layout.kind, layout.is_per_tensor});
+                   WrittenLinear{stored, layout.kind, layout.is_per_tensor});
 }
 
 void CheckpointWriter::add_tensor(std::string_view name, const TensorInfo& info,

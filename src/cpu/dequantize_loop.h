@@ -16,54 +16,57 @@
 namespace veloz::cpu {
 namespace {
 
-/// Eight codes of 4 bits a lane (uint4_tile.h).
-template <typename Simd>
-struct Uint4Codes : Simd {
+/// Unsigned codes of some bits in each lane, of which `kMiddle` stands for zero where there are no
+/// zeros.
+template <typename Simd, int kMask>
+struct IntegerCodes : Simd {
   using typename Simd::F;
   using typename Simd::I;
-  static constexpr int64_t kColumns = 8;
-  static constexpr float kMiddle = 8;  // what stands for zero where there are no zeros
   static constexpr bool kHasOffset = true;
 
-  static void numbers(const char* w, F (&values)[kColumns]) {
-    const I step = Simd::load_int(w);
-    values[0] = number<0>(step);
-    values[1] = number<8>(step);
-    values[2] = number<16>(step);
-    values[3] = number<24>(step);
-    values[4] = number<4>(step);
-    values[5] = number<12>(step);
-    values[6] = number<20>(step);
-    values[7] = number<28>(step);
-  }
   template <int kShift>
   static F number(const I& step) {
     return Simd::int_to_fp32(
-        Simd::and_int(Simd::template shift_right<kShift>(step), Simd::set1_int(15)));
+        Simd::and_int(Simd::template shift_right<kShift>(step), Simd::set1_int(kMask)));
+  }
+};
+
+/// Eight codes of 4 bits a lane (uint4_tile.h).
+template <typename Simd>
+struct Uint4Codes : IntegerCodes<Simd, 15> {
+  using Codes = IntegerCodes<Simd, 15>;
+  using typename Codes::F;
+  static constexpr int64_t kColumns = 8;
+  static constexpr float kMiddle = 8;
+
+  static void numbers(const char* w, F (&values)[kColumns]) {
+    const typename Codes::I step = Codes::load_int(w);
+    values[0] = Codes::template number<0>(step);
+    values[1] = Codes::template number<8>(step);
+    values[2] = Codes::template number<16>(step);
+    values[3] = Codes::template number<24>(step);
+    values[4] = Codes::template number<4>(step);
+    values[5] = Codes::template number<12>(step);
+    values[6] = Codes::template number<20>(step);
+    values[7] = Codes::template number<28>(step);
   }
   static float zero_of(char bits) { return static_cast<uint8_t>(bits); }
 };
 
 /// Four codes a lane, as code + 128.
 template <typename Simd>
-struct Int8Codes : Simd {
-  using typename Simd::F;
-  using typename Simd::I;
+struct Int8Codes : IntegerCodes<Simd, 255> {
+  using Codes = IntegerCodes<Simd, 255>;
+  using typename Codes::F;
   static constexpr int64_t kColumns = 4;
   static constexpr float kMiddle = 128;
-  static constexpr bool kHasOffset = true;
 
   static void numbers(const char* w, F (&values)[kColumns]) {
-    const I step = Simd::load_int(w);
-    values[0] = number<0>(step);
-    values[1] = number<8>(step);
-    values[2] = number<16>(step);
-    values[3] = number<24>(step);
-  }
-  template <int kShift>
-  static F number(const I& step) {
-    return Simd::int_to_fp32(
-        Simd::and_int(Simd::template shift_right<kShift>(step), Simd::set1_int(255)));
+    const typename Codes::I step = Codes::load_int(w);
+    values[0] = Codes::template number<0>(step);
+    values[1] = Codes::template number<8>(step);
+    values[2] = Codes::template number<16>(step);
+    values[3] = Codes::template number<24>(step);
   }
   static float zero_of(char bits) {
     return static_cast<float>(static_cast<int8_t>(bits)) + kMiddle;

@@ -16,7 +16,7 @@ constexpr int64_t kRowsPerBlock = 84 * kMaxTileRows;
 constexpr int64_t kPrefetchDistance = 64 * kStepBytes;
 constexpr int64_t kSumsStride = kMaxTilePanels * kPanelWidth;
 // Below, codes are cheaper to convert in each tile than to write down once and read again.
-constexpr int64_t kMinTilesToExpand = 3;
+constexpr int64_t kMinTilesToExpand = 7;
 constexpr int64_t kMaxExpandedSteps = 8;  // of one step
 constexpr size_t kExpandedBytes =
     kMaxTilePanels * (kStepsPerBlock + kMaxExpandedSteps) * kStepBytes;
@@ -230,6 +230,14 @@ size_t scratch_bytes(int64_t num_rows, bool has_expansion) {
 }
 
 }  // namespace
+
+GemmStore store_to(const TensorView& y, const TensorView& bias) {
+  return {.num_columns = y.shape[1],
+          .bias = bias.as<const float>(),
+          .y = y.data,
+          .y_stride = y.row_stride * static_cast<int64_t>(dtype_bytes(y.dtype)),
+          .is_bf16 = y.dtype == DType::bf16};
+}
 
 PanelBlocking choose_panel_blocking(int64_t num_rows, int64_t num_steps, int64_t steps_per_group,
                                     int64_t expanded_steps, int64_t max_steps) {

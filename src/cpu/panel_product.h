@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/tensor_view.h"
 #include "base/thread_pool.h"
 #include "cpu/dequantize_tile.h"
 #include "cpu/gemm_tile.h"
@@ -51,6 +52,9 @@ struct PanelBlocking {
   int64_t rows;   // per block
   int64_t steps;  // of a panel, per block: a multiple of `steps_per_group`
 };
+
+/// Into y, with a bias unless that has no data.
+GemmStore store_to(const TensorView& y, const TensorView& bias);
 
 /// A pure function of the shape; changes no result. `expanded_steps` are those that one step
 /// becomes before it is multiplied, of which a block has at most `max_steps`.

@@ -23,7 +23,6 @@ void weight_only_linear(ops::OpContext& context, const ops::WeightOnlyLinearArgs
                         const GemmMicro& micro, const DequantizeMicro& dequantize) noexcept {
   const Dequantizer& dequantizer = dequantizer_of(a.w.dtype, dequantize);
   const auto x_bytes = static_cast<int64_t>(dtype_bytes(a.x.dtype));
-  const auto y_bytes = static_cast<int64_t>(dtype_bytes(a.y.dtype));
   const int64_t k = a.x.shape[1];
   const int64_t scales_per_panel = a.num_groups() * kPanelWidth;
   const ScaleType scale_type = scale_type_of(a.w_scales.dtype);
@@ -47,11 +46,7 @@ void weight_only_linear(ops::OpContext& context, const ops::WeightOnlyLinearArgs
                      .w = a.w.as<const std::byte>(),
                      .num_steps = k / dequantizer.step_columns,
                      .tail_bytes = k % dequantizer.step_columns * x_bytes,
-                     .store = {.num_columns = a.y.shape[1],
-                               .bias = a.bias.as<const float>(),
-                               .y = a.y.data,
-                               .y_stride = a.y.row_stride * y_bytes,
-                               .is_bf16 = a.y.dtype == DType::bf16}});
+                     .store = store_to(a.y, a.bias)});
 }
 
 }  // namespace veloz::cpu
