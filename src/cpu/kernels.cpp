@@ -11,6 +11,7 @@
 #include "cpu/rows.h"
 #include "cpu/sample.h"
 #include "cpu/uint4_linear.h"
+#include "cpu/weight_only_linear.h"
 
 namespace veloz::cpu {
 namespace {
@@ -55,6 +56,13 @@ bool accepts_uint4_linear(const KernelQuery& query) {
          query.inputs[0].dims[1].value / query.inputs[3].dims[1].value <= kMaxGroup;
 }
 
+template <DType dtype>
+bool accepts_weight_only_linear(const KernelQuery& query) {
+  return query.inputs[0].dtype == dtype &&
+         (query.weight_layout == kLayoutInt8 || query.weight_layout == kLayoutFp8 ||
+          query.weight_layout == kLayoutUint4x2);
+}
+
 struct CpuKernel {
   Isa isa;  // the least that runs it
   Kernel kernel;
@@ -79,6 +87,12 @@ template <const Uint4Micro& micro>
 constexpr Kernel uint4_linear_kernel(std::string_view name) {
   return {name, Op::quantized_linear, accepts_uint4_linear, run_uint4_linear<micro>,
           uint4_linear_workspace_bytes};
+}
+
+template <const GemmMicro& micro, const DequantizeMicro& dequantize, DType dtype>
+constexpr Kernel weight_only_kernel(std::string_view name) {
+  return {name, Op::weight_only_linear, accepts_weight_only_linear<dtype>,
+          run_weight_only_linear<micro, dequantize>, weight_only_linear_workspace_bytes};
 }
 
 template <const AttentionMicro& micro, DType dtype>
@@ -113,6 +127,9 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx512, linear_kernel<kGemmAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
     {Isa::avx2, linear_kernel<kGemmAvx2Bf16, DType::bf16>("linear/avx2_bf16")},
     {Isa::avx2, linear_kernel<kGemmAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
+    {Isa::avx512_vnni, uint4_linear_kernel<kUint4Avx512Vnni>("quantized_linear/avx512_vnni_uint4")},
+    {Isa::avx512, uint4_linear_kernel<kUint4Avx512>("quantized_linear/avx512_uint4")},
+    {Isa::avx2, uint4_linear_kernel<kUint4Avx2>("quantized_linear/avx2_uint4")},
     {Isa::avx512_vnni,
      int8_linear_kernel<kGemmAvx512VnniInt8>("quantized_linear/avx512_vnni_int8")},
     {Isa::avx512, int8_linear_kernel<kGemmAvx512Int8>("quantized_linear/avx512_int8")},
@@ -121,9 +138,16 @@ const CpuKernel kCpuKernels[] = {
      fp8_linear_kernel<kFp8Avx512DotBf16>("quantized_linear/avx512_bf16_fp8_dot")},
     {Isa::avx512, fp8_linear_kernel<kFp8Avx512>("quantized_linear/avx512_fp8")},
     {Isa::avx2, fp8_linear_kernel<kFp8Avx2>("quantized_linear/avx2_fp8")},
-    {Isa::avx512_vnni, uint4_linear_kernel<kUint4Avx512Vnni>("quantized_linear/avx512_uint4_dot")},
-    {Isa::avx512, uint4_linear_kernel<kUint4Avx512>("quantized_linear/avx512_uint4")},
-    {Isa::avx2, uint4_linear_kernel<kUint4Avx2>("quantized_linear/avx2_uint4")},
+    {Isa::avx512_bf16, weight_only_kernel<kGemmAvx512DotBf16, kDequantizeAvx512Bf16, DType::bf16>(
+                           "weight_only_linear/avx512_bf16_dot")},
+    {Isa::avx512, weight_only_kernel<kGemmAvx512Bf16, kDequantizeAvx512, DType::bf16>(
+                      "weight_only_linear/avx512_bf16")},
+    {Isa::avx512, weight_only_kernel<kGemmAvx512Fp32, kDequantizeAvx512, DType::fp32>(
+                      "weight_only_linear/avx512_fp32")},
+    {Isa::avx2, weight_only_kernel<kGemmAvx2Bf16, kDequantizeAvx2, DType::bf16>(
+                    "weight_only_linear/avx2_bf16")},
+    {Isa::avx2, weight_only_kernel<kGemmAvx2Fp32, kDequantizeAvx2, DType::fp32>(
+                    "weight_only_linear/avx2_fp32")},
     {Isa::avx512_bf16,
      attention_kernel<kAttentionAvx512DotBf16, DType::bf16>("paged_attention/avx512_bf16_dot")},
     {Isa::avx512,
@@ -153,9 +177,13 @@ const CpuKernel kCpuKernels[] = {
 #endif
     {Isa::portable, linear_kernel<kGemmPortableBf16, DType::bf16>("linear/portable_bf16")},
     {Isa::portable, linear_kernel<kGemmPortableFp32, DType::fp32>("linear/portable_fp32")},
+    {Isa::portable, uint4_linear_kernel<kUint4Portable>("quantized_linear/portable_uint4")},
     {Isa::portable, int8_linear_kernel<kGemmPortableInt8>("quantized_linear/portable_int8")},
     {Isa::portable, fp8_linear_kernel<kFp8Portable>("quantized_linear/portable_fp8")},
-    {Isa::portable, uint4_linear_kernel<kUint4Portable>("quantized_linear/portable_uint4")},
+    {Isa::portable, weight_only_kernel<kGemmPortableBf16, kDequantizePortable, DType::bf16>(
+                        "weight_only_linear/portable_bf16")},
+    {Isa::portable, weight_only_kernel<kGemmPortableFp32, kDequantizePortable, DType::fp32>(
+                        "weight_only_linear/portable_fp32")},
     {Isa::portable,
      attention_kernel<kAttentionPortableBf16, DType::bf16>("paged_attention/portable_bf16")},
     {Isa::portable,
