@@ -22,6 +22,10 @@ void add_load_flags(CLI::App& verb, LoadFlags& flags) {
   verb.add_option("--dtype", flags.dtype, "Of an engine built on the way: auto, bf16, fp32")
       ->envname("VELOZ_DTYPE")
       ->capture_default_str();
+  verb.add_option("--kv-cache-dtype", flags.kv_cache_dtype,
+                  "KV cache of an engine built on the way: auto, bf16, fp8, int8")
+      ->envname("VELOZ_KV_CACHE_DTYPE")
+      ->capture_default_str();
   verb.add_option("--max-model-len", flags.max_model_len,
                   "Of an engine built on the way: positions of one sequence; 0: what the model was "
                   "trained for")
@@ -36,6 +40,7 @@ ResolvedEngine resolve_model(const LoadFlags& flags) {
   BuildOptions options;
   options.model = flags.model;
   options.dtype = flags.dtype;
+  options.kv_cache_dtype = flags.kv_cache_dtype;
   options.max_model_len = flags.max_model_len;
   // An engine built for this run must allow what this run asks for.
   options.max_num_seqs = std::max(options.max_num_seqs, flags.llm.max_num_seqs);

@@ -19,7 +19,8 @@ struct LoadFlags {
   std::filesystem::path
       cache_dir;               // empty: $XDG_CACHE_HOME/veloz/engines, or ~/.cache/veloz/engines
   std::string dtype = "auto";  // of an engine that is built on the way
-  int64_t max_model_len = 0;   // likewise
+  std::string kv_cache_dtype = "auto";  // likewise
+  int64_t max_model_len = 0;            // likewise
   LLMOptions llm;
 };
 

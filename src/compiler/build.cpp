@@ -127,12 +127,13 @@ Source open_source(const CompileOptions& options, const std::string& config_text
 }
 
 engine::ModelFacts facts_of(const checkpoint::ModelConfig& config, const graph::Graph& graph,
-                            DType dtype, const fs::path& model_dir,
+                            DType dtype, DType kv_cache_dtype, const fs::path& model_dir,
                             const GenerationDefaults& generation) {
   engine::ModelFacts facts;
   facts.architecture = checkpoint::to_string(config.architecture);
   facts.name = fs::weakly_canonical(model_dir).filename().string();
-  facts.dtype = facts.kv_cache_dtype = dtype;
+  facts.dtype = dtype;
+  facts.kv_cache_dtype = kv_cache_dtype;
   facts.num_layers = config.num_layers;
   facts.hidden_size = config.hidden_size;
   facts.num_heads = config.num_heads;
@@ -181,7 +182,9 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   const engine::Limits limits = resolve_limits(options, config);
   const GenerationDefaults generation = read_generation_config(options.model);
 
-  graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
+  const DType kv_cache_dtype = options.kv_cache_dtype.value_or(dtype);
+
+  graph::Graph graph = models::build_graph(config, {dtype, kv_cache_dtype, limits.block_size, {}});
   const Source source = open_source(options, config_text, graph);
   check_tensors(graph, *source.tensors);
   const std::string imported = graph::print(graph);
@@ -201,6 +204,10 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   if (config.dtype == DType::fp16 && dtype == DType::bf16)
     report.warnings.push_back(
         "the checkpoint is fp16; bf16 keeps 8 of its 11 significant bits (--dtype fp32 keeps all)");
+  if (kv_cache_dtype == DType::fp8_e4m3)
+    report.warnings.push_back(
+        "the checkpoint has no scales for an fp8 KV cache, so they are 1: keys and values beyond "
+        "448 are cut off (--kv-cache-dtype int8 needs none)");
   for (const std::string& key : generation.config.unsupported_keys)
     report.warnings.push_back(fmt::format(
         "generation_config.json asks for \"{}\", which is not supported and has no effect", key));
@@ -211,7 +218,7 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   manifest.source_hash = source.hash;
   manifest.target = options.target;
   manifest.load_format = options.load_format == LoadFormat::dummy ? "dummy" : "safetensors";
-  manifest.model = facts_of(config, graph, dtype, options.model, generation);
+  manifest.model = facts_of(config, graph, dtype, kv_cache_dtype, options.model, generation);
   manifest.limits = limits;
   manifest.pass_reports = describe(records);
   report.num_parameters = manifest.model.num_parameters;
@@ -233,8 +240,10 @@ std::string cache_key(const CompileOptions& options) {
     hasher.update(checkpoint::Checkpoint::open(options.model).fingerprint());
   const engine::Limits& limits = options.limits;
   hasher.update(fmt::format(
-      "{} {} {} {} {}; {} {} {} {} {}; {}; " VELOZ_VERSION " {}.{}", options.target,
-      static_cast<int>(options.dtype), static_cast<int>(options.load_format), options.seed,
+      "{} {} {} {} {} {}; {} {} {} {} {}; {}; " VELOZ_VERSION " {}.{}", options.target,
+      static_cast<int>(options.dtype),
+      options.kv_cache_dtype ? to_string(*options.kv_cache_dtype) : "auto",
+      static_cast<int>(options.load_format), options.seed,
       fs::weakly_canonical(options.model).filename().string(), limits.max_model_len,
       limits.max_num_batched_tokens, limits.max_num_seqs, limits.max_beam_width, limits.block_size,
       fmt::join(options.disabled_passes, ","), engine::kFormatMajor, engine::kFormatMinor));

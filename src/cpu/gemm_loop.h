@@ -75,10 +75,10 @@ void store_tile(const GemmStore& store) {
   }
 }
 
-/// Tiles of up to kRows x kPanels; the table's other entries stay null.
+/// Tiles of up to kRows x kPanels, whose sums others store; the table's other entries stay null.
 template <typename Simd, int kRows, int kPanels>
-constexpr GemmMicro make_gemm_micro() {
-  GemmMicro micro{.max_rows = kRows, .max_panels = kPanels, .tiles = {}, .store = store_tile<Simd>};
+constexpr GemmMicro make_sums_micro() {
+  GemmMicro micro{.max_rows = kRows, .max_panels = kPanels, .tiles = {}, .store = nullptr};
   constexpr auto kFill = []<int kCount>(GemmMicro& m, auto&& self) {
     if constexpr (kCount > 0) {
       constexpr int kRow = (kCount - 1) / kPanels;
@@ -88,6 +88,13 @@ constexpr GemmMicro make_gemm_micro() {
     }
   };
   kFill.template operator()<kRows * kPanels>(micro, kFill);
+  return micro;
+}
+
+template <typename Simd, int kRows, int kPanels>
+constexpr GemmMicro make_gemm_micro() {
+  GemmMicro micro = make_sums_micro<Simd, kRows, kPanels>();
+  micro.store = store_tile<Simd>;
   return micro;
 }
 

@@ -53,7 +53,7 @@ struct GemmMicro {
   int64_t max_rows;                                      // of a tile, at most kMaxTileRows
   int64_t max_panels;                                    // of a tile, at most kMaxTilePanels
   GemmTileFunction tiles[kMaxTileRows][kMaxTilePanels];  // [rows - 1][panels - 1]
-  void (*store)(const GemmStore&);
+  void (*store)(const GemmStore&);                       // null of those that attention alone has
 };
 
 // x and weights in fp32; in bf16, widened to fp32; x in fp32 and weights in bf16, 16 to a step.
@@ -67,5 +67,10 @@ extern const GemmMicro kGemmAvx512Fp32;
 extern const GemmMicro kGemmAvx512Bf16;
 extern const GemmMicro kGemmAvx512Fp32ByBf16;
 extern const GemmMicro kGemmAvx512DotBf16;  // vdpbf16ps
+// A step of x is two int16, of a panel 16 pairs of int8; sums are int32 in the place of floats.
+extern const GemmMicro kGemmPortableInt16ByInt8;
+extern const GemmMicro kGemmAvx2Int16ByInt8;
+extern const GemmMicro kGemmAvx512Int16ByInt8;
+extern const GemmMicro kGemmAvx512DotInt16ByInt8;  // vpdpwssd
 
 }  // namespace veloz::cpu

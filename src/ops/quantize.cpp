@@ -37,17 +37,6 @@ Cost cost(const OpCall& call) {
           .bytes = operand_bytes(call)};
 }
 
-/// The largest magnitude; NaN where there is one.
-float largest_magnitude(const TensorView& x, int64_t row, int64_t begin, int64_t end) {
-  float amax = 0;
-  for (int64_t k = begin; k < end; ++k) {
-    const float magnitude = std::abs(load_element(x, row, k));
-    if (!(magnitude <= amax)) amax = magnitude;
-    if (std::isnan(amax)) return amax;
-  }
-  return amax;
-}
-
 void reference(OpContext&, const OpCall& call) noexcept {
   const QuantizeArgs a = QuantizeArgs::from(call);
   const DType format = a.codes.dtype;
@@ -68,6 +57,16 @@ void reference(OpContext&, const OpCall& call) noexcept {
 }
 
 }  // namespace
+
+float largest_magnitude(const TensorView& x, int64_t row, int64_t begin, int64_t end) {
+  float amax = 0;
+  for (int64_t k = begin; k < end; ++k) {
+    const float magnitude = std::abs(load_element(x, row, k));
+    if (!(magnitude <= amax)) amax = magnitude;
+    if (std::isnan(amax)) return amax;
+  }
+  return amax;
+}
 
 GroupScale group_scale(float amax, float limit) {
   if (!std::isfinite(amax)) return {std::numeric_limits<float>::quiet_NaN(), 0};

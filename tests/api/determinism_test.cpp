@@ -28,6 +28,7 @@ struct Model {
   fs::path checkpoint;
   std::string dtype;
   bool is_random = false;  // tiny: many runs take no time
+  std::string kv_cache_dtype = "auto";
 };
 
 void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
@@ -37,7 +38,11 @@ std::vector<Model> every_model() {
       {"gptj_random_fp32", test::golden_model("gptj"), "fp32", true},
       {"gptj_random_bf16", test::golden_model("gptj"), "bf16", true},
       {"llama_random_fp32", test::golden_model("llama-gqa-bf16"), "fp32", true},
-      {"llama_random_bf16", test::golden_model("llama-gqa-bf16"), "bf16", true}};
+      {"llama_random_bf16", test::golden_model("llama-gqa-bf16"), "bf16", true},
+      {"llama_random_bf16_kv_fp8", test::golden_model("llama-gqa-bf16"), "bf16", true, "fp8"},
+      {"llama_random_bf16_kv_int8", test::golden_model("llama-gqa-bf16"), "bf16", true, "int8"},
+      {"gptj_random_fp32_kv_bf16", test::golden_model("gptj"), "fp32", true, "bf16"},
+      {"gptj_random_fp32_kv_int8", test::golden_model("gptj"), "fp32", true, "int8"}};
   for (const std::string name : {"gptj", "llama"})
     if (fs::exists(test::bundled_model("tiny-" + name)))
       models.push_back({"tiny_" + name, test::bundled_model("tiny-" + name), "auto", false});
@@ -47,7 +52,10 @@ std::vector<Model> every_model() {
 class Determinism : public testing::TestWithParam<Model> {
  protected:
   void SetUp() override {
-    build(test::small_build(GetParam().checkpoint, engine(), GetParam().dtype.c_str()));
+    BuildOptions options =
+        test::small_build(GetParam().checkpoint, engine(), GetParam().dtype.c_str());
+    options.kv_cache_dtype = GetParam().kv_cache_dtype;
+    build(options);
     LLM llm = load({.num_threads = 1});
     requests_ = test::mixed_requests(llm.vocab_size(), kMaxTokens);
     alone_ = test::run_alone(llm, requests_);

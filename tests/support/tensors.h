@@ -20,6 +20,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/fp8.h"
 #include "base/philox.h"
 #include "base/tensor_view.h"
 
@@ -56,7 +57,10 @@ inline double element(const TensorView& view, int64_t flat) {
     case DType::int8:
       return view.as<const int8_t>()[at];
     case DType::uint8:
+    case DType::uint4x2:  // both codes as one number
       return view.as<const uint8_t>()[at];
+    case DType::fp8_e4m3:
+      return static_cast<float>(view.as<const Fp8E4M3>()[at]);
   }
   return 0;
 }
@@ -84,7 +88,11 @@ inline void set_element(const TensorView& view, int64_t flat, double value) {
       view.as<int8_t>()[at] = static_cast<int8_t>(value);
       return;
     case DType::uint8:
+    case DType::uint4x2:
       view.as<uint8_t>()[at] = static_cast<uint8_t>(value);
+      return;
+    case DType::fp8_e4m3:
+      view.as<Fp8E4M3>()[at] = Fp8E4M3(static_cast<float>(value));
       return;
   }
 }
@@ -149,7 +157,8 @@ inline OwnedTensor random_tensor(DType dtype, const Shape& shape, uint64_t seed,
                                  const RandomRange& range = {}) {
   OwnedTensor tensor(dtype, shape,
                      std::max(range.row_stride, TensorView::contiguous_row_stride(shape)));
-  const bool is_integer = dtype != DType::fp32 && dtype != DType::bf16;
+  const bool is_integer =
+      dtype != DType::fp32 && dtype != DType::bf16 && dtype != DType::fp8_e4m3;
   for (int64_t i = 0; i < shape.num_elements(); ++i) {
     const auto flat = static_cast<uint64_t>(i);
     const auto words =

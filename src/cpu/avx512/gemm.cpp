@@ -49,10 +49,29 @@ struct WidenedBf16 : Lanes {
   }
 };
 
+/// Pairs of int16 by pairs of int8.
+struct Int16ByInt8 {
+  using F = __m512i;
+  using Weights = __m512i;
+  using Inputs = __m512i;
+  static F zero() { return _mm512_setzero_si512(); }
+  static F load(const float* from) { return _mm512_loadu_si512(from); }
+  static void store(float* to, F sums) { _mm512_storeu_si512(to, sums); }
+  static Weights load_weights(const char* w) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+  }
+  static Inputs load_inputs(const char* x) { return broadcast(x); }
+  static Inputs load_half_inputs(const char* x) { return broadcast_half(x); }
+  static F multiply_add(F sums, Inputs inputs, Weights weights) {
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(inputs, weights));
+  }
+};
+
 }  // namespace
 
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
 constexpr GemmMicro kGemmAvx512Fp32 = make_gemm_micro<Fp32, 6, 4>();
+constexpr GemmMicro kGemmAvx512Int16ByInt8 = make_sums_micro<Int16ByInt8, 6, 4>();
 constexpr GemmMicro kGemmAvx512Fp32ByBf16 = make_gemm_micro<Fp32ByBf16, 6, 4>();
 // 6 x 3 accumulators, 3 pairs of weights and 1 of inputs fill 26.
 constexpr GemmMicro kGemmAvx512Bf16 = make_gemm_micro<WidenedBf16, 6, 3>();

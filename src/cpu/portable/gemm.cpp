@@ -75,10 +75,52 @@ struct WidenedBf16 : Lanes {
   }
 };
 
+/// Pairs of int16 by pairs of int8.
+struct Int16ByInt8 {
+  struct F {
+    int32_t lane[kPanelWidth];
+  };
+  struct Weights {
+    int8_t pair[2 * kPanelWidth];
+  };
+  struct Inputs {
+    int16_t pair[2];
+  };
+  static F zero() { return {}; }
+  static F load(const float* from) {
+    F sums;
+    std::memcpy(&sums, from, sizeof(sums));
+    return sums;
+  }
+  static void store(float* to, const F& sums) { std::memcpy(to, &sums, sizeof(sums)); }
+  static Weights load_weights(const char* w) {
+    Weights weights;
+    std::memcpy(&weights, w, sizeof(weights));
+    return weights;
+  }
+  static Inputs load_inputs(const char* x) {
+    Inputs inputs;
+    std::memcpy(&inputs, x, sizeof(inputs));
+    return inputs;
+  }
+  static Inputs load_half_inputs(const char* x) {
+    Inputs inputs{};
+    std::memcpy(&inputs, x, sizeof(inputs) / 2);
+    return inputs;
+  }
+  static F multiply_add(const F& sums, const Inputs& x, const Weights& w) {
+    F result;
+    for (int64_t i = 0; i < kPanelWidth; ++i)
+      result.lane[i] = sums.lane[i] + x.pair[0] * w.pair[2 * i] + x.pair[1] * w.pair[2 * i + 1];
+    return result;
+  }
+};
+
 }  // namespace
 
 // 2 x 1 panel of four 128-bit registers and the weights fill 12 of 16.
 constexpr GemmMicro kGemmPortableFp32 = make_gemm_micro<Fp32, 2, 1>();
+constexpr GemmMicro kGemmPortableInt16ByInt8 = make_sums_micro<Int16ByInt8, 2, 1>();
 constexpr GemmMicro kGemmPortableFp32ByBf16 = make_gemm_micro<Fp32ByBf16, 2, 1>();
 constexpr GemmMicro kGemmPortableBf16 = make_gemm_micro<WidenedBf16, 2, 1>();
 
