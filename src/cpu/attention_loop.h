@@ -93,7 +93,7 @@ void round_query(IntegerQuery& q) {
 void softmax_integers(IntegerSoftmaxRow& integers) {
   SoftmaxRow& row = integers.row;
   for (int64_t p = 0; p < row.num_positions; p += 16)
-    Lanes::store(row.scores + p, load_int32(row.scores + p));
+    Lanes::store(row.scores + p, Lanes::int_to_fp32(Lanes::load_int(row.scores + p)));
   softmax_row(row);
   Lanes::F largest = Lanes::zero();
   Lanes::F nothing = Lanes::zero();  // NaN where a weight is
@@ -117,7 +117,8 @@ void softmax_integers(IntegerSoftmaxRow& integers) {
 
 void scale_sums(float* sums, int64_t count, float step) {
   for (int64_t d = 0; d < count; d += 16)
-    Lanes::store(sums + d, Lanes::mul(load_int32(sums + d), Lanes::set1(step)));
+    Lanes::store(sums + d,
+                 Lanes::mul(Lanes::int_to_fp32(Lanes::load_int(sums + d)), Lanes::set1(step)));
 }
 
 float exp2_scalar(float x) {

@@ -117,7 +117,8 @@ TEST_P(AttentionCases, EveryKernelMatchesTheReference) {
           << kernel.name << " " << to_string(dtypes.cache);
       EXPECT_TRUE(y.gaps_untouched()) << kernel.name;
     }
-    EXPECT_GE(num_kernels, std::ssize(runnable_isas()) - 1);  // bf16 has two in AVX-512
+    // One each of portable, AVX2 and AVX-512; bf16 has a second one.
+    EXPECT_GE(num_kernels, std::min<std::ptrdiff_t>(3, std::ssize(runnable_isas())));
   }
 }
 

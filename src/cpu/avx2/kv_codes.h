@@ -46,12 +46,6 @@ void widen_int8(const char* codes, char* values) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), _mm256_or_si256(low, high));
 }
 
-Lanes::F load_int32(const void* from) {
-  const auto* const lanes = static_cast<const __m256i*>(from);
-  return {_mm256_cvtepi32_ps(_mm256_loadu_si256(lanes)),
-          _mm256_cvtepi32_ps(_mm256_loadu_si256(lanes + 1))};
-}
-
 void store_int16(void* to, const Lanes::F& a) {
   const __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
   // Packing works within 128-bit halves: bring the quarters in order.

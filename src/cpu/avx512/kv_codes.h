@@ -43,9 +43,6 @@ void widen_int8(const char* codes, char* values) {
   _mm512_storeu_si512(values, _mm512_or_si512(low, high));
 }
 
-/// 16 int32 as fp32.
-__m512 load_int32(const void* from) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(from)); }
-
 /// 16 fp32 below 2^15 in magnitude as int16, rounded to nearest even.
 void store_int16(void* to, __m512 a) {
   _mm256_storeu_si256(static_cast<__m256i*>(to), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a)));

@@ -33,15 +33,6 @@ void widen_int8(const char* codes, char* values) {
     store_as_bf16(values, i, static_cast<float>(static_cast<int8_t>(codes[i])));
 }
 
-/// 16 int32 as fp32.
-Lanes::F load_int32(const void* from) {
-  int32_t values[16];
-  std::memcpy(values, from, sizeof(values));
-  Lanes::F lanes;
-  for (int i = 0; i < 16; ++i) lanes.lane[i] = static_cast<float>(values[i]);
-  return lanes;
-}
-
 /// 16 fp32 below 2^15 in magnitude as int16, rounded to nearest even; NaN as anything.
 void store_int16(void* to, const Lanes::F& a) {
   const Lanes::F rounded = Lanes::round(a);
