@@ -28,6 +28,10 @@ void add_engine_flags(CLI::App& verb, LoadFlags& flags) {
   verb.add_option("--dtype", flags.build.dtype, "Of an engine built on the way: auto, bf16, fp32")
       ->envname("VELOZ_DTYPE")
       ->capture_default_str();
+  verb.add_option("--kv-cache-dtype", flags.build.kv_cache_dtype,
+                  "KV cache of an engine built on the way: auto, bf16, fp8, int8")
+      ->envname("VELOZ_KV_CACHE_DTYPE")
+      ->capture_default_str();
   verb.add_option("--max-model-len", flags.build.max_model_len,
                   "Of an engine built on the way: positions of one sequence; 0: what the model was "
                   "trained for")

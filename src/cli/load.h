@@ -17,8 +17,9 @@ namespace veloz::cli {
 struct LoadFlags {
   std::filesystem::path model;
   std::filesystem::path
-      cache_dir;       // empty: $XDG_CACHE_HOME/veloz/engines, or ~/.cache/veloz/engines
-  BuildOptions build;  // of an engine that is built on the way: dtype, max_model_len, quant
+      cache_dir;  // empty: $XDG_CACHE_HOME/veloz/engines, or ~/.cache/veloz/engines
+  BuildOptions
+      build;  // of an engine that is built on the way: dtype, kv_cache_dtype, max_model_len, quant
   LLMOptions llm;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,7 @@ struct CompileOptions {
   std::filesystem::path output;
   std::string target = "cpu";  // as it is recorded
   DTypeChoice dtype = DTypeChoice::automatic;
+  std::optional<DType> kv_cache_dtype;  // bf16, fp8_e4m3 or int8; nothing: as the model wants it
   LoadFormat load_format = LoadFormat::safetensors;
   uint64_t seed = 0;
   QuantRequest quantization;

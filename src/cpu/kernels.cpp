@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cpu/attention.h"
+#include "cpu/kv_convert.h"
 #include "cpu/layouts.h"
 #include "cpu/linear.h"
 #include "cpu/quantized_linear.h"
@@ -32,12 +33,23 @@ bool accepts_quantized_linear(const KernelQuery& query) {
          query.weight_layout == (dtype == DType::int8 ? kLayoutInt8 : kLayoutFp8);
 }
 
+/// Caches that micro-kernels read as they are, and those that become bf16 first.
+enum class Caches { plain, widened, both };
+
 /// K is read in panels of 16 positions, so blocks must hold whole ones.
-template <DType dtype>
+template <DType dtype, Caches caches>
 bool accepts_attention(const KernelQuery& query) {
   const ops::ValueType& cache = query.inputs[1];
   const ops::Dim& block_size = cache.dims[3];
-  return cache.dtype == dtype && block_size.is_constant() && block_size.value % kPanelWidth == 0;
+  const bool is_plain = cache.dtype == dtype;
+  const bool is_widened = !is_plain && cache.dtype != DType::fp32;
+  return query.inputs[0].dtype == dtype && block_size.is_constant() &&
+         block_size.value % kPanelWidth == 0 &&
+         ((is_plain && caches != Caches::widened) || (is_widened && caches != Caches::plain));
+}
+
+bool accepts_same_dtype(const KernelQuery& query) {
+  return query.inputs[0].dtype == query.inputs[1].dtype;
 }
 
 bool accepts_any(const KernelQuery&) { return true; }
@@ -95,9 +107,9 @@ constexpr Kernel weight_only_kernel(std::string_view name) {
           run_weight_only_linear<micro, dequantize>, weight_only_linear_workspace_bytes};
 }
 
-template <const AttentionMicro& micro, DType dtype>
+template <const AttentionMicro& micro, DType dtype, Caches caches>
 constexpr Kernel attention_kernel(std::string_view name) {
-  return {name, Op::paged_attention, accepts_attention<dtype>, run_paged_attention<micro>,
+  return {name, Op::paged_attention, accepts_attention<dtype, caches>, run_paged_attention<micro>,
           paged_attention_workspace_bytes};
 }
 
@@ -148,14 +160,20 @@ const CpuKernel kCpuKernels[] = {
                     "weight_only_linear/avx2_bf16")},
     {Isa::avx2, weight_only_kernel<kGemmAvx2Fp32, kDequantizeAvx2, DType::fp32>(
                     "weight_only_linear/avx2_fp32")},
-    {Isa::avx512_bf16,
-     attention_kernel<kAttentionAvx512DotBf16, DType::bf16>("paged_attention/avx512_bf16_dot")},
-    {Isa::avx512,
-     attention_kernel<kAttentionAvx512Bf16, DType::bf16>("paged_attention/avx512_bf16")},
-    {Isa::avx512,
-     attention_kernel<kAttentionAvx512Fp32, DType::fp32>("paged_attention/avx512_fp32")},
-    {Isa::avx2, attention_kernel<kAttentionAvx2Bf16, DType::bf16>("paged_attention/avx2_bf16")},
-    {Isa::avx2, attention_kernel<kAttentionAvx2Fp32, DType::fp32>("paged_attention/avx2_fp32")},
+    {Isa::avx512_bf16, attention_kernel<kAttentionAvx512DotBf16, DType::bf16, Caches::both>(
+                           "paged_attention/avx512_bf16_dot")},
+    {Isa::avx512, attention_kernel<kAttentionAvx512Bf16, DType::bf16, Caches::both>(
+                      "paged_attention/avx512_bf16")},
+    {Isa::avx512, attention_kernel<kAttentionAvx512Fp32, DType::fp32, Caches::plain>(
+                      "paged_attention/avx512_fp32")},
+    {Isa::avx512, attention_kernel<kAttentionAvx512Fp32ByBf16, DType::fp32, Caches::widened>(
+                      "paged_attention/avx512_fp32_by_bf16")},
+    {Isa::avx2,
+     attention_kernel<kAttentionAvx2Bf16, DType::bf16, Caches::both>("paged_attention/avx2_bf16")},
+    {Isa::avx2,
+     attention_kernel<kAttentionAvx2Fp32, DType::fp32, Caches::plain>("paged_attention/avx2_fp32")},
+    {Isa::avx2, attention_kernel<kAttentionAvx2Fp32ByBf16, DType::fp32, Caches::widened>(
+                    "paged_attention/avx2_fp32_by_bf16")},
     {Isa::avx512, rms_norm_kernel<kRowsAvx512>(Op::rms_norm, "rms_norm/avx512")},
     {Isa::avx512, rms_norm_kernel<kRowsAvx512>(Op::add_rms_norm, "add_rms_norm/avx512")},
     {Isa::avx512, layer_norm_kernel<kRowsAvx512>(Op::layer_norm, "layer_norm/avx512")},
@@ -184,10 +202,12 @@ const CpuKernel kCpuKernels[] = {
                         "weight_only_linear/portable_bf16")},
     {Isa::portable, weight_only_kernel<kGemmPortableFp32, kDequantizePortable, DType::fp32>(
                         "weight_only_linear/portable_fp32")},
-    {Isa::portable,
-     attention_kernel<kAttentionPortableBf16, DType::bf16>("paged_attention/portable_bf16")},
-    {Isa::portable,
-     attention_kernel<kAttentionPortableFp32, DType::fp32>("paged_attention/portable_fp32")},
+    {Isa::portable, attention_kernel<kAttentionPortableBf16, DType::bf16, Caches::both>(
+                        "paged_attention/portable_bf16")},
+    {Isa::portable, attention_kernel<kAttentionPortableFp32, DType::fp32, Caches::plain>(
+                        "paged_attention/portable_fp32")},
+    {Isa::portable, attention_kernel<kAttentionPortableFp32ByBf16, DType::fp32, Caches::widened>(
+                        "paged_attention/portable_fp32_by_bf16")},
     {Isa::portable, rms_norm_kernel<kRowsPortable>(Op::rms_norm, "rms_norm/portable")},
     {Isa::portable, rms_norm_kernel<kRowsPortable>(Op::add_rms_norm, "add_rms_norm/portable")},
     {Isa::portable, layer_norm_kernel<kRowsPortable>(Op::layer_norm, "layer_norm/portable")},
@@ -211,7 +231,11 @@ const CpuKernel kCpuKernels[] = {
      {"permute_columns/copy", Op::permute_columns, accepts_any,
       ops::run_typed<ops::PermuteColumnsArgs, permute_columns>}},
     {Isa::portable,
-     {"kv_append/copy", Op::kv_append, accepts_any, ops::run_typed<ops::KvAppendArgs, kv_append>}},
+     {"kv_append/copy", Op::kv_append, accepts_same_dtype,
+      ops::run_typed<ops::KvAppendArgs, kv_append>}},
+    {Isa::portable,
+     {"kv_append/convert", Op::kv_append, accepts_any,
+      ops::run_typed<ops::KvAppendArgs, convert_and_append>}},
     {Isa::portable,
      {"sample/pruned", Op::sample, accepts_any, ops::run_typed<ops::SampleArgs, sample>,
       sample_workspace_bytes}},

@@ -43,6 +43,7 @@ class BadUsageTest(CliTest):
 
     def test_build_flags(self) -> None:
         self.refuse_build(['--dtype "int8" is not known', "auto, bf16 or fp32"], "--dtype", "int8")
+        self.refuse_build(['--kv-cache-dtype "fp4" is not known', "auto, bf16, fp8 or int8"], "--kv-cache-dtype", "fp4")
         self.refuse_build(['"gguf" is not known', "safetensors or dummy"], "--load-format", "gguf")
         self.refuse_build(['no target "cuda"', "cpu:avx512_bf16"], "--target", "cuda")
         self.refuse_build(['"neon"', "portable, avx2"], "--target", "cpu:neon")
