@@ -235,11 +235,13 @@ std::vector<TensorToWrite> CheckpointWriter::State::all_tensors(const Finish& fi
   std::set<std::string, std::less<>> replaced;
   for (const auto& [name, part] : parts) {
     replaced.insert(part.linear ? name + ".weight" : name);
-    for (const auto& [tensor, entry] : part.file.tensors()) {
+    for (const auto& tensor : part.file.tensors()) {
+      const TensorEntry& entry = tensor.second;
+      const SafetensorsFile& file = part.file;
       const auto rows = static_cast<uint64_t>(entry.shape.rank() == 0 ? 1 : entry.shape[0]);
-      tensors.push_back({tensor, std::string(entry.dtype_name), entry.shape, entry.bytes,
-                         [&file = part.file, &entry, row_bytes = entry.bytes / rows](
-                             int64_t begin, int64_t, std::span<std::byte> to) {
+      tensors.push_back({tensor.first, std::string(entry.dtype_name), entry.shape, entry.bytes,
+                         [&file, &entry, row_bytes = entry.bytes / rows](int64_t begin, int64_t,
+                                                                         std::span<std::byte> to) {
                            file.read(entry, static_cast<uint64_t>(begin) * row_bytes, to);
                          }});
     }

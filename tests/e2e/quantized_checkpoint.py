@@ -38,9 +38,7 @@ LINEARS = {
     LAYER + "mlp.up_proj": (INTERMEDIATE, HIDDEN),
     LAYER + "mlp.down_proj": (HIDDEN, INTERMEDIATE),
 }
-FP8_VALUES = [
-    (code & 7) * 2.0**-9 if code < 8 else (8 + (code & 7)) * 2.0 ** ((code >> 3) - 10) for code in range(127)
-]
+FP8_VALUES = [(code & 7) * 2.0**-9 if code < 8 else (8 + (code & 7)) * 2.0 ** ((code >> 3) - 10) for code in range(127)]
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 Tensor = tuple[str, list[int], bytes]  # dtype, shape, data
 Matrix = list[list[float]]
@@ -110,7 +108,9 @@ def quantize(
         for g in range(columns // width):
             begin = n // height * height
             block_rows = weight[begin : begin + height]
-            scales[n][g] = half(max(abs(row[k]) for row in block_rows for k in range(columns) if group_of[k] == g) / limit)
+            scales[n][g] = half(
+                max(abs(row[k]) for row in block_rows for k in range(columns) if group_of[k] == g) / limit
+            )
     middle = 0 if bits is None else 2 ** (bits - 1)
     zeros = [[middle - (n + g) % 3 if asymmetric else middle for g in range(columns // width)] for n in range(rows)]
     result = Quantized([], scales, zeros, group_of, [])
@@ -120,9 +120,7 @@ def quantize(
             codes = [to_fp8(step) for step in steps]
             values = [from_fp8(code) for code in codes]
         else:
-            codes = [
-                min(max(round(step) + zeros[n][group_of[k]], 0), 2**bits - 1) for k, step in enumerate(steps)
-            ]
+            codes = [min(max(round(step) + zeros[n][group_of[k]], 0), 2**bits - 1) for k, step in enumerate(steps)]
             values = [float(code - zeros[n][group_of[k]]) for k, code in enumerate(codes)]
         result.codes.append(codes)
         result.weight.append([value * scales[n][group_of[k]] for k, value in enumerate(values)])
@@ -265,9 +263,7 @@ FORMATS: dict[str, Format] = {
         awq,
         is_weight_only=True,
     ),
-    "gptq": Format(
-        GPTQ | {"bits": 4}, lambda w: quantize(w, 4, (1, GROUP)), lambda q: gptq(q, 4), is_weight_only=True
-    ),
+    "gptq": Format(GPTQ | {"bits": 4}, lambda w: quantize(w, 4, (1, GROUP)), lambda q: gptq(q, 4), is_weight_only=True),
     "gptq-act-order": Format(
         GPTQ | {"bits": 4, "sym": False, "desc_act": True},
         lambda w: quantize(w, 4, (1, GROUP), asymmetric=True, act_order=True),

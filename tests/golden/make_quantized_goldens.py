@@ -115,7 +115,9 @@ def amax_by_scale(weight: torch.Tensor, args: dict[str, Any]) -> torch.Tensor:
         height, width = args["block_structure"]
         return torch.stack(
             [
-                torch.stack([weight[i : i + height, j : j + width].abs().max() for j in range(0, weight.shape[1], width)])
+                torch.stack(
+                    [weight[i : i + height, j : j + width].abs().max() for j in range(0, weight.shape[1], width)]
+                )
                 for i in range(0, weight.shape[0], height)
             ]
         )
@@ -174,7 +176,12 @@ def integer(bits: int, **args: Any) -> dict[str, Any]:
 def compressed_fp8_static() -> Case:
     kv_cache = fp8(strategy="tensor")
     case = compressed_case(
-        fp8(strategy="tensor"), fp8(strategy="tensor"), "float-quantized", (11, 24), torch.bfloat16, kv_cache_scheme=kv_cache
+        fp8(strategy="tensor"),
+        fp8(strategy="tensor"),
+        "float-quantized",
+        (11, 24),
+        torch.bfloat16,
+        kv_cache_scheme=kv_cache,
     )
     for layer in range(2):
         case.tensors[f"model.layers.{layer}.self_attn.k_scale"] = torch.tensor([0.5 + layer], dtype=torch.bfloat16)
@@ -210,7 +217,9 @@ def compressed_int8_naive_asymmetric() -> Case:
 
 
 def compressed_w4a16() -> Case:
-    return compressed_case(integer(4, strategy="group", group_size=32), None, "pack-quantized", (11, 64), torch.bfloat16)
+    return compressed_case(
+        integer(4, strategy="group", group_size=32), None, "pack-quantized", (11, 64), torch.bfloat16
+    )
 
 
 def compressed_w4a16_asymmetric() -> Case:

@@ -26,7 +26,8 @@ uint8_t nibble(std::span<const std::byte> row, int64_t k) {
 
 /// -8 ... 7 as 0 ... 15. Throws Error(corrupt_data) beyond.
 uint8_t to_unsigned4(std::byte code, std::string_view tensor, int64_t row) {
-  const int value = static_cast<int8_t>(code);
+  const auto bits = static_cast<uint8_t>(code);
+  const int value = bits < 128 ? bits : bits - 256;
   if (value < -kInt4Offset || value >= kInt4Offset)
     throw Error(
         ErrorKind::corrupt_data,
