@@ -88,7 +88,7 @@ class BadEvalTest(CliTest):
         model = TinyCheckpoint().write(self.dir / "model")
         (model / "tokenizer.json").write_text(tokenizer_json())
         self.refuse(["nothing to evaluate", "--dataset or --text"], model)
-        self.refuse(['no file "', "nowhere.jsonl"], model, "--dataset", "nowhere.jsonl")
+        self.refuse(['"nowhere.jsonl" does not exist'], model, "--dataset", "nowhere.jsonl")
         empty = self.dir / "empty"
         empty.write_text("")
         self.refuse(["holds no items"], model, "--dataset", empty)
