@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`veloz eval`: the bundled models pass beside themselves, damaged ones fail, and nonsense is refused."""
 
-import json
 import unittest
 from pathlib import Path
 from typing import Any
 
-from naive_int4 import write_naive_int4
+from damaged_model import write_naive_int4
 from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import MODELS, CliTest, bundled_models, read_jsonl
 
