@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peers.machine import cpu_name
+
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 300
 STOP_S = 30
@@ -113,17 +115,41 @@ class Bench:
             subprocess.run([self.veloz, *build], check=True)
 
     def veloz_server(self) -> contextlib.AbstractContextManager[str]:
-        command = [self.veloz, "serve", self.engine, "--threads", str(self.threads), "--disable-access-log"]
+        command: list[str | Path] = [
+            self.veloz,
+            "serve",
+            self.engine,
+            "--threads",
+            str(self.threads),
+            "--disable-access-log",
+        ]
         command += ["--max-num-seqs", str(SLOTS)]
         return running(command, "/readyz", self.dir / "veloz.log")
 
     def peer_server(self, setting: str) -> contextlib.AbstractContextManager[str]:
-        command = [self.peer, "-m", self.dir / "model.gguf", "-t", str(self.threads), "-tb", str(self.threads)]
+        command: list[str | Path] = [
+            self.peer,
+            "-m",
+            self.dir / "model.gguf",
+            "-t",
+            str(self.threads),
+            "-tb",
+            str(self.threads),
+        ]
         command += ["-np", str(SLOTS), "-c", str(SLOTS * CONTEXT), *shlex.split(setting)]
         return running(command, "/health", self.dir / "peer.log")
 
     def load(self, url: str, flags: str, seed: int) -> dict[str, Any]:
-        command = [self.veloz, "bench", "serve", "--base-url", url, "--json", "--random-vocab-size", "32000"]
+        command: list[str | Path] = [
+            self.veloz,
+            "bench",
+            "serve",
+            "--base-url",
+            url,
+            "--json",
+            "--random-vocab-size",
+            "32000",
+        ]
         # The last of two equal flags would be refused: what --quick sets replaces what is there.
         options = dict(zip(*[iter(shlex.split(flags))] * 2, strict=True))
         if self.is_quick:
@@ -160,13 +186,6 @@ def require_same_work(ours: dict[str, dict[str, Any]], theirs: dict[str, dict[st
         for key in ["total_input_tokens", "total_output_tokens"]:
             if result[key] != theirs[flags][key]:
                 raise SystemExit(f"{key} of {flags!r}: {result[key]} here, {theirs[flags][key]} there")
-
-
-def cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown"
 
 
 def compare(load: Load, ours: list[float], theirs: list[float]) -> dict[str, Any]:
