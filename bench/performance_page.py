@@ -164,19 +164,41 @@ def serving(result: ResultFile) -> str:
     )
 
 
-# In the order of the page; a kind without results has no section.
+def server_cost(result: ResultFile) -> str:
+    def row(line: Line) -> list[str]:
+        flags = line["flags"].split()
+        streams = flags[flags.index("--max-concurrency") + 1]
+        cost, target = line["server_us_per_token"], line["target"]
+        missed = "" if cost <= target else ", missed"
+        return [streams, f"{number(cost)} (goal {target}{missed})", number(line["output_tokens_per_s"])]
+
+    return (
+        "## What the server itself costs\n\n"
+        "CPU time of all threads that do not compute, per streamed token, on a model of a few megabytes.\n\n"
+        + table(["streams", "µs per token", "tokens/s"], map(row, result.lines))
+        + "\n"
+        + facts(result, "python3 bench/server_cost.py ENGINE")
+    )
+
+
+def others(results: Sequence[ResultFile]) -> str:
+    links = "".join(f"- [{result.path.name}](../bench/results/{result.path.name})\n" for result in results)
+    return "## Further figures\n\n" + links
+
+
+# In the order of the page; a topic without results has no section.
 SECTIONS: dict[str, Callable[[ResultFile], str]] = {
     "cpu-low-precision-1b": low_precision,
     "cpu-engine-1b": engine_limits,
     "cpu-serving-1b": serving,
+    "cpu-server-cost": server_cost,
 }
 
 
 def page(results: dict[str, ResultFile]) -> str:
-    unknown = sorted(set(results) - set(SECTIONS))
-    if unknown:
-        raise SystemExit(f"no section of the page shows {', '.join(unknown)}: add one to {Path(__file__).name}")
-    return "\n".join([HEAD, *(section(results[topic]) for topic, section in SECTIONS.items() if topic in results)])
+    sections = [section(results[topic]) for topic, section in SECTIONS.items() if topic in results]
+    unknown = [result for topic, result in sorted(results.items()) if topic not in SECTIONS]
+    return "\n".join([HEAD, *sections, *([others(unknown)] if unknown else [])])
 
 
 def main() -> int:
