@@ -14,10 +14,10 @@ namespace {
 // memory, fit in a second-level cache of 1 MiB beside the rows of x.
 constexpr int64_t kStepsPerBlock = 1024;
 constexpr int64_t kRowsPerBlock = 84 * kMaxTileRows;
-constexpr int64_t kPrefetchDistance = 64 * kStepBytes;
+constexpr int64_t kStepsAhead = 64;  // of each panel, when memory is asked for what comes next
 constexpr int64_t kSumsStride = kMaxTilePanels * kPanelWidth;
 // Below, codes are cheaper to convert in each tile than to write down once and read again.
-constexpr int64_t kMinTilesToExpand = 3;
+constexpr int64_t kMinTilesToExpand = 7;
 constexpr size_t kExpandedBytes = kMaxTilePanels * kStepsPerBlock * kStepBytes;
 
 /// A few panels and a range of K: what one pass over the rows of a block works on.
@@ -117,8 +117,10 @@ class PanelWorker {
       const Range part = part_of(rows.size(), i, num_tiles);
       const Range tile{rows.begin + part.begin, rows.begin + part.end};
       float* const sums = scratch_.sums + part.begin * kSumsStride;
-      run_tile(tile, b, sums,
-               num_tiles == 1 ? prefetch_this(b) : prefetch_next(next, i, num_tiles));
+      if (num_tiles == 1)
+        run_only_tile(tile, b, next, sums);
+      else
+        run_tile(tile, b, sums, prefetch_next(next, i, num_tiles));
       if (b.is_last) store(tile, b.panels, sums);
     }
   }
@@ -127,9 +129,17 @@ class PanelWorker {
     const char* from;
     int64_t panels;
   };
-  /// A single tile uses its panels once: it runs ahead of itself.
-  Prefetch prefetch_this(const PanelBlock& b) const {
-    return {weights(b) + kPrefetchDistance, b.panels.size()};
+  /// A single tile uses its panels once: it runs ahead of itself and, at their end, of the next
+  /// block.
+  void run_only_tile(Range rows, const PanelBlock& b, const PanelBlock& next, float* sums) const {
+    const int64_t last_steps = round_up(kStepsAhead, std::max<int64_t>(1, product_.groups.steps));
+    PanelBlock most = b, rest = b;
+    most.steps.end = rest.steps.begin = std::max(b.steps.begin, b.steps.end - last_steps);
+    if (most.steps.size() > 0) {
+      most.is_last = rest.is_first = false;
+      run_tile(rows, most, sums, {weights(most) + kStepsAhead * kStepBytes, b.panels.size()});
+    }
+    run_tile(rows, rest, sums, {weights(next), next.panels.size()});
   }
   /// The first tiles of a pass bring the next block, a share of its panels each.
   Prefetch prefetch_next(const PanelBlock& next, int64_t tile_idx, int64_t num_tiles) const {
