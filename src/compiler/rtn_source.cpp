@@ -18,13 +18,13 @@ namespace veloz::compiler {
 namespace {
 
 using checkpoint::TensorInfo;
-using checkpoint::TensorSource;
 
 constexpr int64_t kElementsAtATime = int64_t{1} << 18;  // stay in the second-level cache
 
 }  // namespace
 
-RtnSource::RtnSource(const TensorSource& source, std::map<std::string, RtnLinear> linears)
+RtnSource::RtnSource(const checkpoint::TensorSource& source,
+                     std::map<std::string, RtnLinear> linears)
     : source_(source), linears_(std::move(linears)) {
   for (const auto& [module, linear] : linears_)
     VELOZ_CHECK(!linear.scheme.has_permutation && !linear.scheme.input_scale,
