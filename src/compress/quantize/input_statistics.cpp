@@ -119,8 +119,7 @@ void InputStatistics::divide_columns(std::span<const float> scales) {
   if (hessian_.rows == 0) return;
   divide(hessian_);
   for (int64_t i = 0; i < columns_; ++i)
-    for (int64_t k = 0; k < columns_; ++k)
-      hessian_.row(i)[k] /= scales[static_cast<size_t>(i)];
+    for (int64_t k = 0; k < columns_; ++k) hessian_.row(i)[k] /= scales[static_cast<size_t>(i)];
 }
 
 }  // namespace veloz::compress

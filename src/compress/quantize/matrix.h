@@ -21,7 +21,8 @@ struct Matrix {
 
   float* row(int64_t i) { return values.data() + i * columns; }
   const float* row(int64_t i) const { return values.data() + i * columns; }
-  /// Rows [begin, end), valid as long as the matrix. Whoever gets it from a constant one reads only.
+  /// Rows [begin, end), valid as long as the matrix. Whoever gets it from a constant one reads
+  /// only.
   TensorView view(int64_t begin, int64_t end) const {
     return {const_cast<float*>(row(begin)), DType::fp32, {end - begin, columns}};
   }

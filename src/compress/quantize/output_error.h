@@ -10,8 +10,8 @@ namespace veloz::compress {
 
 /// How activations are rounded where the linear is quantized on both sides.
 struct ActivationFormat {
-  DType dtype = DType::int8;        // int8 or fp8_e4m3
-  std::optional<float> fixed_scale;  // nothing: a scale for each row
+  DType dtype = DType::int8;         // int8 or fp8_e4m3
+  std::optional<float> fixed_scale{};  // nothing: a scale for each row
 };
 
 /// x as a quantized linear reads it: codes times scale (ops/quantize.h).

@@ -60,8 +60,8 @@ void PackedMatrix::multiply(const TensorView& x, const TensorView& bias,
   for (const TensorView& view : inputs) input_types.push_back(type_of(view));
   const std::array<ops::ValueType, 1> output_types = {type_of(y)};
   const ops::Attrs attrs;
-  const ops::Kernel& kernel = host_.registry.choose(
-      {ops::Op::linear, input_types, output_types, attrs, layout_->name});
+  const ops::Kernel& kernel =
+      host_.registry.choose({ops::Op::linear, input_types, output_types, attrs, layout_->name});
 
   const std::array<TensorView, 1> outputs = {y};
   const ops::OpCall call{inputs, outputs, attrs};

@@ -60,8 +60,8 @@ double squared_error(const float* values, int64_t count, const Grid& grid,
                      const WeightFormat& format) {
   double sum = 0;
   for (int64_t k = 0; k < count; ++k) {
-    const double error =
-        static_cast<double>(values[k]) - static_cast<double>(round_to_grid(values[k], grid, format));
+    const double error = static_cast<double>(values[k]) -
+                         static_cast<double>(round_to_grid(values[k], grid, format));
     sum += error * error;
   }
   return sum;

@@ -13,8 +13,8 @@ namespace veloz::compress {
 
 /// Which numbers a quantized weight can hold.
 struct WeightFormat {
-  DType dtype = DType::int8;  // int8, fp8_e4m3 or uint4x2
-  int64_t group = 0;          // columns that share a scale; 0: the whole row
+  DType dtype = DType::int8;   // int8, fp8_e4m3 or uint4x2
+  int64_t group = 0;           // columns that share a scale; 0: the whole row
   bool is_per_tensor = false;  // all rows share one scale; group is 0 then
   bool has_zeros = false;      // asymmetric, of uint4x2
   DType scale_dtype = DType::fp32;
