@@ -23,8 +23,8 @@ struct GateOptions {
   /// Nothing of the reference's answers is generated where it is not null: they are those of an
   /// earlier run with the same set and params.
   const std::vector<Answer>* reference_answers = nullptr;
-  ProgressSink on_progress;
-  std::function<bool()> should_stop;  // asked now and then; true throws Error(cancelled)
+  ProgressSink on_progress{};
+  std::function<bool()> should_stop{};  // asked now and then; true throws Error(cancelled)
 };
 
 /// Texts as both models predict them, position by position; at most `max_logit_rows` rows of each
@@ -32,8 +32,8 @@ struct GateOptions {
 /// Error(invalid_input) where the vocabularies differ.
 struct TextComparison {
   eval::TextScores text;
-  std::optional<eval::TextScores> reference_text;
-  std::optional<eval::AgreementScores> agreement;
+  std::optional<eval::TextScores> reference_text{};
+  std::optional<eval::AgreementScores> agreement{};
 };
 TextComparison compare_texts(MeasuredModel& model, MeasuredModel* reference,
                              std::span<const eval::ScoredText> texts, const GateOptions& options);

@@ -30,7 +30,7 @@ struct Machine {
 struct Answer {
   std::string text;         // without special tokens and white space around it
   int64_t num_tokens = 0;   // new ones, the end-of-sequence token included
-  bool is_cut = false;      // by the limit on new tokens
+  bool is_cut = false;      // ended by the limit on new tokens
   bool has_failed = false;  // NaN logits: no text
 };
 
@@ -54,22 +54,26 @@ class MeasuredModel {
   const engine::Engine& engine() const;
   const Machine& machine() const;
 
-  /// Logits of several positions: row i says what follows position first + i.
+  /// How the author's generation_config.json has it, but greedy where that would sample: an
+  /// evaluation must not depend on a seed.
+  SamplingParams default_params() const;
+
+  /// Logits of several positions: row i says how likely each token is to be token first + i.
   struct LogitRows {
     int64_t first = 0;
     int64_t count = 0;
-    std::span<const float> logits;  // [count, vocab_size], valid until the next call
+    std::span<const float> logits{};  // [count, vocab_size], valid until the next call
   };
-  /// Begins a text (1 to max_model_len tokens) whose predictions from `first` on are wanted.
+  /// Begins a text (2 to max_model_len tokens) whose tokens from `first` on, 1 or more, are wanted.
   void begin_text(std::span<const int32_t> tokens, int64_t first);
-  /// The next `max_rows` rows, fewer at the end, none behind it. Tokens before the first wanted row
-  /// are computed on the way.
+  /// The next `max_rows` rows, fewer at the end, none behind it.
   LogitRows next_rows(int64_t max_rows);
   /// Most rows of one call.
   int64_t max_rows() const;
 
-  /// The answers, in order of the prompts. Throws Error(invalid_input) where one cannot fit or
-  /// `params` cannot be, Error(cancelled) where `should_stop` said so.
+  /// The answers, in order of the prompts. `params` without n, stop strings and bad words. Throws
+  /// Error(invalid_input) where a prompt cannot fit or `params` cannot be, Error(cancelled) where
+  /// `should_stop` said so.
   std::vector<Answer> answer(std::span<const eval::EvalItem> items, const SamplingParams& params,
                              const ProgressSink& on_progress = {},
                              const std::function<bool()>& should_stop = {});

@@ -45,8 +45,8 @@ struct EvalSet {
 };
 
 struct EvalSetOptions {
-  std::optional<Task> task;        // none: chat where the first item has "messages", else summarize
-  std::optional<int64_t> limit;    // read that many items at most, >= 1
+  std::optional<Task> task{};      // none: chat where the first item has "messages", else summarize
+  std::optional<int64_t> limit{};  // read that many items at most, >= 1
   int64_t max_model_len = 0;       // positions of the models
   int64_t max_text_window = 2048;  // tokens of a text file that a model sees at once, at most
 };

@@ -45,23 +45,23 @@ struct GateCheck {
   std::string name;  // "rouge1", "tokens_per_item", "perplexity"
   double value = 0;
   double reference = 0;
-  std::optional<double> min_99, min_99_9;  // least value for PASS-99, PASS-99.9
-  std::optional<double> max_99, max_99_9;  // likewise, most
-  Verdict verdict = Verdict::ungated;      // of this condition alone
+  std::optional<double> min_99{}, min_99_9{};  // least value for PASS-99, PASS-99.9
+  std::optional<double> max_99{}, max_99_9{};  // likewise, most
+  Verdict verdict = Verdict::ungated;          // of this condition alone
 };
 
 /// All that a gate measured, with its verdict.
 struct GateReport {
-  std::string model;         // as the user named it
-  std::string reference;     // likewise; "" where there is none
-  std::string data;          // file names
-  std::optional<Task> task;  // of the answers; none where there are texts only
-  std::optional<AnswerScores> answers, reference_answers;
-  std::optional<TextScores> text, reference_text;
-  std::optional<AgreementScores> agreement;
-  std::vector<GateCheck> checks;
+  std::string model{};         // as the user named it
+  std::string reference{};     // likewise; "" where there is none
+  std::string data{};          // file names
+  std::optional<Task> task{};  // of the answers; none where there are texts only
+  std::optional<AnswerScores> answers{}, reference_answers{};
+  std::optional<TextScores> text{}, reference_text{};
+  std::optional<AgreementScores> agreement{};
+  std::vector<GateCheck> checks{};
   Verdict verdict = Verdict::ungated;
-  std::string reason;  // of the verdict, one sentence
+  std::string reason{};  // of the verdict, one sentence
 };
 
 /// Sets checks, verdict and reason from what was measured:
