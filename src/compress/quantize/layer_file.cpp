@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoint/safetensors_writer.h"
 
 namespace veloz::compress {
 namespace {
@@ -55,63 +56,51 @@ LinearReport report_from(const json& object) {
   return report;
 }
 
-/// Collects tensors and writes them as github.com/huggingface/safetensors has them.
-class TensorWriter {
- public:
-  void add(const std::string& name, const char* dtype, const std::vector<int64_t>& shape,
-           std::span<const std::byte> bytes) {
-    header_[name] = {
-        {"dtype", dtype}, {"shape", shape}, {"data_offsets", {offset_, offset_ + bytes.size()}}};
-    offset_ += bytes.size();
-    parts_.push_back(bytes);
-  }
-
-  void write(const fs::path& path, const json& metadata) {
-    header_["__metadata__"] = {{kMetadata, metadata.dump()}};
-    std::string text = header_.dump();
-    while (text.size() % 8 != 0) text += ' ';
-    const uint64_t length = text.size();
-    fs::path unfinished = path;
-    unfinished += ".part";
-    FileWriter file = FileWriter::create(unfinished);
-    file.write(std::as_bytes(std::span(&length, 1)));
-    file.write(text);
-    for (const std::span<const std::byte> part : parts_) file.write(part);
-    file.close();
-    fs::rename(unfinished, path);
-    sync_directory(path.parent_path());
-  }
-
- private:
-  json header_ = json::object();
-  std::vector<std::span<const std::byte>> parts_;
-  uint64_t offset_ = 0;
-};
+/// A tensor whose rows lie in `bytes` one after the other.
+checkpoint::TensorToWrite to_write(std::string name, DType dtype, const Shape& shape,
+                                   std::span<const std::byte> bytes) {
+  const size_t row_bytes = bytes.size() / static_cast<size_t>(shape[0]);
+  return {.name = std::move(name),
+          .dtype = std::string(checkpoint::safetensors_dtype(dtype)),
+          .shape = shape,
+          .bytes = bytes.size(),
+          .read_rows = [bytes, row_bytes](int64_t begin, int64_t, std::span<std::byte> to) {
+            std::memcpy(to.data(), bytes.data() + static_cast<size_t>(begin) * row_bytes,
+                        to.size());
+          }};
+}
 
 }  // namespace
 
 void save_layer(const fs::path& path, const LayerOutcome& outcome) {
   static_assert(sizeof(Grid) == 2 * sizeof(float), "grids are stored as pairs of floats");
-  TensorWriter writer;
+  std::vector<checkpoint::TensorToWrite> tensors;
   json reports = json::array();
   for (size_t i = 0; i < outcome.result.linears.size(); ++i) {
     json& of_treatment = reports.emplace_back(json::array());
     for (const TreatedLinear& linear : outcome.result.linears[i]) {
       const QuantizedWeight& w = linear.weight;
       of_treatment.push_back(to_json(linear.report));
-      writer.add(codes_name(i, linear.report.module), "U8",
-                 {w.rows, static_cast<int64_t>(w.codes.size()) / w.rows},
-                 std::as_bytes(std::span(w.codes)));
-      writer.add(grids_name(i, linear.report.module), "F32", {w.rows, w.grids.groups, 2},
-                 std::as_bytes(std::span(w.grids.grids)));
+      tensors.push_back(to_write(codes_name(i, linear.report.module), DType::uint8,
+                                 {w.rows, static_cast<int64_t>(w.codes.size()) / w.rows},
+                                 std::as_bytes(std::span(w.codes))));
+      tensors.push_back(to_write(grids_name(i, linear.report.module), DType::fp32,
+                                 {w.rows, w.grids.groups, 2},
+                                 std::as_bytes(std::span(w.grids.grids))));
     }
   }
   for (const auto& [name, matrix] : outcome.result.changed)
-    writer.add(fmt::format("{}{}", kFloatPrefix, name), "F32", {matrix.rows, matrix.columns},
-               std::as_bytes(std::span(matrix.values)));
-  writer.write(
-      path,
-      {{"linears", std::move(reports)}, {"k_scale", outcome.kv.k}, {"v_scale", outcome.kv.v}});
+    tensors.push_back(to_write(fmt::format("{}{}", kFloatPrefix, name), DType::fp32,
+                               {matrix.rows, matrix.columns},
+                               std::as_bytes(std::span(matrix.values))));
+  const json metadata = {
+      {"linears", std::move(reports)}, {"k_scale", outcome.kv.k}, {"v_scale", outcome.kv.v}};
+  fs::path unfinished = path;
+  unfinished += ".part";
+  checkpoint::write_safetensors(unfinished, tensors, {{kMetadata, metadata.dump()}},
+                                [](uint64_t) {});
+  fs::rename(unfinished, path);
+  sync_directory(path.parent_path());
 }
 
 LayerFile LayerFile::open(const fs::path& path) {

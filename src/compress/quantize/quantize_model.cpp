@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -15,10 +16,10 @@
 #include "base/hash.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/convert.h"
+#include "checkpoint/formats/name_pattern.h"
 #include "checkpoint/model_config.h"
 #include "compiler/pack_weights.h"
 #include "compress/quantize/layer_file.h"
-#include "compress/quantize/module_pattern.h"
 #include "compress/quantize/work_directory.h"
 #include "models/model.h"
 
@@ -94,6 +95,7 @@ struct QuantizeJob::State {
   std::vector<GraphSlice> parts;                // layers, and the head where it takes part
   std::vector<std::vector<InputGroup>> groups;  // by part
   std::vector<Treatment> treatments;
+  std::vector<checkpoint::NamePattern> kept;
   CalibrationData data;
   std::vector<TextBatch> batches;
   WorkDirectory work;
@@ -111,6 +113,8 @@ QuantizeJob::State::State(const QuantizeOptions& options_in, const Host& host_in
       slices(slice_model(graph)),
       treatments(treatments_of(options.recipe, config.dtype.value_or(DType::bf16))) {
   check_output();
+  for (const std::string& pattern : options.kept)
+    kept.push_back(checkpoint::NamePattern::wildcard(pattern));
   compiler::check_tensors(graph, source);
   parts = slices.layers;
   if (options.includes_lm_head) {
@@ -150,13 +154,13 @@ void QuantizeJob::State::check_output() const {
 
 /// What would fail in the last layer is told before the first.
 void QuantizeJob::State::check_groups() const {
-  std::vector<std::string_view> unused(options.kept.begin(), options.kept.end());
+  std::set<std::string> unused(options.kept.begin(), options.kept.end());
   int64_t num_quantized = 0;
   for (const std::vector<InputGroup>& of_part : groups)
     for (const InputGroup& group : of_part)
       for (const LinearModule& linear : group.linears) {
-        std::erase_if(unused, [&](std::string_view pattern) {
-          return matches_pattern(linear.module, pattern);
+        std::erase_if(unused, [&](const std::string& pattern) {
+          return checkpoint::NamePattern::wildcard(pattern).matches(linear.module);
         });
         if (!is_quantized(linear.module)) continue;
         ++num_quantized;
@@ -172,7 +176,7 @@ void QuantizeJob::State::check_groups() const {
       }
   if (!unused.empty())
     throw Error(ErrorKind::invalid_input,
-                fmt::format("--keep \"{}\" matches no linear of the model", unused.front()),
+                fmt::format("--keep \"{}\" matches no linear of the model", *unused.begin()),
                 fmt::format("names are like \"{}\"", groups[0][0].linears[0].module));
   if (num_quantized == 0)
     throw Error(ErrorKind::invalid_input, "--keep matches every linear, nothing is quantized",
