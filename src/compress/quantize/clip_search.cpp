@@ -61,17 +61,17 @@ Grid clip_grid(const float* w, const Matrix& products, const WeightFormat& forma
 }  // namespace
 
 WeightGrids clip_grids(const Matrix& w, const Matrix& x, const WeightFormat& format,
-                       const Host& host) {
+                       const Machine& machine) {
   VELOZ_CHECK(format.group > 0 && format.group <= kMaxClipGroup, "a group of {} columns",
               format.group);
   WeightGrids grids{format.num_groups(w.columns), {}};
   grids.grids.resize(static_cast<size_t>(w.rows * grids.groups));
   std::vector<Matrix> products(static_cast<size_t>(grids.groups));
-  host.pool.for_range(grids.groups, 1, [&](int64_t begin, int64_t end) {
+  machine.pool.for_range(grids.groups, 1, [&](int64_t begin, int64_t end) {
     for (int64_t g = begin; g < end; ++g)
       products[static_cast<size_t>(g)] = group_products(x, g * format.group, format.group);
   });
-  host.pool.for_range(w.rows, kRowGrain, [&](int64_t begin, int64_t end) {
+  machine.pool.for_range(w.rows, kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
       for (int64_t g = 0; g < grids.groups; ++g)
         grids.row(n)[g] =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "compress/quantize/host.h"
+#include "compress/machine.h"
 #include "compress/quantize/matrix.h"
 #include "compress/quantize/weight_grid.h"
 
@@ -15,6 +15,6 @@ inline constexpr int64_t kMaxClipGroup = 256;
 /// original's. Outliers of the weight are cut where that helps the many.
 /// `format.group` is at most kMaxClipGroup.
 WeightGrids clip_grids(const Matrix& w, const Matrix& x, const WeightFormat& format,
-                       const Host& host);
+                       const Machine& machine);
 
 }  // namespace veloz::compress

@@ -49,21 +49,21 @@ Matrix permute_both(const Matrix& m, const std::vector<int64_t>& order, ThreadPo
 class Rounding {
  public:
   Rounding(Matrix w, const GptqFactor& factor, const WeightGrids& grids, const WeightFormat& format,
-           const Host& host)
+           const Machine& machine)
       : w_(std::move(w)),
         factor_(factor.factor),
         order_(factor.order),
         grids_(grids),
         format_(format),
         group_(w_.columns / grids.groups),
-        host_(host) {}
+        machine_(machine) {}
 
   /// Columns in the order of rounding.
   Matrix run() {
     for (int64_t begin = 0; begin < w_.columns; begin += kBlock) {
       const int64_t end = std::min(begin + kBlock, w_.columns);
       Matrix errors(w_.rows, end - begin);
-      host_.pool.for_range(w_.rows, kRowGrain, [&](int64_t first, int64_t last) {
+      machine_.pool.for_range(w_.rows, kRowGrain, [&](int64_t first, int64_t last) {
         for (int64_t n = first; n < last; ++n) round_block(n, begin, end, errors.row(n));
       });
       if (end < w_.columns) hand_on(begin, end, errors);
@@ -92,8 +92,8 @@ class Rounding {
     for (int64_t i = begin; i < end; ++i)
       for (int64_t k = 0; k < rest; ++k) factor.row(k)[i - begin] = factor_.row(i)[end + k];
     Matrix shift(w_.rows, rest);
-    PackedMatrix(factor.view(), host_).multiply(errors.view(), {}, shift.view());
-    host_.pool.for_range(w_.rows, kRowGrain, [&](int64_t first, int64_t last) {
+    PackedMatrix(factor.view(), machine_).multiply(errors.view(), {}, shift.view());
+    machine_.pool.for_range(w_.rows, kRowGrain, [&](int64_t first, int64_t last) {
       for (int64_t n = first; n < last; ++n)
         for (int64_t k = 0; k < rest; ++k) w_.row(n)[end + k] -= shift.row(n)[k];
     });
@@ -105,26 +105,27 @@ class Rounding {
   const WeightGrids& grids_;
   const WeightFormat& format_;
   const int64_t group_;
-  const Host& host_;
+  const Machine& machine_;
 };
 
 }  // namespace
 
-GptqFactor gptq_factor(const Matrix& hessian, const GptqOptions& options, const Host& host) {
+GptqFactor gptq_factor(const Matrix& hessian, const GptqOptions& options, const Machine& machine) {
   GptqFactor factor{rounding_order(hessian, options.act_order), {}};
-  factor.factor =
-      inverse_factor(permute_both(hessian, factor.order, host.pool), options.damping, host.pool);
+  factor.factor = inverse_factor(permute_both(hessian, factor.order, machine.pool), options.damping,
+                                 machine.pool);
   return factor;
 }
 
 Matrix gptq(const Matrix& w, const GptqFactor& factor, const WeightGrids& grids,
-            const WeightFormat& format, const Host& host) {
+            const WeightFormat& format, const Machine& machine) {
   VELOZ_CHECK(factor.factor.rows == w.columns, "a Hessian of {} columns for a weight of {}",
               factor.factor.rows, w.columns);
   const Matrix permuted =
-      Rounding(permute_columns(w, factor.order, host.pool), factor, grids, format, host).run();
+      Rounding(permute_columns(w, factor.order, machine.pool), factor, grids, format, machine)
+          .run();
   Matrix rounded(w.rows, w.columns);
-  host.pool.for_range(w.rows, kRowGrain, [&](int64_t begin, int64_t end) {
+  machine.pool.for_range(w.rows, kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
       for (int64_t k = 0; k < w.columns; ++k)
         rounded.row(n)[factor.order[static_cast<size_t>(k)]] = permuted.row(n)[k];

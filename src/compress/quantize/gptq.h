@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "compress/quantize/host.h"
+#include "compress/machine.h"
 #include "compress/quantize/matrix.h"
 #include "compress/quantize/weight_grid.h"
 
@@ -24,11 +24,11 @@ struct GptqFactor {
   std::vector<int64_t> order;  // column that is rounded as the i-th
   Matrix factor;               // [K, K], in that order
 };
-GptqFactor gptq_factor(const Matrix& hessian, const GptqOptions& options, const Host& host);
+GptqFactor gptq_factor(const Matrix& hessian, const GptqOptions& options, const Machine& machine);
 
 /// Rounds w [N, K] column by column and lets the columns behind make up for each error
 /// (arXiv:2210.17323). Every value of the result lies on its grid.
 Matrix gptq(const Matrix& w, const GptqFactor& factor, const WeightGrids& grids,
-            const WeightFormat& format, const Host& host);
+            const WeightFormat& format, const Machine& machine);
 
 }  // namespace veloz::compress

@@ -40,19 +40,19 @@ InputStatistics::InputStatistics(int64_t columns, int64_t num_tokens,
   if (wanted.hessian) hessian_ = Matrix(columns, columns);
 }
 
-void InputStatistics::add(const TensorView& x, const Host& host) {
+void InputStatistics::add(const TensorView& x, const Machine& machine) {
   VELOZ_CHECK(x.shape[1] == columns_ && num_added_ + x.shape[0] <= num_tokens_,
               "{} rows of {} columns, {} of {} are there of {}", x.shape[0], x.shape[1], num_added_,
               num_tokens_, columns_);
-  add_magnitudes(x, host);
+  add_magnitudes(x, machine);
   if (wanted_.histogram) histogram_.add(x);
-  if (wanted_.hessian) add_hessian(x, host);
+  if (wanted_.hessian) add_hessian(x, machine);
   add_samples(x);
   num_added_ += x.shape[0];
 }
 
-void InputStatistics::add_magnitudes(const TensorView& x, const Host& host) {
-  host.pool.for_range(columns_, kColumnGrain, [&](int64_t begin, int64_t end) {
+void InputStatistics::add_magnitudes(const TensorView& x, const Machine& machine) {
+  machine.pool.for_range(columns_, kColumnGrain, [&](int64_t begin, int64_t end) {
     for (int64_t t = 0; t < x.shape[0]; ++t) {
       const float* const row = x.row<const float>(t);
       for (int64_t k = begin; k < end; ++k) {
@@ -75,14 +75,14 @@ void InputStatistics::add_samples(const TensorView& x) {
   }
 }
 
-void InputStatistics::add_hessian(const TensorView& x, const Host& host) {
-  const Matrix columns = transpose(x, host.pool);  // [K, T]
+void InputStatistics::add_hessian(const TensorView& x, const Machine& machine) {
+  const Matrix columns = transpose(x, machine.pool);  // [K, T]
   for (int64_t begin = 0; begin < columns_; begin += kHessianBlock) {
     const int64_t end = std::min(begin + kHessianBlock, columns_);
-    const PackedMatrix block(columns.view(begin, end), host);
+    const PackedMatrix block(columns.view(begin, end), machine);
     Matrix products(end, end - begin);  // H[0 .. end, begin .. end]
     block.multiply(columns.view(0, end), {}, products.view());
-    host.pool.for_range(end, kColumnGrain, [&](int64_t first, int64_t last) {
+    machine.pool.for_range(end, kColumnGrain, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i)
         for (int64_t j = begin; j < end; ++j) {
           hessian_.row(i)[j] += products.row(i)[j - begin];

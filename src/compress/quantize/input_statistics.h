@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "compress/machine.h"
 #include "compress/quantize/histogram.h"
-#include "compress/quantize/host.h"
 #include "compress/quantize/matrix.h"
 
 namespace veloz::compress {
@@ -27,7 +27,7 @@ class InputStatistics {
   InputStatistics(int64_t columns, int64_t num_tokens, const StatisticsWanted& wanted);
 
   /// x [T, K] fp32, the next T tokens.
-  void add(const TensorView& x, const Host& host);
+  void add(const TensorView& x, const Machine& machine);
 
   int64_t columns() const { return columns_; }
   int64_t num_tokens() const { return num_added_; }
@@ -46,9 +46,9 @@ class InputStatistics {
   void divide_columns(std::span<const float> scales);
 
  private:
-  void add_magnitudes(const TensorView& x, const Host& host);
+  void add_magnitudes(const TensorView& x, const Machine& machine);
   void add_samples(const TensorView& x);
-  void add_hessian(const TensorView& x, const Host& host);
+  void add_hessian(const TensorView& x, const Machine& machine);
 
   const int64_t columns_;
   const int64_t num_tokens_;

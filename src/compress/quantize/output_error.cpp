@@ -46,15 +46,15 @@ OutputError& OutputError::operator+=(const OutputError& other) {
   return *this;
 }
 
-Matrix multiply(const Matrix& x, const Matrix& w, const Host& host) {
+Matrix multiply(const Matrix& x, const Matrix& w, const Machine& machine) {
   Matrix y(x.rows, w.rows);
-  PackedMatrix(w.view(), host).multiply(x.view(), {}, y.view());
+  PackedMatrix(w.view(), machine).multiply(x.view(), {}, y.view());
   return y;
 }
 
 OutputError output_error(const Matrix& expected, const Matrix& approximate_x,
-                         const Matrix& approximate_w, const Host& host) {
-  const Matrix actual = multiply(approximate_x, approximate_w, host);
+                         const Matrix& approximate_w, const Machine& machine) {
+  const Matrix actual = multiply(approximate_x, approximate_w, machine);
   OutputError error;
   for (size_t i = 0; i < expected.values.size(); ++i) {
     const auto want = static_cast<double>(expected.values[i]);

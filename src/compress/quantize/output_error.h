@@ -3,14 +3,14 @@
 
 #include <optional>
 
-#include "compress/quantize/host.h"
+#include "compress/machine.h"
 #include "compress/quantize/matrix.h"
 
 namespace veloz::compress {
 
 /// How activations are rounded where the linear is quantized on both sides.
 struct ActivationFormat {
-  DType dtype = DType::int8;         // int8 or fp8_e4m3
+  DType dtype = DType::int8;           // int8 or fp8_e4m3
   std::optional<float> fixed_scale{};  // nothing: a scale for each row
 };
 
@@ -27,10 +27,10 @@ struct OutputError {
 };
 
 /// y = x w^T: the outputs of a linear over sampled inputs.
-Matrix multiply(const Matrix& x, const Matrix& w, const Host& host);
+Matrix multiply(const Matrix& x, const Matrix& w, const Machine& machine);
 
 /// How far `approximate_x` times `approximate_w` is from `expected`, row by row in order.
 OutputError output_error(const Matrix& expected, const Matrix& approximate_x,
-                         const Matrix& approximate_w, const Host& host);
+                         const Matrix& approximate_w, const Machine& machine);
 
 }  // namespace veloz::compress

@@ -17,7 +17,7 @@ ops::ValueType type_of(const TensorView& view) {
   return type;
 }
 
-/// The fp32 layout whose `linear` stands first in the host's list.
+/// The fp32 layout whose `linear` stands first in the machine's list.
 const ops::WeightLayout& best_layout(const ops::KernelRegistry& registry) {
   const std::array<ops::ValueType, 2> inputs = {ops::ValueType{DType::fp32, {ops::Symbol::T, 1}},
                                                 ops::ValueType{DType::fp32, {1, 1}}};
@@ -35,13 +35,13 @@ const ops::WeightLayout& best_layout(const ops::KernelRegistry& registry) {
 
 }  // namespace
 
-PackedMatrix::PackedMatrix(const TensorView& w, const Host& host)
-    : host_(host),
+PackedMatrix::PackedMatrix(const TensorView& w, const Machine& machine)
+    : machine_(machine),
       shape_(w.shape),
-      layout_(&best_layout(host.registry)),
-      packed_(host.device.allocate(std::max<size_t>(layout_->packed_bytes(w.shape), 1))) {
+      layout_(&best_layout(machine.registry)),
+      packed_(machine.device.allocate(std::max<size_t>(layout_->packed_bytes(w.shape), 1))) {
   const size_t row_bytes = static_cast<size_t>(w.shape[1]) * sizeof(float);
-  host.pool.for_range(shape_[0], layout_->row_granularity, [&](int64_t begin, int64_t end) {
+  machine.pool.for_range(shape_[0], layout_->row_granularity, [&](int64_t begin, int64_t end) {
     std::vector<std::byte> plain(static_cast<size_t>(end - begin) * row_bytes);
     for (int64_t n = begin; n < end; ++n)
       std::memcpy(plain.data() + static_cast<size_t>(n - begin) * row_bytes, w.row<float>(n),
@@ -61,16 +61,16 @@ void PackedMatrix::multiply(const TensorView& x, const TensorView& bias,
   const std::array<ops::ValueType, 1> output_types = {type_of(y)};
   const ops::Attrs attrs;
   const ops::Kernel& kernel =
-      host_.registry.choose({ops::Op::linear, input_types, output_types, attrs, layout_->name});
+      machine_.registry.choose({ops::Op::linear, input_types, output_types, attrs, layout_->name});
 
   const std::array<TensorView, 1> outputs = {y};
   const ops::OpCall call{inputs, outputs, attrs};
   Buffer workspace;
   if (kernel.workspace_bytes != nullptr)
-    workspace = host_.device.allocate(
-        std::max<size_t>(kernel.workspace_bytes(call, host_.pool.num_threads()), 1));
+    workspace = machine_.device.allocate(
+        std::max<size_t>(kernel.workspace_bytes(call, machine_.pool.num_threads()), 1));
   ops::OpContext context{
-      .pool = &host_.pool,
+      .pool = &machine_.pool,
       .stream = nullptr,
       .workspace = {static_cast<std::byte*>(workspace.data()), workspace.bytes()}};
   kernel.run(context, call);

@@ -19,12 +19,12 @@ namespace {
 class LayerQuantizer {
  public:
   LayerQuantizer(const LayerTask& task, TensorSet tensors, std::vector<InputStatistics> statistics,
-                 const Host& host)
+                 const Machine& machine)
       : task_(task),
         groups_(*task.groups),
         tensors_(std::move(tensors)),
         statistics_(std::move(statistics)),
-        host_(host),
+        machine_(machine),
         alphas_(groups_.size()) {}
 
   LayerResult run() {
@@ -75,7 +75,7 @@ class LayerQuantizer {
       if (task_.is_quantized(linear.module))
         problem.weights.push_back(&tensors_.at(linear.weight()));
     if (problem.weights.empty()) return;
-    const ScaleChoice choice = search_scales(problem, *treatment.scales, host_);
+    const ScaleChoice choice = search_scales(problem, *treatment.scales, machine_);
     alphas_[i] = choice.alpha;
     if (!choice.alpha) return;
     if (group.fold == FoldKind::linear)
@@ -88,7 +88,7 @@ class LayerQuantizer {
     const Matrix& w = tensors_.at(linear.weight());
     const std::optional<ActivationFormat> activation = activation_format(treatment, group);
     TreatedLinear treated{{}, round(treatment, w, group)};
-    const Matrix rounded = decode(treated.weight, host_.pool);
+    const Matrix rounded = decode(treated.weight, machine_.pool);
 
     LinearReport& report = treated.report;
     report.module = linear.module;
@@ -105,18 +105,18 @@ class LayerQuantizer {
   QuantizedWeight round(const Treatment& treatment, const Matrix& w, size_t group) {
     const WeightFormat& format = treatment.weight;
     WeightGrids grids = treatment.rounding == Rounding::clip
-                            ? clip_grids(w, statistics_[group].samples(), format, host_)
-                            : choose_grids(w, format, treatment.weight_range, host_.pool);
+                            ? clip_grids(w, statistics_[group].samples(), format, machine_)
+                            : choose_grids(w, format, treatment.weight_range, machine_.pool);
     if (treatment.rounding != Rounding::gptq)
-      return encode(w, std::move(grids), format, host_.pool);
-    const Matrix rounded = gptq(w, factor_of(group), grids, format, host_);
-    return encode(rounded, std::move(grids), format, host_.pool);
+      return encode(w, std::move(grids), format, machine_.pool);
+    const Matrix rounded = gptq(w, factor_of(group), grids, format, machine_);
+    return encode(rounded, std::move(grids), format, machine_.pool);
   }
 
   /// Made once for all linears of a group, which come one after the other.
   const GptqFactor& factor_of(size_t group) {
     if (factor_group_ != group) {
-      factor_ = gptq_factor(statistics_[group].hessian(), task_.gptq, host_);
+      factor_ = gptq_factor(statistics_[group].hessian(), task_.gptq, machine_);
       factor_group_ = group;
     }
     return factor_;
@@ -124,8 +124,8 @@ class LayerQuantizer {
 
   double error_of(const Matrix& x, const Matrix& w, const Matrix& rounded,
                   const std::optional<ActivationFormat>& activation) const {
-    return output_error(multiply(x, w, host_), activation ? round_activations(x, *activation) : x,
-                        rounded, host_)
+    return output_error(multiply(x, w, machine_),
+                        activation ? round_activations(x, *activation) : x, rounded, machine_)
         .relative();
   }
 
@@ -145,7 +145,7 @@ class LayerQuantizer {
   const std::vector<InputGroup>& groups_;
   TensorSet tensors_;
   std::vector<InputStatistics> statistics_;
-  const Host& host_;
+  const Machine& machine_;
   std::vector<std::optional<double>> alphas_;  // by group
   GptqFactor factor_;                          // of group factor_group_
   std::optional<size_t> factor_group_;
@@ -156,10 +156,10 @@ class LayerQuantizer {
 }  // namespace
 
 LayerResult quantize_layer(const LayerTask& task, TensorSet tensors,
-                           std::vector<InputStatistics> statistics, const Host& host) {
+                           std::vector<InputStatistics> statistics, const Machine& machine) {
   VELOZ_CHECK(task.groups->size() == statistics.size(), "{} groups, {} statistics",
               task.groups->size(), statistics.size());
-  return LayerQuantizer(task, std::move(tensors), std::move(statistics), host).run();
+  return LayerQuantizer(task, std::move(tensors), std::move(statistics), machine).run();
 }
 
 }  // namespace veloz::compress

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "compress/quantize/host.h"
+#include "compress/machine.h"
 #include "compress/quantize/input_statistics.h"
 #include "compress/quantize/model_structure.h"
 #include "compress/quantize/recipe.h"
@@ -23,8 +23,8 @@ struct LinearReport {
   std::string treatment;
   int64_t num_weights = 0;
   int64_t stored_bytes = 0;
-  double weight_snr_db = 0;     // of the weights: signal to rounding noise; infinite: none
-  double output_error = 0;      // squared, as a share of the outputs' squares, on sampled inputs
+  double weight_snr_db = 0;       // of the weights: signal to rounding noise; infinite: none
+  double output_error = 0;        // squared, as a share of the outputs' squares, on sampled inputs
   std::optional<double> alpha{};  // of the scales searched for its inputs; nothing: none are better
   std::optional<float> input_scale{};  // of a fixed range
 };
@@ -60,6 +60,6 @@ struct LayerTask {
 /// inputs, in order; both are used up. The float model that is left computes what it did, but for
 /// the rounding of what factors were folded into.
 LayerResult quantize_layer(const LayerTask& task, TensorSet tensors,
-                           std::vector<InputStatistics> statistics, const Host& host);
+                           std::vector<InputStatistics> statistics, const Machine& machine);
 
 }  // namespace veloz::compress

@@ -61,7 +61,7 @@ checkpoint::KvScales cache_scales(const CacheRange& range, const LayerResult& re
 }  // namespace
 
 struct QuantizeJob::State {
-  State(const QuantizeOptions& options_in, const Host& host_in);
+  State(const QuantizeOptions& options_in, const Machine& machine_in);
 
   // The parts of `calibrate`.
   void embed();
@@ -87,7 +87,7 @@ struct QuantizeJob::State {
   }
 
   QuantizeOptions options;
-  Host host;
+  Machine machine;
   checkpoint::ModelConfig config;
   checkpoint::Checkpoint source;
   graph::Graph graph;
@@ -104,9 +104,9 @@ struct QuantizeJob::State {
   std::vector<GroupChoice> choices;
 };
 
-QuantizeJob::State::State(const QuantizeOptions& options_in, const Host& host_in)
+QuantizeJob::State::State(const QuantizeOptions& options_in, const Machine& machine_in)
     : options(options_in),
-      host(host_in),
+      machine(machine_in),
       config(checkpoint::load_model_config(options.model)),
       source(checkpoint::Checkpoint::open(options.model)),
       graph(models::build_graph(config, {DType::fp32, DType::fp32, /*block_size=*/64})),
@@ -234,7 +234,7 @@ void QuantizeJob::State::run_slice(size_t slice, SliceRunner& runner,
 void QuantizeJob::State::process(size_t slice, const ProgressSink& progress,
                                  const std::function<bool()>& should_stop) {
   const GraphSlice& part = parts[slice];
-  TensorSet tensors = read_tensors(source, graph, part.nodes, host.pool);
+  TensorSet tensors = read_tensors(source, graph, part.nodes, machine.pool);
   std::vector<InputStatistics> statistics;
   std::map<graph::ValueId, size_t> group_of;
   for (const InputGroup& group : groups[slice]) {
@@ -243,7 +243,7 @@ void QuantizeJob::State::process(size_t slice, const ProgressSink& progress,
   }
   CacheRange cache;
   {
-    SliceRunner runner(graph, part, tensors, host);
+    SliceRunner runner(graph, part, tensors, machine);
     run_slice(
         slice, runner,
         [&](size_t index, const ops::OpCall& call) {
@@ -257,7 +257,7 @@ void QuantizeJob::State::process(size_t slice, const ProgressSink& progress,
           const size_t group = group_of.at(node.inputs[0]);
           // Once for all linears of the group.
           if (groups[slice][group].linears[0].node == index)
-            statistics[group].add(call.inputs[0], host);
+            statistics[group].add(call.inputs[0], machine);
         },
         progress, should_stop);
   }
@@ -276,7 +276,8 @@ void QuantizeJob::State::process(size_t slice, const ProgressSink& progress,
       .activation_range = options.recipe.activation_range,
       .percentile = options.recipe.percentile,
       .gptq = options.recipe.gptq};
-  LayerOutcome outcome{quantize_layer(task, std::move(tensors), std::move(statistics), host), {}};
+  LayerOutcome outcome{quantize_layer(task, std::move(tensors), std::move(statistics), machine),
+                       {}};
   outcome.kv = cache_scales(cache, outcome.result);
   save_layer(file_of(slice), outcome);
 }
@@ -308,8 +309,8 @@ void QuantizeJob::State::find_choices() {
   }
 }
 
-QuantizeJob::QuantizeJob(const QuantizeOptions& options, const Host& host)
-    : state_(std::make_unique<State>(options, host)) {}
+QuantizeJob::QuantizeJob(const QuantizeOptions& options, const Machine& machine)
+    : state_(std::make_unique<State>(options, machine)) {}
 QuantizeJob::~QuantizeJob() = default;
 
 void QuantizeJob::calibrate(const ProgressSink& progress,
@@ -330,7 +331,8 @@ void QuantizeJob::calibrate(const ProgressSink& progress,
     }
     SliceRunner runner(
         state.graph, state.parts[i],
-        read_tensors(state.source, state.graph, state.parts[i].nodes, state.host.pool), state.host);
+        read_tensors(state.source, state.graph, state.parts[i].nodes, state.machine.pool),
+        state.machine);
     state.run_slice(i, runner, {}, progress, should_stop);
   }
   state.hidden = {};

@@ -12,8 +12,8 @@
 
 #include "base/progress.h"
 #include "checkpoint/write_checkpoint.h"
+#include "compress/machine.h"
 #include "compress/quantize/calibration_data.h"
-#include "compress/quantize/host.h"
 #include "compress/quantize/quantize_layer.h"
 #include "compress/quantize/recipe.h"
 
@@ -53,7 +53,7 @@ class QuantizeJob {
   /// Reads everything that can be wrong, before any work is done. Throws Error: invalid_input for
   /// options, data, or a group that does not divide a linear's columns; also where "<output>"
   /// exists or "<output>.unfinished" is of another command.
-  QuantizeJob(const QuantizeOptions& options, const Host& host);
+  QuantizeJob(const QuantizeOptions& options, const Machine& machine);
   ~QuantizeJob();
   QuantizeJob(const QuantizeJob&) = delete;
   QuantizeJob& operator=(const QuantizeJob&) = delete;

@@ -118,16 +118,16 @@ Matrix scale_columns(const Matrix& m, std::span<const float> scales, bool divide
 }
 
 OutputError error_with(const ScaleProblem& problem, const std::vector<Matrix>& expected,
-                       std::span<const float> scales, const Host& host) {
-  Matrix x = scale_columns(problem.input->samples(), scales, /*divide=*/true, host.pool);
+                       std::span<const float> scales, const Machine& machine) {
+  Matrix x = scale_columns(problem.input->samples(), scales, /*divide=*/true, machine.pool);
   if (problem.activation) x = round_activations(x, *problem.activation);
   OutputError error;
   for (size_t i = 0; i < problem.weights.size(); ++i) {
-    const Matrix w = scale_columns(*problem.weights[i], scales, /*divide=*/false, host.pool);
+    const Matrix w = scale_columns(*problem.weights[i], scales, /*divide=*/false, machine.pool);
     const WeightGrids grids =
-        choose_grids(w, problem.weight_format, problem.weight_range, host.pool);
+        choose_grids(w, problem.weight_format, problem.weight_range, machine.pool);
     error += output_error(expected[i], x,
-                          round_to_grids(w, grids, problem.weight_format, host.pool), host);
+                          round_to_grids(w, grids, problem.weight_format, machine.pool), machine);
   }
   return error;
 }
@@ -138,20 +138,20 @@ std::vector<float> scales_for(const ScaleProblem& problem, ScaleRule rule, doubl
   return scales_of(column_sizes(problem, rule), alpha);
 }
 
-ScaleChoice search_scales(const ScaleProblem& problem, ScaleRule rule, const Host& host) {
+ScaleChoice search_scales(const ScaleProblem& problem, ScaleRule rule, const Machine& machine) {
   VELOZ_CHECK(!problem.weights.empty() && problem.input != nullptr, "nothing to scale");
   std::vector<Matrix> expected;
   for (const Matrix* w : problem.weights)
-    expected.push_back(multiply(problem.input->samples(), *w, host));
+    expected.push_back(multiply(problem.input->samples(), *w, machine));
 
   ScaleChoice best;
   best.scales.assign(static_cast<size_t>(problem.weights.front()->columns), 1.0f);
-  best.error = best.error_without = error_with(problem, expected, best.scales, host);
+  best.error = best.error_without = error_with(problem, expected, best.scales, machine);
   const Sizes sizes = column_sizes(problem, rule);
   for (int i = 0; i <= kAlphaParts; ++i) {
     const double alpha = static_cast<double>(i) / kAlphaParts;
     std::vector<float> scales = scales_of(sizes, alpha);
-    const OutputError error = error_with(problem, expected, scales, host);
+    const OutputError error = error_with(problem, expected, scales, machine);
     if (!(error.noise < best.error.noise)) continue;
     best.scales = std::move(scales);
     best.alpha = alpha;

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "compress/quantize/host.h"
+#include "compress/machine.h"
 #include "compress/quantize/input_statistics.h"
 #include "compress/quantize/matrix.h"
 #include "compress/quantize/output_error.h"
@@ -47,6 +47,6 @@ inline constexpr int kAlphaParts = 20;
 std::vector<float> scales_for(const ScaleProblem& problem, ScaleRule rule, double alpha);
 
 /// Tries every alpha, and none, and keeps what brings the outputs nearest to the original's.
-ScaleChoice search_scales(const ScaleProblem& problem, ScaleRule rule, const Host& host);
+ScaleChoice search_scales(const ScaleProblem& problem, ScaleRule rule, const Machine& machine);
 
 }  // namespace veloz::compress

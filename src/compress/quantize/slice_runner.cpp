@@ -87,8 +87,8 @@ int64_t TextBatch::num_tokens() const {
 }
 
 SliceRunner::SliceRunner(const graph::Graph& graph, const GraphSlice& slice,
-                         const TensorSet& tensors, const Host& host)
-    : graph_(graph), slice_(slice), host_(host) {
+                         const TensorSet& tensors, const Machine& machine)
+    : graph_(graph), slice_(slice), machine_(machine) {
   for (const size_t index : slice.nodes) {
     const Node& node = graph.nodes()[index];
     for (size_t i = 0; i < node.inputs.size(); ++i) {
@@ -97,11 +97,11 @@ SliceRunner::SliceRunner(const graph::Graph& graph, const GraphSlice& slice,
       if (value.kind != ValueKind::weight || packed_.contains(id) || plain_.contains(id)) continue;
       const Matrix& matrix = tensors.at(value.segments[0].tensor);
       if (node.op == ops::Op::linear && i == 1) {
-        packed_.emplace(id, PackedMatrix(matrix.view(), host));
+        packed_.emplace(id, PackedMatrix(matrix.view(), machine));
         continue;
       }
       const size_t bytes = matrix.values.size() * sizeof(float);
-      std::memcpy(plain_.emplace(id, host.device.allocate(bytes)).first->second.data(),
+      std::memcpy(plain_.emplace(id, machine.device.allocate(bytes)).first->second.data(),
                   matrix.values.data(), bytes);
     }
     if (ops::op_def(node.op).threads_state) state_of_[node.outputs[0]] = node.inputs[0];
@@ -119,7 +119,7 @@ TensorView SliceRunner::view_of(ValueId id, const ops::Binding& binding) {
     view.data = weight->second.data();
   } else {
     Buffer& buffer = memory_[id];
-    if (buffer.bytes() < view.num_bytes()) buffer = host_.device.allocate(view.num_bytes());
+    if (buffer.bytes() < view.num_bytes()) buffer = machine_.device.allocate(view.num_bytes());
     view.data = buffer.data();
   }
   return views_[id] = view;
@@ -149,13 +149,13 @@ void SliceRunner::run_node(size_t index, const ops::Binding& binding, const Obse
     return;
   }
   const ops::Kernel& kernel =
-      host_.registry.choose({node.op, input_types, output_types, node.attrs, ""});
+      machine_.registry.choose({node.op, input_types, output_types, node.attrs, ""});
   if (kernel.workspace_bytes != nullptr) {
-    const size_t bytes = kernel.workspace_bytes(call, host_.pool.num_threads());
-    if (workspace_.bytes() < bytes) workspace_ = host_.device.allocate(bytes);
+    const size_t bytes = kernel.workspace_bytes(call, machine_.pool.num_threads());
+    if (workspace_.bytes() < bytes) workspace_ = machine_.device.allocate(bytes);
   }
   ops::OpContext context{
-      .pool = &host_.pool,
+      .pool = &machine_.pool,
       .stream = nullptr,
       .workspace = {static_cast<std::byte*>(workspace_.data()), workspace_.bytes()}};
   kernel.run(context, call);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/device.h"
-#include "compress/quantize/host.h"
+#include "compress/machine.h"
 #include "compress/quantize/model_structure.h"
 #include "compress/quantize/packed_matrix.h"
 #include "compress/quantize/tensor_set.h"
@@ -31,7 +31,7 @@ class SliceRunner {
 
   /// `graph` and `slice` outlive it; `tensors` need not.
   SliceRunner(const graph::Graph& graph, const GraphSlice& slice, const TensorSet& tensors,
-              const Host& host);
+              const Machine& machine);
 
   /// x [T, D] fp32, the slice's input for the batch's T tokens, is replaced by its output where
   /// that has the same shape; otherwise it is left.
@@ -43,7 +43,7 @@ class SliceRunner {
 
   const graph::Graph& graph_;
   const GraphSlice& slice_;
-  const Host host_;
+  const Machine machine_;
   std::map<graph::ValueId, PackedMatrix> packed_;      // weights of linears
   std::map<graph::ValueId, Buffer> plain_;             // other weights
   std::map<graph::ValueId, Buffer> memory_;            // inputs, states and results of a batch

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "compress/quantize/test_host.h"
+#include "compress/quantize/test_machine.h"
 
 namespace veloz::compress {
 namespace {
@@ -50,10 +50,10 @@ double distance_from_inverse(const Matrix& v, const Matrix& h, double added) {
 }
 
 TEST(InverseFactor, IsUpperTriangularAndMultipliesToTheInverse) {
-  test::TestHost host;
+  test::TestMachine machine;
   for (const int64_t size : {1, 3, 63, 64, 65, 131}) {
     const Matrix h = products(size, 2 * size, static_cast<uint64_t>(size));
-    const Matrix v = inverse_factor(h, 0.01, host.pool());
+    const Matrix v = inverse_factor(h, 0.01, machine.pool());
     EXPECT_LT(distance_from_inverse(v, h, 0.01 * mean_diagonal(h)), 1e-4) << size;
     for (int64_t i = 0; i < size; ++i)
       for (int64_t j = 0; j < i; ++j) EXPECT_EQ(v.row(i)[j], 0) << size;
@@ -61,32 +61,32 @@ TEST(InverseFactor, IsUpperTriangularAndMultipliesToTheInverse) {
 }
 
 TEST(InverseFactor, OfFewerRowsThanColumnsStandsOnItsDamping) {
-  test::TestHost host;
+  test::TestMachine machine;
   const Matrix h = products(100, 10, 1);
-  const Matrix v = inverse_factor(h, 0.01, host.pool());
+  const Matrix v = inverse_factor(h, 0.01, machine.pool());
   EXPECT_LT(distance_from_inverse(v, h, 0.01 * mean_diagonal(h)), 1e-3);
 }
 
 TEST(InverseFactor, AColumnWithoutInputsCountsAsOne) {
-  test::TestHost host;
+  test::TestMachine machine;
   Matrix h(2, 2);
   h.values = {3, 0, 0, 0};
-  const Matrix v = inverse_factor(h, 0.5, host.pool());  // added: 0.5 * (3 + 1) / 2
+  const Matrix v = inverse_factor(h, 0.5, machine.pool());  // added: 0.5 * (3 + 1) / 2
   EXPECT_NEAR(v.row(0)[0], 1 / std::sqrt(4.0), 1e-6);
   EXPECT_NEAR(v.row(1)[1], 1 / std::sqrt(2.0), 1e-6);
 }
 
 TEST(InverseFactor, RaisesTheDampingOfAnIndefiniteMatrix) {
-  test::TestHost host;
+  test::TestMachine machine;
   Matrix h(2, 2);
   h.values = {1, 1.05f, 1.05f, 1};  // eigenvalues 2.05 and -0.05: 0.01 is too little, 0.1 is not
-  const Matrix v = inverse_factor(h, 0.01, host.pool());
+  const Matrix v = inverse_factor(h, 0.01, machine.pool());
   EXPECT_LT(distance_from_inverse(v, h, 0.1), 1e-5);
 }
 
 TEST(InverseFactor, ThreadsDoNotShow) {
-  test::TestHost one(1);
-  test::TestHost three(3);
+  test::TestMachine one(1);
+  test::TestMachine three(3);
   const Matrix h = products(150, 300, 2);
   EXPECT_EQ(inverse_factor(h, 0.01, one.pool()).values,
             inverse_factor(h, 0.01, three.pool()).values);

@@ -37,7 +37,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_P(Fold, LeavesTheModelsFunctionButForRounding) {
   const auto [architecture, kv_heads, dtype] = GetParam();
-  test::TestHost test_host;
+  test::TestMachine own;
   const test::TinyModel model(architecture, architecture == Architecture::gptj ? 4 : kv_heads);
   const GraphSlice& layer = model.slices.layers[0];
   TensorSet folded = model.tensors;
@@ -53,8 +53,8 @@ TEST_P(Fold, LeavesTheModelsFunctionButForRounding) {
     EXPECT_NE(folded.at(name).values, model.tensors.at(name).values) << name;
 
   const Matrix x = test::normal_matrix(12, 64, 9);
-  const Matrix before = model.run(layer, model.tensors, x, test_host.host());
-  const Matrix after = model.run(layer, folded, x, test_host.host());
+  const Matrix before = model.run(layer, model.tensors, x, own.get());
+  const Matrix after = model.run(layer, folded, x, own.get());
   // Outputs are of order 1; gains rounded to bf16 leave nothing behind, the columns follow them.
   EXPECT_TRUE(test::compare_tensors(
       after.view(), before.view(), [](int64_t) { return 3e-5; }, 9));

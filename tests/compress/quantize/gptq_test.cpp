@@ -9,7 +9,7 @@
 #include <string>
 
 #include "compress/quantize/output_error.h"
-#include "compress/quantize/test_host.h"
+#include "compress/quantize/test_machine.h"
 
 namespace veloz::compress {
 namespace {
@@ -25,8 +25,8 @@ Matrix matrix_from(const json& values, int64_t rows, int64_t columns) {
 }
 
 TEST(Gptq, GivesTheCodesOfThePapersFormulas) {
-  test::TestHost test_host;
-  const Host host = test_host.host();
+  test::TestMachine own;
+  const Machine machine = own.get();
   const json golden = json::parse(std::ifstream(std::filesystem::path(VELOZ_TEST_DATA_DIR) /
                                                 "golden" / "compress" / "gptq.json"));
   for (const json& c : golden.at("cases")) {
@@ -36,11 +36,11 @@ TEST(Gptq, GivesTheCodesOfThePapersFormulas) {
     const Matrix x = matrix_from(c.at("x"), num_x / columns, columns);
     const WeightFormat format{.dtype = DType::uint4x2, .group = c.at("group")};
     const GptqFactor factor =
-        gptq_factor(test::observe(x, {.hessian = true}, host).hessian(),
-                    {.damping = c.at("damping"), .act_order = c.at("act_order")}, host);
-    const WeightGrids grids = choose_grids(w, format, RangeMethod::amax, host.pool);
+        gptq_factor(test::observe(x, {.hessian = true}, machine).hessian(),
+                    {.damping = c.at("damping"), .act_order = c.at("act_order")}, machine);
+    const WeightGrids grids = choose_grids(w, format, RangeMethod::amax, machine.pool);
     const QuantizedWeight quantized =
-        encode(gptq(w, factor, grids, format, host), grids, format, host.pool);
+        encode(gptq(w, factor, grids, format, machine), grids, format, machine.pool);
     std::vector<int> codes;
     for (const uint8_t pair : quantized.codes) {
       codes.push_back((pair & 15) - 8);
@@ -54,70 +54,71 @@ TEST(Gptq, GivesTheCodesOfThePapersFormulas) {
 struct Errors {
   double nearest, gptq;
 };
-Errors compare(int64_t rows, int64_t columns, const WeightFormat& format, const Host& host) {
+Errors compare(int64_t rows, int64_t columns, const WeightFormat& format, const Machine& machine) {
   const Matrix w = test::normal_matrix(rows, columns, 11);
   const Matrix seen = test::layer_inputs(4 * columns, columns, 12, 4);
   const Matrix unseen = test::layer_inputs(256, columns, 13, 4);
   const GptqFactor factor =
-      gptq_factor(test::observe(seen, {.hessian = true}, host).hessian(), {}, host);
-  const WeightGrids grids = choose_grids(w, format, RangeMethod::amax, host.pool);
-  const Matrix expected = multiply(unseen, w, host);
+      gptq_factor(test::observe(seen, {.hessian = true}, machine).hessian(), {}, machine);
+  const WeightGrids grids = choose_grids(w, format, RangeMethod::amax, machine.pool);
+  const Matrix expected = multiply(unseen, w, machine);
   const auto error = [&](const Matrix& rounded) {
-    return output_error(expected, unseen, rounded, host).relative();
+    return output_error(expected, unseen, rounded, machine).relative();
   };
-  return {error(round_to_grids(w, grids, format, host.pool)),
-          error(gptq(w, factor, grids, format, host))};
+  return {error(round_to_grids(w, grids, format, machine.pool)),
+          error(gptq(w, factor, grids, format, machine))};
 }
 
 TEST(Gptq, HalvesTheOutputErrorOfRoundingToNearest) {
-  test::TestHost host;
+  test::TestMachine machine;
   for (const int64_t columns : {96, 256, 320}) {
-    const Errors errors = compare(48, columns, kInt4, host.host());
+    const Errors errors = compare(48, columns, kInt4, machine.get());
     EXPECT_LT(errors.gptq, 0.5 * errors.nearest) << columns << " columns";
   }
 }
 
 TEST(Gptq, HelpsAsymmetricGroupsToo) {
-  test::TestHost host;
+  test::TestMachine machine;
   const WeightFormat format{.dtype = DType::uint4x2, .group = 64, .has_zeros = true};
-  const Errors errors = compare(48, 192, format, host.host());
+  const Errors errors = compare(48, 192, format, machine.get());
   EXPECT_LT(errors.gptq, 0.5 * errors.nearest);
 }
 
 TEST(Gptq, OfIndependentInputsIsRoundingToNearest) {
-  test::TestHost test_host;
-  const Host host = test_host.host();
+  test::TestMachine own;
+  const Machine machine = own.get();
   Matrix identity(64, 64);
   for (int64_t i = 0; i < 64; ++i) identity.row(i)[i] = static_cast<float>(1 + i % 5);
   const Matrix w = test::normal_matrix(10, 64, 14);
-  const WeightGrids grids = choose_grids(w, kInt4, RangeMethod::amax, host.pool);
-  EXPECT_EQ(gptq(w, gptq_factor(identity, {}, host), grids, kInt4, host).values,
-            round_to_grids(w, grids, kInt4, host.pool).values);
+  const WeightGrids grids = choose_grids(w, kInt4, RangeMethod::amax, machine.pool);
+  EXPECT_EQ(gptq(w, gptq_factor(identity, {}, machine), grids, kInt4, machine).values,
+            round_to_grids(w, grids, kInt4, machine.pool).values);
 }
 
 TEST(Gptq, EveryValueLiesOnItsGrid) {
-  test::TestHost test_host;
-  const Host host = test_host.host();
+  test::TestMachine own;
+  const Machine machine = own.get();
   const Matrix w = test::normal_matrix(20, 160, 15);
   const Matrix x = test::layer_inputs(200, 160, 16, 8);
-  const WeightGrids grids = choose_grids(w, kInt4, RangeMethod::mse, host.pool);
+  const WeightGrids grids = choose_grids(w, kInt4, RangeMethod::mse, machine.pool);
   const Matrix rounded =
-      gptq(w, gptq_factor(test::observe(x, {.hessian = true}, host).hessian(), {}, host), grids,
-           kInt4, host);
-  EXPECT_EQ(decode(encode(rounded, grids, kInt4, host.pool), host.pool).values, rounded.values);
+      gptq(w, gptq_factor(test::observe(x, {.hessian = true}, machine).hessian(), {}, machine),
+           grids, kInt4, machine);
+  EXPECT_EQ(decode(encode(rounded, grids, kInt4, machine.pool), machine.pool).values,
+            rounded.values);
 }
 
 TEST(Gptq, ThreadsDoNotShow) {
-  test::TestHost one(1);
-  test::TestHost three(3);
+  test::TestMachine one(1);
+  test::TestMachine three(3);
   const Matrix w = test::normal_matrix(33, 160, 17);
   const Matrix x = test::layer_inputs(200, 160, 18, 4);
-  const auto run = [&](const Host& host) {
-    return gptq(w, gptq_factor(test::observe(x, {.hessian = true}, host).hessian(), {}, host),
-                choose_grids(w, kInt4, RangeMethod::amax, host.pool), kInt4, host)
+  const auto run = [&](const Machine& machine) {
+    return gptq(w, gptq_factor(test::observe(x, {.hessian = true}, machine).hessian(), {}, machine),
+                choose_grids(w, kInt4, RangeMethod::amax, machine.pool), kInt4, machine)
         .values;
   };
-  EXPECT_EQ(run(one.host()), run(three.host()));
+  EXPECT_EQ(run(one.get()), run(three.get()));
 }
 
 }  // namespace

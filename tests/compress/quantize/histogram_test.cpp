@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "compress/quantize/test_host.h"
+#include "compress/quantize/test_machine.h"
 
 namespace veloz::compress {
 namespace {

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "base/files.h"
-#include "compress/quantize/test_host.h"
+#include "compress/quantize/test_machine.h"
 #include "support/expect_error.h"
 #include "support/temp_directory.h"
 
@@ -19,7 +19,7 @@ const WeightFormat kInt4{.dtype = DType::uint4x2, .group = 32, .has_zeros = true
 const WeightFormat kInt8{.dtype = DType::int8};
 
 TreatedLinear treated(const std::string& module, const WeightFormat& format, uint64_t seed) {
-  test::TestHost host;
+  test::TestMachine machine;
   const Matrix w = test::normal_matrix(3, 64, seed);
   return {{.module = module,
            .treatment = "some",
@@ -29,7 +29,8 @@ TreatedLinear treated(const std::string& module, const WeightFormat& format, uin
            .output_error = 0.1,
            .alpha = 0.25,
            .input_scale = 0.3f},
-          encode(w, choose_grids(w, format, RangeMethod::amax, host.pool()), format, host.pool())};
+          encode(w, choose_grids(w, format, RangeMethod::amax, machine.pool()), format,
+                 machine.pool())};
 }
 
 TEST(LayerFile, ComesBackAsItWasSaved) {
@@ -54,9 +55,9 @@ TEST(LayerFile, ComesBackAsItWasSaved) {
   const QuantizedWeight b = file.read_linear(0, "b", kInt4);
   EXPECT_EQ(b.columns, 64);
   EXPECT_EQ(b.codes, outcome.result.linears[0][1].weight.codes);
-  test::TestHost host;
-  EXPECT_EQ(decode(b, host.pool()).values,
-            decode(outcome.result.linears[0][1].weight, host.pool()).values);
+  test::TestMachine machine;
+  EXPECT_EQ(decode(b, machine.pool()).values,
+            decode(outcome.result.linears[0][1].weight, machine.pool()).values);
   EXPECT_EQ(file.changed(), std::vector<std::string>{"norm.weight"});
   EXPECT_EQ(file.read_changed("norm.weight").values, outcome.result.changed["norm.weight"].values);
 }

@@ -40,8 +40,8 @@ class QuantizeLayer : public testing::Test {
   }
 
   Outcome quantize(const RecipeOptions& recipe, const std::string& kept = "", int num_threads = 2) {
-    test::TestHost test_host(num_threads);
-    const Host host = test_host.host();
+    test::TestMachine own(num_threads);
+    const Machine machine = own.get();
     const GraphSlice& layer = model_.slices.layers[0];
     const auto groups = find_input_groups(model_.graph, layer);
     const auto treatments = treatments_of(recipe, DType::bf16);
@@ -54,12 +54,13 @@ class QuantizeLayer : public testing::Test {
     Matrix x = test::normal_matrix(100, 64, 1);
     const Matrix x_in = x;
     const std::vector<int32_t> tokens(100, 1);
-    SliceRunner(model_.graph, layer, model_.tensors, host)
+    SliceRunner(model_.graph, layer, model_.tensors, machine)
         .run({{tokens}}, x.view(), [&](size_t index, const ops::OpCall& call) {
           const graph::Node& node = model_.graph.nodes()[index];
           if (node.op != ops::Op::linear) return;
           const size_t group = group_of.at(node.inputs[0]);
-          if (groups[group].linears[0].node == index) statistics[group].add(call.inputs[0], host);
+          if (groups[group].linears[0].node == index)
+            statistics[group].add(call.inputs[0], machine);
         });
     const LayerTask task{.groups = &groups,
                          .treatments = &treatments,
@@ -69,13 +70,13 @@ class QuantizeLayer : public testing::Test {
     TensorSet tensors;
     for (const auto& [name, m] : model_.tensors)
       if (name.starts_with("model.layers.0.")) tensors[name] = m;
-    Outcome outcome{quantize_layer(task, std::move(tensors), std::move(statistics), host)};
+    Outcome outcome{quantize_layer(task, std::move(tensors), std::move(statistics), machine)};
 
     TensorSet quantized = model_.tensors;
     for (const auto& [name, m] : outcome.result.changed) quantized[name] = m;
     for (const TreatedLinear& linear : outcome.result.linears[0])
-      quantized[linear.report.module + ".weight"] = decode(linear.weight, host.pool);
-    const Matrix y = model_.run(layer, quantized, x_in, host);
+      quantized[linear.report.module + ".weight"] = decode(linear.weight, machine.pool);
+    const Matrix y = model_.run(layer, quantized, x_in, machine);
     double signal = 0;
     for (size_t i = 0; i < x.values.size(); ++i) {
       outcome.layer_error += std::pow(static_cast<double>(y.values[i] - x.values[i]), 2);

@@ -12,7 +12,7 @@
 
 #include "base/files.h"
 #include "checkpoint/checkpoint.h"
-#include "compress/quantize/test_host.h"
+#include "compress/quantize/test_machine.h"
 #include "support/expect_error.h"
 #include "support/temp_directory.h"
 
@@ -34,8 +34,8 @@ class QuantizeModel : public testing::Test {
   }
 
   void run(const QuantizeOptions& options, int num_threads = 2) const {
-    test::TestHost host(num_threads);
-    QuantizeJob job(options, host.host());
+    test::TestMachine machine(num_threads);
+    QuantizeJob job(options, machine.get());
     job.calibrate({}, {});
     job.write(job.smallest(), options.output, {});
     job.clean_up();
@@ -80,14 +80,14 @@ TEST_F(QuantizeModel, AnInterruptedRunGoesOnBehindItsLastLayer) {
   const auto whole = files_of_output();
   fs::remove_all(chosen.output);
 
-  test::TestHost host;
+  test::TestMachine machine;
   {
-    QuantizeJob job(chosen, host.host());
+    QuantizeJob job(chosen, machine.get());
     const fs::path second = job.work_directory() / "layer-00001.safetensors";
     EXPECT_TRUE(test::throws_error(ErrorKind::cancelled, {"interrupted"},
                                    [&] { job.calibrate({}, [&] { return fs::exists(second); }); }));
   }
-  QuantizeJob job(chosen, host.host());
+  QuantizeJob job(chosen, machine.get());
   job.calibrate({}, {});
   EXPECT_EQ(job.num_resumed_layers(), 2);
   job.write(job.smallest(), chosen.output, {});
@@ -95,13 +95,13 @@ TEST_F(QuantizeModel, AnInterruptedRunGoesOnBehindItsLastLayer) {
 }
 
 TEST_F(QuantizeModel, AnotherCommandDoesNotGoOnWithIt) {
-  test::TestHost host;
-  const QuantizeJob job(options(Recipe::fp8), host.host());
+  test::TestMachine machine;
+  const QuantizeJob job(options(Recipe::fp8), machine.get());
   EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input, {"another command", "--restart"},
-                                 [&] { QuantizeJob other(options(Recipe::int8), host.host()); }));
+                                 [&] { QuantizeJob other(options(Recipe::int8), machine.get()); }));
   QuantizeOptions anew = options(Recipe::int8);
   anew.restarts = true;
-  const QuantizeJob other(anew, host.host());
+  const QuantizeJob other(anew, machine.get());
 }
 
 TEST_F(QuantizeModel, KeptLinearsStayAsTheyWere) {
@@ -115,11 +115,11 @@ TEST_F(QuantizeModel, KeptLinearsStayAsTheyWere) {
 }
 
 TEST_F(QuantizeModel, RefusesWhatCannotBeBeforeItBegins) {
-  test::TestHost host;
+  test::TestMachine machine;
   const auto refuses = [&](std::initializer_list<std::string_view> parts,
                            const QuantizeOptions& chosen) {
     return test::throws_error(ErrorKind::invalid_input, parts,
-                              [&] { QuantizeJob job(chosen, host.host()); });
+                              [&] { QuantizeJob job(chosen, machine.get()); });
   };
   QuantizeOptions chosen = options(Recipe::int4_awq);
   chosen.recipe.group_size = 96;
@@ -139,11 +139,11 @@ TEST_F(QuantizeModel, RefusesWhatCannotBeBeforeItBegins) {
 }
 
 TEST_F(QuantizeModel, ATiedHeadCannotBeQuantized) {
-  test::TestHost host;
+  test::TestMachine machine;
   QuantizeOptions chosen = options(Recipe::int8);
   chosen.includes_lm_head = true;
   EXPECT_TRUE(test::throws_error(ErrorKind::unsupported, {"lm_head", "embedding"},
-                                 [&] { QuantizeJob job(chosen, host.host()); }));
+                                 [&] { QuantizeJob job(chosen, machine.get()); }));
 }
 
 TEST_F(QuantizeModel, AHeadOfItsOwnCan) {
@@ -155,8 +155,8 @@ TEST_F(QuantizeModel, AHeadOfItsOwnCan) {
 }
 
 TEST_F(QuantizeModel, AutoOffersEachGroupItsTreatments) {
-  test::TestHost host;
-  QuantizeJob job(options(Recipe::automatic), host.host());
+  test::TestMachine machine;
+  QuantizeJob job(options(Recipe::automatic), machine.get());
   job.calibrate({}, {});
   ASSERT_EQ(job.groups().size(), 16u);  // of 4 layers: qkv, o, gate and up, down
   for (const GroupChoice& group : job.groups()) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "compress/quantize/clip_search.h"
-#include "compress/quantize/test_host.h"
+#include "compress/quantize/test_machine.h"
 
 namespace veloz::compress {
 namespace {
@@ -19,7 +19,7 @@ class ScaleSearch : public testing::Test {
   ScaleSearch()
       : w_(test::normal_matrix(40, kColumns, 1)),
         more_(test::normal_matrix(24, kColumns, 2)),
-        input_(test::observe(test::layer_inputs(600, kColumns, 3, 30), {}, host_.host())) {}
+        input_(test::observe(test::layer_inputs(600, kColumns, 3, 30), {}, machine_.get())) {}
 
   ScaleProblem smooth() const {
     return {.weights = {&w_, &more_},
@@ -33,19 +33,19 @@ class ScaleSearch : public testing::Test {
             .weight_format = {.dtype = DType::uint4x2, .group = 32}};
   }
 
-  test::TestHost host_;
+  test::TestMachine machine_;
   Matrix w_, more_;
   InputStatistics input_;
 };
 
 TEST_F(ScaleSearch, SmoothQuantTakesFourFifthsOfTheErrorOfOutliers) {
-  const ScaleChoice choice = search_scales(smooth(), ScaleRule::smooth_quant, host_.host());
+  const ScaleChoice choice = search_scales(smooth(), ScaleRule::smooth_quant, machine_.get());
   EXPECT_TRUE(choice.alpha.has_value());
   EXPECT_LT(choice.error.noise, 0.2 * choice.error_without.noise);
 }
 
 TEST_F(ScaleSearch, AwqHalvesTheErrorOfOutliers) {
-  const ScaleChoice choice = search_scales(awq(), ScaleRule::awq, host_.host());
+  const ScaleChoice choice = search_scales(awq(), ScaleRule::awq, machine_.get());
   EXPECT_TRUE(choice.alpha.has_value());
   EXPECT_LT(choice.error.noise, 0.5 * choice.error_without.noise);
 }
@@ -80,7 +80,7 @@ TEST_F(ScaleSearch, ColumnsOfOneChannelShareAScale) {
 TEST_F(ScaleSearch, ADeadColumnHasScaleOne) {
   Matrix x = test::layer_inputs(100, kColumns, 4, 10);
   for (int64_t t = 0; t < 100; ++t) x.row(t)[7] = 0;
-  const InputStatistics input = test::observe(x, {}, host_.host());
+  const InputStatistics input = test::observe(x, {}, machine_.get());
   ScaleProblem problem = smooth();
   problem.input = &input;
   EXPECT_EQ(scales_for(problem, ScaleRule::smooth_quant, 0.5)[7], 1.0f);
@@ -90,28 +90,28 @@ TEST_F(ScaleSearch, WithoutAnythingToGainScalesAreOne) {
   ScaleProblem problem = awq();
   const Matrix zeros(40, kColumns);
   problem.weights = {&zeros};
-  const ScaleChoice choice = search_scales(problem, ScaleRule::awq, host_.host());
+  const ScaleChoice choice = search_scales(problem, ScaleRule::awq, machine_.get());
   EXPECT_FALSE(choice.alpha.has_value());
   EXPECT_EQ(choice.scales, std::vector<float>(kColumns, 1.0f));
 }
 
 TEST_F(ScaleSearch, ClippedRangesServeTheOutputsBetterThanFullOnes) {
   const WeightFormat format{.dtype = DType::uint4x2, .group = 64};
-  const Matrix expected = multiply(input_.samples(), w_, host_.host());
+  const Matrix expected = multiply(input_.samples(), w_, machine_.get());
   const auto error = [&](const WeightGrids& grids) {
-    return output_error(expected, input_.samples(), round_to_grids(w_, grids, format, host_.pool()),
-                        host_.host())
+    return output_error(expected, input_.samples(),
+                        round_to_grids(w_, grids, format, machine_.pool()), machine_.get())
         .relative();
   };
-  EXPECT_LT(error(clip_grids(w_, input_.samples(), format, host_.host())),
-            0.85 * error(choose_grids(w_, format, RangeMethod::amax, host_.pool())));
+  EXPECT_LT(error(clip_grids(w_, input_.samples(), format, machine_.get())),
+            0.85 * error(choose_grids(w_, format, RangeMethod::amax, machine_.pool())));
 }
 
 TEST_F(ScaleSearch, ThreadsDoNotShow) {
-  test::TestHost one(1);
-  test::TestHost three(3);
-  EXPECT_EQ(search_scales(awq(), ScaleRule::awq, one.host()).error.noise,
-            search_scales(awq(), ScaleRule::awq, three.host()).error.noise);
+  test::TestMachine one(1);
+  test::TestMachine three(3);
+  EXPECT_EQ(search_scales(awq(), ScaleRule::awq, one.get()).error.noise,
+            search_scales(awq(), ScaleRule::awq, three.get()).error.noise);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ TensorSet tensors_of_graph_runs(const graph::Graph& graph) {
 }
 
 TEST(SliceRunner, LayersOneAfterTheOtherGiveWhatTheGraphGives) {
-  test::TestHost test_host;
+  test::TestMachine own;
   for (const Architecture architecture : {Architecture::llama, Architecture::gptj}) {
     const test::TinyModel model(architecture);
     const TensorSet tensors = tensors_of_graph_runs(model.graph);
@@ -45,9 +45,9 @@ TEST(SliceRunner, LayersOneAfterTheOtherGiveWhatTheGraphGives) {
       for (const int32_t token : text)
         std::memcpy(x.row(row++), table.row(token), 64 * sizeof(float));
     for (const GraphSlice& layer : model.slices.layers)
-      SliceRunner(model.graph, layer, tensors, test_host.host()).run(batch, x.view(), {});
+      SliceRunner(model.graph, layer, tensors, own.get()).run(batch, x.view(), {});
     Matrix logits;
-    SliceRunner head(model.graph, model.slices.head, tensors, test_host.host());
+    SliceRunner head(model.graph, model.slices.head, tensors, own.get());
     Matrix head_input;
     head.run(batch, x.view(), [&](size_t node, const ops::OpCall& call) {
       if (model.graph.nodes()[node].op != ops::Op::linear) return;
@@ -86,25 +86,25 @@ TEST(SliceRunner, LayersOneAfterTheOtherGiveWhatTheGraphGives) {
 }
 
 TEST(SliceRunner, ATextDoesNotSeeItsNeighbours) {
-  test::TestHost host;
+  test::TestMachine machine;
   const test::TinyModel model(Architecture::llama, 2);
   const std::vector<int32_t> tokens(9, 1);
   const Matrix alone = test::normal_matrix(5, 64, 1);
   Matrix together(14, 64);
   std::copy(alone.values.begin(), alone.values.end(), together.row(9));
-  SliceRunner runner(model.graph, model.slices.layers[0], model.tensors, host.host());
+  SliceRunner runner(model.graph, model.slices.layers[0], model.tensors, machine.get());
   runner.run({{tokens, std::span(tokens).first(5)}}, together.view(), {});
-  const Matrix expected = model.run(model.slices.layers[0], model.tensors, alone, host.host());
+  const Matrix expected = model.run(model.slices.layers[0], model.tensors, alone, machine.get());
   EXPECT_TRUE(std::equal(expected.values.begin(), expected.values.end(), together.row(9)));
 }
 
 TEST(SliceRunner, EveryLinearIsObserved) {
-  test::TestHost host;
+  test::TestMachine machine;
   const test::TinyModel model(Architecture::llama);
   const std::vector<int32_t> tokens(4, 1);
   Matrix x = test::normal_matrix(4, 64, 2);
   int num_linears = 0;
-  SliceRunner(model.graph, model.slices.layers[0], model.tensors, host.host())
+  SliceRunner(model.graph, model.slices.layers[0], model.tensors, machine.get())
       .run({{tokens}}, x.view(), [&](size_t node, const ops::OpCall&) {
         num_linears += model.graph.nodes()[node].op == ops::Op::linear ? 1 : 0;
       });

@@ -9,7 +9,7 @@
 #include "compress/quantize/model_structure.h"
 #include "compress/quantize/slice_runner.h"
 #include "compress/quantize/tensor_set.h"
-#include "compress/quantize/test_host.h"
+#include "compress/quantize/test_machine.h"
 #include "graph/graph.h"
 #include "models/model.h"
 
@@ -57,9 +57,9 @@ struct TinyModel {
 
   /// Output of one slice for `x`, on one text of x's rows.
   compress::Matrix run(const compress::GraphSlice& slice, const compress::TensorSet& set,
-                       compress::Matrix x, const compress::Host& host) const {
+                       compress::Matrix x, const compress::Machine& machine) const {
     const std::vector<int32_t> tokens(static_cast<size_t>(x.rows), 1);
-    compress::SliceRunner(graph, slice, set, host).run({{tokens}}, x.view(), {});
+    compress::SliceRunner(graph, slice, set, machine).run({{tokens}}, x.view(), {});
     return x;
   }
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <string>
 
-#include "compress/quantize/test_host.h"
+#include "compress/quantize/test_machine.h"
 #include "ops/quantize_weights.h"
 #include "support/tensors.h"
 
@@ -20,7 +20,7 @@ struct Case {
 
 class WeightGridFormats : public testing::TestWithParam<Case> {
  protected:
-  test::TestHost host_;
+  test::TestMachine machine_;
 };
 
 std::vector<Case> all_formats() {
@@ -48,8 +48,8 @@ TEST_P(WeightGridFormats, RoundAsTheOpsDoToTheBit) {
   std::fill_n(w.row(3), 96, 0.0f);
   w.row(4)[40] = 100;                     // an outlier
   std::fill_n(w.row(5) + 32, 32, 0.25f);  // one sign only
-  const QuantizedWeight mine =
-      encode(w, choose_grids(w, format, RangeMethod::amax, host_.pool()), format, host_.pool());
+  const QuantizedWeight mine = encode(
+      w, choose_grids(w, format, RangeMethod::amax, machine_.pool()), format, machine_.pool());
 
   const int64_t groups = format.num_groups(96);
   const bool is_paired = format.dtype == DType::uint4x2;
@@ -77,10 +77,11 @@ TEST_P(WeightGridFormats, RoundAsTheOpsDoToTheBit) {
 TEST_P(WeightGridFormats, RoundedWeightsAreDecodedAsTheyWereRounded) {
   const WeightFormat& format = GetParam().format;
   const Matrix w = test::normal_matrix(9, 64, 2);
-  const WeightGrids grids = choose_grids(w, format, RangeMethod::mse, host_.pool());
-  const Matrix rounded = round_to_grids(w, grids, format, host_.pool());
-  EXPECT_EQ(decode(encode(w, grids, format, host_.pool()), host_.pool()).values, rounded.values);
-  EXPECT_EQ(decode(encode(rounded, grids, format, host_.pool()), host_.pool()).values,
+  const WeightGrids grids = choose_grids(w, format, RangeMethod::mse, machine_.pool());
+  const Matrix rounded = round_to_grids(w, grids, format, machine_.pool());
+  EXPECT_EQ(decode(encode(w, grids, format, machine_.pool()), machine_.pool()).values,
+            rounded.values);
+  EXPECT_EQ(decode(encode(rounded, grids, format, machine_.pool()), machine_.pool()).values,
             rounded.values);
 }
 
@@ -92,32 +93,33 @@ double squared_error(const Matrix& a, const Matrix& b) {
 }
 
 TEST(WeightGrid, SearchedRangesAreMoreExactThanFullOnes) {
-  test::TestHost host;
+  test::TestMachine machine;
   const WeightFormat format{.dtype = DType::uint4x2, .group = 64};
   const Matrix w = test::normal_matrix(32, 256, 3);
   const auto error = [&](RangeMethod method) {
-    return squared_error(
-        w, round_to_grids(w, choose_grids(w, format, method, host.pool()), format, host.pool()));
+    return squared_error(w, round_to_grids(w, choose_grids(w, format, method, machine.pool()),
+                                           format, machine.pool()));
   };
   EXPECT_LT(error(RangeMethod::mse), 0.9 * error(RangeMethod::amax));
 }
 
 TEST(WeightGrid, RowsOfATensorWithOneScaleShareIt) {
-  test::TestHost host;
+  test::TestMachine machine;
   const WeightFormat format{.dtype = DType::fp8_e4m3, .is_per_tensor = true};
   Matrix w = test::normal_matrix(6, 40, 4);
   w.row(2)[7] = -224;
-  const WeightGrids grids = choose_grids(w, format, RangeMethod::amax, host.pool());
+  const WeightGrids grids = choose_grids(w, format, RangeMethod::amax, machine.pool());
   for (int64_t n = 0; n < 6; ++n) EXPECT_EQ(grids.row(n)[0].scale, 0.5f);
 }
 
 TEST(WeightGrid, ThreadsDoNotShow) {
-  test::TestHost one(1);
-  test::TestHost three(3);
+  test::TestMachine one(1);
+  test::TestMachine three(3);
   const WeightFormat format{.dtype = DType::uint4x2, .group = 32, .has_zeros = true};
   const Matrix w = test::normal_matrix(67, 96, 5);
-  const auto codes = [&](test::TestHost& host) {
-    return encode(w, choose_grids(w, format, RangeMethod::mse, host.pool()), format, host.pool())
+  const auto codes = [&](test::TestMachine& machine) {
+    return encode(w, choose_grids(w, format, RangeMethod::mse, machine.pool()), format,
+                  machine.pool())
         .codes;
   };
   EXPECT_EQ(codes(one), codes(three));

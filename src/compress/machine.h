@@ -7,8 +7,9 @@
 
 namespace veloz::compress {
 
-/// The CPU on which calibration runs: whose memory is host memory, whose kernels may run here.
-struct Host {
+/// What models are measured and calibrated on; all outlive those who use them. Calibration wants a
+/// CPU: memory of the device is host memory, and the kernels may run here.
+struct Machine {
   Device& device;
   const ops::KernelRegistry& registry;
   ThreadPool& pool;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "compress/quantize/host.h"
+#include "compress/machine.h"
 #include "compress/quantize/input_statistics.h"
 #include "compress/quantize/matrix.h"
 #include "cpu/device.h"
@@ -16,11 +16,11 @@
 namespace veloz::test {
 
 /// This machine, with a number of threads.
-class TestHost {
+class TestMachine {
  public:
-  explicit TestHost(int num_threads = 2)
+  explicit TestMachine(int num_threads = 2)
       : pool_(num_threads), registry_(cpu::make_registry(cpu::best_isa(cpu::detect_features()))) {}
-  compress::Host host() { return {device_, registry_, pool_}; }
+  compress::Machine get() { return {device_, registry_, pool_}; }
   ThreadPool& pool() { return pool_; }
 
  private:
@@ -56,9 +56,9 @@ inline compress::Matrix layer_inputs(int64_t tokens, int64_t columns, uint64_t s
 
 inline compress::InputStatistics observe(const compress::Matrix& x,
                                          const compress::StatisticsWanted& wanted,
-                                         const compress::Host& host) {
+                                         const compress::Machine& machine) {
   compress::InputStatistics statistics(x.columns, x.rows, wanted);
-  statistics.add(x.view(), host);
+  statistics.add(x.view(), machine);
   return statistics;
 }
 
