@@ -131,8 +131,7 @@ QuantizeJob::State::State(const QuantizeOptions& options_in, const Machine& mach
 }
 
 bool QuantizeJob::State::is_quantized(std::string_view module) const {
-  return std::ranges::none_of(
-      options.kept, [&](const std::string& pattern) { return matches_pattern(module, pattern); });
+  return checkpoint::find_match(kept, module) == nullptr;
 }
 
 std::string QuantizeJob::State::module_that_makes(size_t slice, graph::ValueId value) const {
