@@ -113,17 +113,41 @@ class Bench:
             subprocess.run([self.veloz, *build], check=True)
 
     def veloz_server(self) -> contextlib.AbstractContextManager[str]:
-        command = [self.veloz, "serve", self.engine, "--threads", str(self.threads), "--disable-access-log"]
+        command: list[str | Path] = [
+            self.veloz,
+            "serve",
+            self.engine,
+            "--threads",
+            str(self.threads),
+            "--disable-access-log",
+        ]
         command += ["--max-num-seqs", str(SLOTS)]
         return running(command, "/readyz", self.dir / "veloz.log")
 
     def peer_server(self, setting: str) -> contextlib.AbstractContextManager[str]:
-        command = [self.peer, "-m", self.dir / "model.gguf", "-t", str(self.threads), "-tb", str(self.threads)]
+        command: list[str | Path] = [
+            self.peer,
+            "-m",
+            self.dir / "model.gguf",
+            "-t",
+            str(self.threads),
+            "-tb",
+            str(self.threads),
+        ]
         command += ["-np", str(SLOTS), "-c", str(SLOTS * CONTEXT), *shlex.split(setting)]
         return running(command, "/health", self.dir / "peer.log")
 
     def load(self, url: str, flags: str, seed: int) -> dict[str, Any]:
-        command = [self.veloz, "bench", "serve", "--base-url", url, "--json", "--random-vocab-size", "32000"]
+        command: list[str | Path] = [
+            self.veloz,
+            "bench",
+            "serve",
+            "--base-url",
+            url,
+            "--json",
+            "--random-vocab-size",
+            "32000",
+        ]
         # The last of two equal flags would be refused: what --quick sets replaces what is there.
         options = dict(zip(*[iter(shlex.split(flags))] * 2, strict=True))
         if self.is_quick:

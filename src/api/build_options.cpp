@@ -35,6 +35,11 @@ compiler::CompileOptions to_compile_options(const BuildOptions& options) {
   result.dtype = parse_dtype(options.dtype);
   result.load_format = parse_load_format(options.load_format);
   result.seed = options.seed;
+  result.quantization.scheme = options.quant;
+  result.quantization.lm_head = options.quant_lm_head;
+  for (const std::string& layer : options.quant_layers)
+    result.quantization.layers.push_back(compiler::parse_quant_layer(layer));
+  result.quantization.check();
   if (options.max_model_len < 0)
     throw Error(
         ErrorKind::invalid_input,

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/thread_name.h"
 
 namespace veloz {
 namespace {
@@ -72,6 +73,7 @@ void ThreadPool::run_erased(Function function, const void* argument) {
 }
 
 void ThreadPool::work(int thread_idx) {
+  name_this_thread("veloz-pool");
   uint64_t seen = 0;
   const auto has_work = [&] {
     return epoch_.load(std::memory_order_acquire) != seen ||

@@ -106,7 +106,7 @@ void add_generation_flags(CLI::App& verb, GenerationFlags& flags) {
 
 void add_llm_flags(CLI::App& verb, LLMOptions& options) {
   verb.add_option("--isa", options.isa,
-                  "Force an instruction set: portable, avx2, avx512, avx512_bf16")
+                  "Force an instruction set: portable, avx2, avx512, avx512_vnni, avx512_bf16")
       ->envname("VELOZ_ISA");
   verb.add_option("--threads", options.num_threads, "Threads; 0: as many as this process may use")
       ->envname("VELOZ_THREADS")

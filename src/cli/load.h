@@ -17,9 +17,8 @@ namespace veloz::cli {
 struct LoadFlags {
   std::filesystem::path model;
   std::filesystem::path
-      cache_dir;               // empty: $XDG_CACHE_HOME/veloz/engines, or ~/.cache/veloz/engines
-  std::string dtype = "auto";  // of an engine that is built on the way
-  int64_t max_model_len = 0;   // likewise
+      cache_dir;       // empty: $XDG_CACHE_HOME/veloz/engines, or ~/.cache/veloz/engines
+  BuildOptions build;  // of an engine that is built on the way: dtype, max_model_len, quant
   LLMOptions llm;
 };
 

@@ -16,6 +16,7 @@
 
 #include "api/loaded_model.h"
 #include "base/error.h"
+#include "base/verdict.h"
 #include "cli/serve_flags.h"
 #include "cli/signals.h"
 #include "cli/verbs.h"
@@ -77,8 +78,18 @@ ResolvedEngine resolve(const LoadFlags& flags, http::Log& log) {
   return resolved;
 }
 
+void check_verdict(const std::filesystem::path& engine, bool force) {
+  const engine::Manifest manifest = engine::Engine::open(engine).manifest();
+  if (force || manifest.verdict != std::string(kVerdictFail)) return;
+  throw Error(ErrorKind::invalid_input,
+              fmt::format("the verdict on \"{}\" is {}: its evaluation found it damaged",
+                          engine.string(), kVerdictFail),
+              "quantize the model with another recipe, or serve it all the same with --force");
+}
+
 Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
   const ResolvedEngine resolved = resolve(flags.load, log);
+  check_verdict(resolved.engine, flags.force);
   const http::openai::ServiceOptions options = flags.service_options();
   // The metrics are named after the model, and the model's steps are counted by the metrics.
   const auto on_step = [this, &server](const serving::StepRecord& record) {

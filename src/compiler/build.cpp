@@ -3,19 +3,27 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/verdict.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/dummy_weights.h"
+#include "checkpoint/gate.h"
 #include "checkpoint/generation_config.h"
 #include "checkpoint/model_config.h"
+#include "checkpoint/quantized_model.h"
 #include "compiler/lower.h"
 #include "compiler/pack_weights.h"
 #include "compiler/pipeline.h"
+#include "compiler/quant_plan_text.h"
+#include "compiler/quantized_tensors.h"
+#include "compiler/rtn_source.h"
 #include "models/model.h"
 
 namespace veloz::compiler {
@@ -104,14 +112,28 @@ struct Source {
   std::string hash;
 };
 
+/// A checkpoint that is quantized already. Dummy weights are those of its unquantized model.
+std::optional<checkpoint::QuantizedModel> open_quantized(const CompileOptions& options) {
+  if (options.load_format != LoadFormat::safetensors) return std::nullopt;
+  std::optional<checkpoint::QuantizedModel> model = checkpoint::open_quantized(options.model);
+  if (model && !options.quantization.is_empty())
+    throw Error(
+        ErrorKind::invalid_input,
+        fmt::format("\"{}\" is quantized already: {}", options.model.string(), model->plan.name),
+        "leave out --quant, or give the checkpoint it was made of");
+  return model;
+}
+
+/// `quantized` are the tensors of a quantized checkpoint, or null.
 Source open_source(const CompileOptions& options, const std::string& config_text,
-                   const graph::Graph& graph) {
+                   const graph::Graph& graph, std::unique_ptr<checkpoint::TensorSource> quantized) {
   StreamHasher hasher;
   hasher.update(config_text);
   if (options.load_format == LoadFormat::safetensors) {
     auto files =
         std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(options.model));
     hasher.update(files->fingerprint());
+    if (quantized) return {std::move(quantized), hasher.hex_digest()};
     return {std::move(files), hasher.hex_digest()};
   }
   auto dummy = std::make_unique<checkpoint::DummyWeights>(options.seed);
@@ -162,6 +184,66 @@ std::vector<std::string> describe(const std::vector<PassRecord>& records) {
   return lines;
 }
 
+/// Of the linears asked for, those that the graph runs quantized.
+std::map<std::string, RtnLinear> quantized_linears(const graph::Graph& graph,
+                                                   const RequestedQuantization& requested) {
+  std::map<std::string, RtnLinear> linears = requested.linears;
+  const std::set<std::string> modules = quantized_modules(graph);
+  std::erase_if(linears, [&](const auto& entry) { return !modules.contains(entry.first); });
+  return linears;
+}
+
+/// What the build was asked to quantize and the graph does not.
+std::vector<std::string> left_as_they_are(const graph::Graph& graph,
+                                          const RequestedQuantization& requested) {
+  const std::set<std::string> modules = quantized_modules(graph);
+  std::vector<std::string> left;
+  for (const auto& entry : requested.linears)
+    if (!modules.contains(entry.first)) left.push_back(entry.first);
+  if (left.empty()) return {};
+  return {fmt::format("{} linears are not quantized, \"{}\" is one; `veloz inspect` says why",
+                      left.size(), left.front())};
+}
+
+/// What is stored as codes must be run as codes.
+void require_all_quantized(const graph::Graph& graph, const checkpoint::QuantPlan& plan) {
+  const graph::UseMap uses(graph);
+  for (const graph::Node& node : graph.nodes()) {
+    if (node.op != ops::Op::linear) continue;
+    const std::optional<std::string> module = module_of(graph, uses, node);
+    const auto scheme = module ? plan.linears.find(*module) : plan.linears.end();
+    if (scheme == plan.linears.end()) continue;
+    throw Error(ErrorKind::unsupported,
+                fmt::format("no op runs \"{}\" as it is quantized ({}): {}", *module,
+                            describe_scheme(scheme->second),
+                            why_not_quantizable(scheme->second, graph, node)
+                                .value_or("the pass quantize is disabled")),
+                "give the checkpoint it was made of, or quantize that in another way");
+  }
+}
+
+std::optional<engine::QuantizationFacts> summary_of(const graph::Graph& graph,
+                                                    const checkpoint::QuantPlan& plan) {
+  if (plan.is_empty()) return std::nullopt;
+  std::map<std::string, int64_t> counts;
+  for (const std::string& module : quantized_modules(graph))
+    ++counts[describe_scheme(plan.linears.at(module))];
+  return engine::QuantizationFacts{plan.name, {counts.begin(), counts.end()}};
+}
+
+/// Nobody has evaluated what a build quantizes by itself; a checkpoint brings its verdict.
+void set_verdict(const CompileOptions& options, engine::Manifest& manifest,
+                 engine::EngineWriter& writer) {
+  if (options.quantization.is_empty()) {
+    if (const std::optional<checkpoint::Gate> gate = checkpoint::load_gate(options.model)) {
+      writer.write_file(kEngineGateFile, gate->text);
+      manifest.verdict = gate->verdict;
+      return;
+    }
+  }
+  if (manifest.quantization) manifest.verdict = kVerdictUngated;
+}
+
 void copy_tokenizer(const fs::path& model_dir, engine::EngineWriter& writer) {
   for (const char* name : kTokenizerFiles) {
     const fs::path path = model_dir / name;
@@ -182,10 +264,22 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   const GenerationDefaults generation = read_generation_config(options.model);
 
   graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
-  const Source source = open_source(options, config_text, graph);
-  check_tensors(graph, *source.tensors);
+  std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
+  const Source source =
+      open_source(options, config_text, graph, quantized ? std::move(quantized->tensors) : nullptr);
+  if (!quantized) check_tensors(graph, *source.tensors);
   const std::string imported = graph::print(graph);
-  const std::vector<PassRecord> records = run_pipeline(graph, {options.disabled_passes, {}});
+  const engine::ModelFacts facts = facts_of(config, graph, dtype, options.model, generation);
+
+  const RequestedQuantization requested =
+      quantized ? RequestedQuantization{std::move(quantized->plan), {}}
+                : plan_quantization(graph, options.quantization);
+  const std::vector<PassRecord> records = run_pipeline(
+      graph,
+      {.disabled_passes = options.disabled_passes, .quantization = &requested.plan, .on_pass = {}});
+  if (quantized) require_all_quantized(graph, requested.plan);
+  const RtnSource tensors(*source.tensors, quantized_linears(graph, requested));
+  check_tensors(graph, tensors);
   const LoweredGraph lowered = lower(graph, limits, target);
 
   const std::vector<size_t> weight_bytes = packed_sizes(lowered.plan, target);
@@ -193,11 +287,14 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
       engine::EngineWriter::create(options.output, lowered.plan, weight_bytes, options.existing);
   writer.write_file("graph.txt", graph::print(graph));
   writer.write_file(kImportedGraphFile, imported);
+  if (!requested.plan.is_empty())
+    writer.write_file(kQuantizationFile, print_quant_plan(requested.plan));
   copy_tokenizer(options.model, writer);
 
   CompileReport report;
-  report.warnings =
-      pack_weights(graph, lowered.plan, *source.tensors, target, pool, progress, writer);
+  report.warnings = pack_weights(graph, lowered.plan, tensors, target, pool, progress, writer);
+  for (std::string& warning : left_as_they_are(graph, requested))
+    report.warnings.push_back(std::move(warning));
   if (config.dtype == DType::fp16 && dtype == DType::bf16)
     report.warnings.push_back(
         "the checkpoint is fp16; bf16 keeps 8 of its 11 significant bits (--dtype fp32 keeps all)");
@@ -211,8 +308,10 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   manifest.source_hash = source.hash;
   manifest.target = options.target;
   manifest.load_format = options.load_format == LoadFormat::dummy ? "dummy" : "safetensors";
-  manifest.model = facts_of(config, graph, dtype, options.model, generation);
+  manifest.model = facts;
   manifest.limits = limits;
+  manifest.quantization = summary_of(graph, requested.plan);
+  set_verdict(options, manifest, writer);
   manifest.pass_reports = describe(records);
   report.num_parameters = manifest.model.num_parameters;
   writer.commit(std::move(manifest), pool);
@@ -238,6 +337,8 @@ std::string cache_key(const CompileOptions& options) {
       fs::weakly_canonical(options.model).filename().string(), limits.max_model_len,
       limits.max_num_batched_tokens, limits.max_num_seqs, limits.max_beam_width, limits.block_size,
       fmt::join(options.disabled_passes, ","), engine::kFormatMajor, engine::kFormatMinor));
+  hasher.update(options.quantization.text());
+  add_file(options.model / checkpoint::kGateFile);
   return hasher.hex_digest();
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "base/thread_pool.h"
+#include "compiler/quant_schemes.h"
 #include "engine/engine.h"
 #include "ops/kernel.h"
 
@@ -16,6 +17,11 @@ namespace veloz::compiler {
 /// The graph as its architecture's file writes it, before the passes, beside graph.txt: so that
 /// `veloz inspect` can show what each pass did.
 inline constexpr std::string_view kImportedGraphFile = "graph.imported.txt";
+
+/// How the linears are quantized (compiler/quant_plan_text.h), where they are: for the same.
+inline constexpr std::string_view kQuantizationFile = "quantization.txt";
+/// The evaluation of a compressed checkpoint, as it lay there.
+inline constexpr std::string_view kEngineGateFile = "gate.json";
 
 enum class LoadFormat { safetensors, dummy };
 enum class DTypeChoice { automatic, bf16, fp32 };
@@ -27,6 +33,7 @@ struct CompileOptions {
   DTypeChoice dtype = DTypeChoice::automatic;
   LoadFormat load_format = LoadFormat::safetensors;
   uint64_t seed = 0;
+  QuantRequest quantization;
   engine::Limits limits;  // max_model_len 0: the model's own
   std::vector<std::string> disabled_passes;
   engine::EngineWriter::Existing existing = engine::EngineWriter::Existing::refuse;

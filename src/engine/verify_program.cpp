@@ -50,10 +50,12 @@ const std::vector<StepInput>& step_inputs() {
 /// Ops that may stand in a program, safe on any contents of their operands but the indices below.
 /// Sampling ops run outside, on operands the runtime makes itself.
 constexpr Op kProgramOps[] = {
-    Op::add,        Op::add_layer_norm, Op::add_rms_norm,    Op::act,
-    Op::embedding,  Op::gated_act,      Op::gather_rows,     Op::kv_append,
-    Op::layer_norm, Op::linear,         Op::paged_attention, Op::rms_norm,
-    Op::rope,       Op::rope_angles,
+    Op::add,         Op::add_layer_norm,   Op::add_rms_norm,
+    Op::act,         Op::embedding,        Op::gated_act,
+    Op::gather_rows, Op::kv_append,        Op::layer_norm,
+    Op::linear,      Op::paged_attention,  Op::permute_columns,
+    Op::quantize,    Op::quantized_linear, Op::rms_norm,
+    Op::rope,        Op::rope_angles,      Op::weight_only_linear,
 };
 
 /// Operands that are indices, and the one input of the step that holds what the op needs.
@@ -274,9 +276,10 @@ class ProgramVerifier {
       refuse(
           fmt::format("operand {} is {}, which no earlier step has written", operand, name(value)));
     const WeightSlot* weight = slot<WeightSlot>(value);
-    const bool may_pack = (step.op == Op::linear || step.op == Op::embedding) && operand == 1;
+    const std::optional<ops::PackedOperands> packed = ops::packed_operands(step.op, step.attrs);
+    const bool may_pack = packed && operand >= packed->weight && operand < packed->companions_end;
     if (may_pack && weight == nullptr)
-      refuse(fmt::format("operand 1 is {}, not a weight", name(value)));
+      refuse(fmt::format("operand {} is {}, not a weight", operand, name(value)));
     if (!may_pack && weight != nullptr) {
       const PlanWeight& stored = plan_.weights[static_cast<size_t>(weight->weight)];
       if (stored.layout != kPlainLayout)

@@ -154,7 +154,7 @@ Dfa explore(const Dfa& a, const Dfa& b, const Place& start, const IsFinal& is_fi
       result.next.push_back(found->second);
     }
   }
-  return compact(std::move(result));
+  return compact(result);
 }
 
 }  // namespace
@@ -169,7 +169,7 @@ bool Dfa::accepts(std::string_view text) const {
   return is_final[state] != 0;
 }
 
-Dfa compact(Dfa dfa) {
+Dfa compact(const Dfa& dfa) {
   Dfa result = keep_useful_states(dfa);
   if (result.num_states() > 0) merge_classes(result);
   return result;
@@ -197,7 +197,7 @@ Dfa loop(const Dfa& part) {
   for (Dfa::Call& call : result.calls) to_start(call.to);
   for (uint32_t state = 0; state < start; ++state) result.is_final[state] = 0;
   result.start = start;
-  return compact(std::move(result));
+  return compact(result);
 }
 
 Dfa combine(const Dfa& a, const Dfa& b, Combination combination, Budget& budget) {

@@ -10,7 +10,7 @@ namespace veloz::grammar {
 
 /// Without the states that lead nowhere or that nothing leads to, and with as few byte classes as
 /// tell them apart.
-Dfa compact(Dfa dfa);
+Dfa compact(const Dfa& dfa);
 
 /// No text it accepts is the beginning of another: where its repetitions meet is never in doubt.
 bool is_prefix_free(const Dfa& dfa);

@@ -60,7 +60,7 @@ Dfa without_empty(Dfa dfa) {
     if (has_way_back) return dfa;
   }
   dfa.is_final[dfa.start] = 0;
-  return compact(std::move(dfa));
+  return compact(dfa);
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ class Speller {
       }
       dfa.next.push_back(Dfa::kDead);
     }
-    return compact(std::move(dfa));
+    return compact(dfa);
   }
 
  private:

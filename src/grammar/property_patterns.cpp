@@ -94,6 +94,7 @@ Dfa PropertyPatterns::undeclared_names(const std::vector<std::string>& declared)
                              one_of(e, CodePointSet::all(), Spelling::json_string), 0, kUnbounded));
   if (declared.empty()) return names;
   std::vector<ExpressionId> literals;
+  literals.reserve(declared.size());
   for (const std::string& name : declared) literals.push_back(e.literal(json_spelling(name)));
   return combine(names, builder.dfa_of(e.choice(std::move(literals))), Combination::first_only,
                  builder.budget());

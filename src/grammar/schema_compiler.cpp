@@ -130,6 +130,7 @@ ExpressionId SchemaCompiler::write_alternatives(const SchemaSet& set, const Merg
   if (offered.is_one_of)
     require_disjoint(*this, sets, document_.pointer(offered.of.schema, "oneOf"));
   std::vector<ExpressionId> ways;
+  ways.reserve(sets.size());
   for (const SchemaSet& one : sets) ways.push_back(expressions().call(rule_for(one)));
   return expressions().choice(std::move(ways));
 }

@@ -4,6 +4,8 @@
 #include <exception>
 #include <utility>
 
+#include "base/thread_name.h"
+
 namespace veloz::net {
 
 IoThread::IoThread(std::chrono::milliseconds tick, std::function<void(std::string_view)> on_problem)
@@ -35,6 +37,7 @@ void IoThread::join() {
 }
 
 void IoThread::run() {
+  name_this_thread("veloz-io");
   for (;;) {
     try {
       context_.run();

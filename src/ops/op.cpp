@@ -40,6 +40,7 @@ std::span<const OpDef> op_defs() {
       mask_logits_def(),
       paged_attention_def(),
       penalize_def(),
+      permute_columns_def(),
       quantize_def(),
       quantized_linear_def(),
       rms_norm_def(),

@@ -34,6 +34,7 @@ enum class Op : uint8_t {
   mask_logits,
   paged_attention,
   penalize,
+  permute_columns,
   quantize,
   quantized_linear,
   rms_norm,

@@ -36,26 +36,10 @@ Range range_of(const TensorView& w, int64_t row, int64_t begin, int64_t end) {
   return range;
 }
 
-/// Stores the scale in its dtype and returns what was stored.
-float store_scale(const TensorView& scales, int64_t row, int64_t group, float scale) {
-  if (scales.dtype == DType::fp16)
-    scales.row<uint16_t>(row)[group] = fp32_to_fp16(scale);
-  else
-    store_element(scales, row, group, scale);
-  return scale_element(scales, row, group);
-}
-
 float choose_scale(const Range& range, DType dtype, bool has_zeros) {
   if (std::isnan(range.low)) return kNoNumber;
   if (has_zeros) return (range.high - range.low) / kUint4Max;
-  switch (dtype) {
-    case DType::int8:
-      return range.amax() / kInt8Limit;
-    case DType::fp8_e4m3:
-      return range.amax() / Fp8E4M3::kMax;
-    default:
-      return range.amax() / kSymmetricUint4Limit;
-  }
+  return symmetric_scale(range.amax(), dtype);
 }
 
 void store_code(const TensorView& codes, int64_t row, int64_t k, float scaled, float zero) {
@@ -89,16 +73,46 @@ void quantize_weights(const TensorView& w, const TensorView& codes, const Tensor
     for (int64_t g = 0; g < scales.shape[1]; ++g) {
       const Range range = range_of(w, n, g * group, (g + 1) * group);
       const float scale = store_scale(scales, n, g, choose_scale(range, codes.dtype, has_zeros));
+      if (!has_zeros) continue;
+      const float zero =
+          scale > 0 ? std::clamp(std::nearbyint(-range.low / scale), 0.0f, kUint4Max) : 0;
+      zeros.row<uint8_t>(n)[g] = static_cast<uint8_t>(zero);
+    }
+  }
+  encode_weights(w, scales, zeros, codes);
+}
+
+void encode_weights(const TensorView& w, const TensorView& scales, const TensorView& zeros,
+                    const TensorView& codes) {
+  const int64_t group = w.shape[1] / scales.shape[1];
+  for (int64_t n = 0; n < w.shape[0]; ++n) {
+    for (int64_t g = 0; g < scales.shape[1]; ++g) {
+      const float scale = scale_element(scales, n, g);
+      const float zero = zero_element(codes, zeros, n, g);
       const bool is_usable = scale > 0;  // neither zero nor NaN
-      float zero = zero_element(codes, {}, n, g);
-      if (has_zeros) {
-        zero = is_usable ? std::clamp(std::nearbyint(-range.low / scale), 0.0f, kUint4Max) : 0;
-        zeros.row<uint8_t>(n)[g] = static_cast<uint8_t>(zero);
-      }
       for (int64_t k = g * group; k < (g + 1) * group; ++k)
         store_code(codes, n, k, is_usable ? load_element(w, n, k) / scale : 0, zero);
     }
   }
+}
+
+float symmetric_scale(float amax, DType codes) {
+  switch (codes) {
+    case DType::int8:
+      return amax / kInt8Limit;
+    case DType::fp8_e4m3:
+      return amax / Fp8E4M3::kMax;
+    default:
+      return amax / kSymmetricUint4Limit;
+  }
+}
+
+float store_scale(const TensorView& scales, int64_t row, int64_t group, float scale) {
+  if (scales.dtype == DType::fp16)
+    scales.row<uint16_t>(row)[group] = fp32_to_fp16(scale);
+  else
+    store_element(scales, row, group, scale);
+  return scale_element(scales, row, group);
 }
 
 void dequantize_weights(const TensorView& codes, const TensorView& scales, const TensorView& zeros,

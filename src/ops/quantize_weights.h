@@ -24,6 +24,17 @@ namespace veloz::ops {
 void quantize_weights(const TensorView& w, const TensorView& codes, const TensorView& scales,
                       const TensorView& zeros);
 
+/// The codes of `w` under scales and zeros that are given; a scale that is not above zero gives the
+/// code of zero.
+void encode_weights(const TensorView& w, const TensorView& scales, const TensorView& zeros,
+                    const TensorView& codes);
+
+/// The symmetric scale of weights up to `amax`.
+float symmetric_scale(float amax, DType codes);
+/// Stores a scale, rounded to the dtype of `scales` (fp32, bf16 or fp16), and returns what is
+/// stored.
+float store_scale(const TensorView& scales, int64_t row, int64_t group, float scale);
+
 /// The inverse, in fp32: w[n, k] = (code - zero) * scale. w is [N, K] fp32.
 void dequantize_weights(const TensorView& codes, const TensorView& scales, const TensorView& zeros,
                         const TensorView& w);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/thread_name.h"
 
 namespace veloz::runtime {
 namespace {
@@ -63,6 +64,7 @@ std::vector<GroupResult> StepPipeline::collect() {
 }
 
 void StepPipeline::work(const std::stop_token& stop) {
+  name_this_thread("veloz-step");
   const auto next = [this] {
     return std::ranges::find_if(jobs_, [](const Job& job) { return !job.is_done; });
   };

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/numeric.h"
+#include "base/thread_name.h"
 #include "serving/command_queue.h"
 #include "serving/engine_books.h"
 #include "serving/engine_loop.h"
@@ -83,8 +84,10 @@ struct Executor::State {
 
 Executor::Executor(runtime::StepRunner& runner, ExecutorOptions options)
     : state_(std::make_unique<State>(runner, std::move(options))) {
-  state_->thread =
-      std::jthread([state = state_.get()](const std::stop_token& stop) { state->loop.run(stop); });
+  state_->thread = std::jthread([state = state_.get()](const std::stop_token& stop) {
+    name_this_thread("veloz-engine");
+    state->loop.run(stop);
+  });
 }
 
 Executor::~Executor() = default;

@@ -39,7 +39,7 @@ void Scheduler::pause_last() {
 /// Takes the first of those that wait, or nobody: who cannot begin is not overtaken.
 Scheduler::Group Scheduler::try_admit(Budget& budget) {
   if (waiting_.empty()) return nullptr;
-  const Group group = waiting_.begin()->second;
+  Group group = waiting_.begin()->second;
   const int64_t width = group->width;
   if (num_reserved_seqs_ + width > limits_.max_num_seqs || width > budget.num_rows) return nullptr;
   if (!try_begin(*group)) return nullptr;

@@ -13,6 +13,15 @@
 namespace veloz {
 namespace {
 
+TEST(ThreadPool, NamesItsWorkersForThoseWhoLookAtThreads) {
+  ThreadPool pool(2);
+  std::array<char, 16> name{};
+  pool.run([&](int thread_idx) {
+    if (thread_idx == 1) pthread_getname_np(pthread_self(), name.data(), name.size());
+  });
+  EXPECT_STREQ(name.data(), "veloz-pool");
+}
+
 TEST(ThreadPool, RunsEachThreadOnceTheCallerBeingThreadZero) {
   for (const int num_threads : {1, 2, 3, 7}) {
     ThreadPool pool(num_threads);

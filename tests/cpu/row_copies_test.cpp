@@ -31,7 +31,8 @@ TEST_P(RowCopies, EmbeddingReadsATableInEveryLayout) {
       const OwnedTensor want(dtype(), {num_tokens, width});
       test::run_reference_into(Op::embedding, {tokens.view(), table.view()}, {want.view()}, {});
       for (const ops::WeightLayout& layout : weight_layouts()) {
-        if (layout.dtype != dtype()) continue;
+        // Scales and zeros are never looked up by token.
+        if (layout.dtype != dtype() || layout.name == kLayoutCompanion) continue;
         const PackedTensor packed(table.view(), layout);
         const test::GuardedTensor guarded(packed.bytes());
         const TensorView view(guarded.view().data, dtype(), table.view().shape);
@@ -45,6 +46,22 @@ TEST_P(RowCopies, EmbeddingReadsATableInEveryLayout) {
           EXPECT_TRUE(y.gaps_untouched());
         }
         EXPECT_EQ(num_kernels, 1) << layout.name;
+      }
+    }
+}
+
+TEST_P(RowCopies, PermuteColumnsReadsStridedRowsAndAnyIndex) {
+  for (const int64_t width : {1, 15, 64, 4096})
+    for (const int64_t num_rows : {0, 1, 7, 33}) {
+      const OwnedTensor x = random_tensor(dtype(), {num_rows, width}, 1, {.row_stride = width + 7});
+      const OwnedTensor p = random_tensor(DType::int32, {width}, 2,
+                                          {.low = -1, .high = static_cast<double>(width) + 1});
+      const OwnedTensor want(dtype(), {num_rows, width});
+      test::run_reference_into(Op::permute_columns, {x.view(), p.view()}, {want.view()}, {});
+      for (const ops::Kernel& kernel : kernels_of(Op::permute_columns)) {
+        const OwnedTensor y(dtype(), {num_rows, width});
+        run_kernel(kernel, {x.view(), p.view()}, {y.view()}, {}, 3);
+        EXPECT_TENSOR_EQ(y.view(), want.view(), 1) << kernel.name;
       }
     }
 }

@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx2/broadcast.h"
 #include "cpu/avx2/lanes.h"
+#include "cpu/avx2/widened_bf16.h"
 #include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
 namespace {
 
-__m256i broadcast(const char* x) {
-  int32_t value;
-  __builtin_memcpy(&value, x, sizeof(value));
-  return _mm256_set1_epi32(value);
-}
-
-__m256i broadcast_half(const char* x) {
-  uint16_t value;
-  __builtin_memcpy(&value, x, sizeof(value));
-  return _mm256_set1_epi32(value);
-}
-
 /// One fp32 of x a step.
-struct Fp32Inputs : Lanes {
+struct Fp32Inputs : Fp32Sums {
   using Weights = F;
   using Inputs = __m256;
   static Inputs load_inputs(const char* x) { return _mm256_castsi256_ps(broadcast(x)); }
-  static Inputs load_half_inputs(const char* x) { return load_inputs(x); }  // fp32 has no halves
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
   static F multiply_add(const F& sums, Inputs inputs, const Weights& weights) {
     return {_mm256_fmadd_ps(inputs, weights.low, sums.low),
             _mm256_fmadd_ps(inputs, weights.high, sums.high)};
@@ -36,36 +26,6 @@ struct Fp32 : Fp32Inputs {
 /// Attention's weights with V in bf16.
 struct Fp32ByBf16 : Fp32Inputs {
   static Weights load_weights(const char* w) { return load_bf16(w); }
-};
-
-struct WidenedBf16 : Lanes {
-  struct Weights {
-    __m256i low;
-    __m256i high;
-  };
-  struct Inputs {
-    __m256 even;
-    __m256 odd;
-  };
-  static __m256 even(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
-  static __m256 odd(__m256i pairs) {
-    return _mm256_castsi256_ps(
-        _mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u))));
-  }
-  static Weights load_weights(const char* w) {
-    const auto* const lanes = reinterpret_cast<const __m256i*>(w);
-    return {_mm256_loadu_si256(lanes), _mm256_loadu_si256(lanes + 1)};
-  }
-  static Inputs load_inputs(const char* x) { return {even(broadcast(x)), odd(broadcast(x))}; }
-  static Inputs load_half_inputs(const char* x) {
-    return {even(broadcast_half(x)), odd(broadcast_half(x))};
-  }
-  static F multiply_add(const F& sums, const Inputs& x, const Weights& w) {
-    const F odds{_mm256_fmadd_ps(x.odd, odd(w.low), sums.low),
-                 _mm256_fmadd_ps(x.odd, odd(w.high), sums.high)};
-    return {_mm256_fmadd_ps(x.even, even(w.low), odds.low),
-            _mm256_fmadd_ps(x.even, even(w.high), odds.high)};
-  }
 };
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace {
 /// says what each function means).
 struct Lanes {
   using F = __m512;
+  using I = __m512i;
 
   static F zero() { return _mm512_setzero_ps(); }
   static F set1(float value) { return _mm512_set1_ps(value); }
@@ -51,6 +52,28 @@ struct Lanes {
   }
   static F keep_first(F a, int64_t count, F other) {
     return _mm512_mask_blend_ps(first(count), other, a);
+  }
+
+  static I set1_int(int32_t value) { return _mm512_set1_epi32(value); }
+  static I load_int(const void* from) { return _mm512_loadu_si512(from); }
+  static void store_int(void* to, I a) { _mm512_storeu_si512(to, a); }
+  static I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
+  static I max_int(I a, I b) { return _mm512_max_epi32(a, b); }
+  static I and_int(I a, I b) { return _mm512_and_si512(a, b); }
+  static I or_int(I a, I b) { return _mm512_or_si512(a, b); }
+  template <int n>
+  static I shift_right(I a) {
+    return _mm512_srli_epi32(a, n);
+  }
+  static F int_to_fp32(I a) { return _mm512_cvtepi32_ps(a); }
+  static I round_to_int(F a) { return _mm512_cvtps_epi32(a); }
+  static I bits_of(F a) { return _mm512_castps_si512(a); }
+  static F from_bits(I a) { return _mm512_castsi512_ps(a); }
+  static void store_bytes(void* to, I a) {
+    _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_cvtepi32_epi8(a));
+  }
+  static void store_bytes(void* to, I a, int64_t count) {
+    _mm512_mask_cvtepi32_storeu_epi8(to, first(count), a);
   }
 
  private:

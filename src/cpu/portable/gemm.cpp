@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <bit>
-#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "cpu/gemm_loop.h"
 #include "cpu/portable/lanes.h"
+#include "cpu/portable/widened_bf16.h"
+
+#include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
 namespace {
 
 /// One fp32 of x a step.
-struct Fp32Inputs : Lanes {
+struct Fp32Inputs : Fp32Sums {
   using Weights = F;
   using Inputs = float;
   static Inputs load_inputs(const char* x) {
@@ -19,7 +19,7 @@ struct Fp32Inputs : Lanes {
     std::memcpy(&value, x, sizeof(value));
     return value;
   }
-  static Inputs load_half_inputs(const char* x) { return load_inputs(x); }  // fp32 has no halves
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
   static F multiply_add(const F& sums, Inputs x, const Weights& w) {
     return mul_add(set1(x), w, sums);
   }
@@ -36,43 +36,6 @@ struct Fp32 : Fp32Inputs {
 /// Attention's weights with V in bf16.
 struct Fp32ByBf16 : Fp32Inputs {
   static Weights load_weights(const char* w) { return load_bf16(w); }
-};
-
-struct WidenedBf16 : Lanes {
-  struct Weights {
-    uint32_t pair[kPanelWidth];
-  };
-  struct Inputs {
-    float even;
-    float odd;
-  };
-  static Weights load_weights(const char* w) {
-    Weights weights;
-    std::memcpy(&weights, w, sizeof(weights));
-    return weights;
-  }
-  static Inputs load_inputs(const char* x) {
-    uint16_t pair[2];
-    std::memcpy(pair, x, sizeof(pair));
-    return widen(pair[0], pair[1]);
-  }
-  static Inputs load_half_inputs(const char* x) {
-    uint16_t first;
-    std::memcpy(&first, x, sizeof(first));
-    return widen(first, 0);
-  }
-  static Inputs widen(uint32_t first, uint32_t second) {
-    return {std::bit_cast<float>(first << 16), std::bit_cast<float>(second << 16)};
-  }
-  static F multiply_add(const F& sums, const Inputs& x, const Weights& w) {
-    F result;
-    for (int64_t i = 0; i < kPanelWidth; ++i) {
-      const float odd = std::bit_cast<float>(w.pair[i] & 0xffff0000u);
-      const float even = std::bit_cast<float>(w.pair[i] << 16);
-      result.lane[i] = (sums.lane[i] + x.odd * odd) + x.even * even;
-    }
-    return result;
-  }
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "base/thread_name.h"
+
 namespace veloz::http::openai {
 
 WorkPool::WorkPool(int num_threads, size_t max_waiting) : max_waiting_(max_waiting) {
@@ -24,6 +26,7 @@ bool WorkPool::try_submit(std::function<void()> task) {
 }
 
 void WorkPool::run(const std::stop_token& stop) {
+  name_this_thread("veloz-work");
   while (true) {
     std::function<void()> task;
     {
