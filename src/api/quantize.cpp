@@ -12,6 +12,7 @@
 #include "api/evaluate.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoint/gate.h"
 #include "compress/quantize/auto_search.h"
 #include "veloz/build.h"
 
@@ -120,7 +121,7 @@ class Quantizing {
 
   void write_reports(const QuantizeReport& report) const {
     const fs::path& output = options_.quantize.output;
-    write_text_file(output / compress::kGateFile, gate_file(report).dump(2) + '\n');
+    write_text_file(output / checkpoint::kGateFile, gate_file(report).dump(2) + '\n');
     write_text_file(output / "report.json", to_json(report).dump(2) + '\n');
     write_text_file(output / "report.md", to_markdown(report));
   }

@@ -423,10 +423,12 @@ std::vector<LinearReport> QuantizeJob::reports(const Assignment& assignment) con
   std::vector<LinearReport> reports;
   for (size_t slice = 0; slice < state_->parts.size(); ++slice) {
     const LayerFile file = LayerFile::open(state_->file_of(slice));
-    for (size_t i = 0; i < state_->treatments.size(); ++i)
-      for (const LinearReport& report : file.reports().at(i)) {
-        const auto found = treatments.find(report.module);
-        if (found != treatments.end() && found->second == i) reports.push_back(report);
+    for (const InputGroup& group : state_->groups[slice])
+      for (const LinearModule& linear : group.linears) {
+        const auto treatment = treatments.find(linear.module);
+        if (treatment == treatments.end()) continue;
+        reports.push_back(*std::ranges::find(file.reports().at(treatment->second), linear.module,
+                                             &LinearReport::module));
       }
   }
   return reports;

@@ -43,8 +43,8 @@ nlohmann::ordered_json to_json(const QuantizeReport& report);
 /// first.
 std::string to_markdown(const QuantizeReport& report);
 
-/// What is written into a checkpoint beside its weights: {"verdict", "reason", "producer", "gate"}.
-inline constexpr std::string_view kGateFile = "veloz_gate.json";
+/// What lies beside the weights as checkpoint::kGateFile: {"verdict", "reason", "producer",
+/// "gate"}.
 nlohmann::ordered_json gate_file(const QuantizeReport& report);
 
 }  // namespace veloz::compress

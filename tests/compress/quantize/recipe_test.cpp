@@ -56,7 +56,8 @@ TEST(Recipes, SchemesAreWhatTheTreatmentsDo) {
                                                            .group = 64,
                                                            .has_zeros = true,
                                                            .scale_dtype = DType::bf16,
-                                                           .activation = DType::int8}));
+                                                           .activation = DType::int8,
+                                                           .input_scale = {}}));
 }
 
 TEST(Recipes, AutoGoesFromSmallToLarge) {

@@ -40,7 +40,7 @@ std::vector<Case> all_formats() {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, WeightGridFormats, testing::ValuesIn(all_formats()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& c) { return c.param.name; });
 
 TEST_P(WeightGridFormats, RoundAsTheOpsDoToTheBit) {
   const WeightFormat& format = GetParam().format;
@@ -68,9 +68,8 @@ TEST_P(WeightGridFormats, RoundAsTheOpsDoToTheBit) {
   for (int64_t i = 0; i < 7 * groups; ++i) {
     EXPECT_EQ(static_cast<double>(mine.grids.grids[static_cast<size_t>(i)].scale),
               test::element(scales.view(), i));
-    if (format.has_zeros)
-      EXPECT_EQ(static_cast<double>(mine.grids.grids[static_cast<size_t>(i)].zero),
-                test::element(zeros.view(), i));
+    const float zero = mine.grids.grids[static_cast<size_t>(i)].zero;
+    EXPECT_EQ(format.has_zeros ? static_cast<double>(zero) : 0, test::element(zeros.view(), i));
   }
 }
 
