@@ -23,6 +23,12 @@ struct Format {
   cpu::PeakLoop loop;
 };
 constexpr Format kFormats[] = {
+    {"int8", ops::Op::quantized_linear, DType::int8, DType::int8, DType::fp32, 0,
+     cpu::PeakLoop::int8_dot},
+    {"fp8", ops::Op::quantized_linear, DType::fp8_e4m3, DType::fp8_e4m3, DType::fp32, 0,
+     cpu::PeakLoop::bf16_dot},
+    {"fp8_g128", ops::Op::quantized_linear, DType::fp8_e4m3, DType::fp8_e4m3, DType::fp32, 128,
+     cpu::PeakLoop::bf16_dot},
     {"w4a8_g32", ops::Op::quantized_linear, DType::int8, DType::uint4x2, DType::bf16, 32,
      cpu::PeakLoop::int8_dot},
     {"w4a8_g128", ops::Op::quantized_linear, DType::int8, DType::uint4x2, DType::bf16, 128,
@@ -53,6 +59,7 @@ class QuantizedRun {
         k_(shape.k),
         w_shape_{n_, row_elements(format.w, k_)},
         scales_shape_{n_, format.group == 0 ? 1 : k_ / format.group},
+        num_x_groups_(format.w == DType::fp8_e4m3 ? scales_shape_[1] : 1),
         kernel_(choose()),
         w_layout_(machine.registry().layout(layout_, format.w)),
         scales_layout_(machine.registry().layout(w_layout_.companion, format.scales)),
@@ -60,12 +67,12 @@ class QuantizedRun {
         weight_bytes_(scales_at_ +
                       round_up(scales_layout_.packed_bytes(scales_shape_), size_t{64})),
         x_(static_cast<size_t>(m * k_) * dtype_bytes(format.x)),
-        x_scales_(static_cast<size_t>(m), 0.01f),
+        x_scales_(static_cast<size_t>(m * num_x_groups_), 0.01f),
         y_(static_cast<size_t>(m * n_)) {
     fill_x();
     inputs_ = {TensorView(x_.data(), format.x, {m, k_})};
     if (format.op == ops::Op::quantized_linear)
-      inputs_.emplace_back(x_scales_.data(), DType::fp32, Shape{m, 1});
+      inputs_.emplace_back(x_scales_.data(), DType::fp32, Shape{m, num_x_groups_});
     weight_at_ = inputs_.size();
     inputs_.resize(weight_at_ + 2);
     outputs_ = {TensorView(y_.data(), DType::bf16, {m, n_})};
@@ -107,7 +114,8 @@ class QuantizedRun {
   const ops::Kernel& choose() {
     attrs_ = attrs();
     std::vector<ops::ValueType> inputs = {{format_.x, {m_, k_}}};
-    if (format_.op == ops::Op::quantized_linear) inputs.push_back({DType::fp32, {m_, 1}});
+    if (format_.op == ops::Op::quantized_linear)
+      inputs.push_back({DType::fp32, {m_, num_x_groups_}});
     inputs.push_back({format_.w, {n_, w_shape_[1]}});
     inputs.push_back({format_.scales, {n_, scales_shape_[1]}});
     const std::vector<ops::ValueType> outputs = {{DType::bf16, {m_, n_}}};
@@ -128,7 +136,8 @@ class QuantizedRun {
         const BFloat16 element(static_cast<float>(value) / 128.0f);
         std::memcpy(x_.data() + 2 * i, &element, sizeof(element));
       } else {
-        std::memcpy(x_.data() + i, &value, sizeof(value));
+        const auto code = static_cast<int8_t>(format_.x == DType::fp8_e4m3 ? value & 0x77 : value);
+        std::memcpy(x_.data() + i, &code, sizeof(code));  // no NaN among those of fp8
       }
     }
   }
@@ -181,6 +190,7 @@ class QuantizedRun {
   const Format& format_;
   const int64_t m_, n_, k_;
   Shape w_shape_, scales_shape_;
+  const int64_t num_x_groups_;
   ops::Attrs attrs_;
   std::string_view layout_;
   const ops::Kernel& kernel_;

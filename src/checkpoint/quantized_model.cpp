@@ -24,8 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kModelOptFile = "hf_quant_config.json";
-
 using FormatReader = FormatContent (*)(const FormatInput&);
 constexpr std::array<std::pair<std::string_view, FormatReader>, 5> kFormats = {{
     {"modelopt", read_modelopt},
@@ -126,7 +124,7 @@ std::optional<QuantizationConfig> find_quantization(const fs::path& model_dir) {
       result.method = "none";
     result.config = std::move(*found);
   }
-  const fs::path modelopt_path = model_dir / kModelOptFile;
+  const fs::path modelopt_path = model_dir / kModelOptConfigFile;
   if (has_file(modelopt_path) && (result.method.empty() || result.method == "modelopt"))
     return QuantizationConfig{"modelopt", read_object(modelopt_path), modelopt_path};
   if (result.method.empty()) return std::nullopt;

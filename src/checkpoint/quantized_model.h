@@ -10,6 +10,9 @@
 
 namespace veloz::checkpoint {
 
+/// Where ModelOpt says how a model is quantized; other formats say it in config.json.
+inline constexpr const char* kModelOptConfigFile = "hf_quant_config.json";
+
 /// A quantized checkpoint of others.
 struct QuantizedModel {
   std::unique_ptr<TensorSource> tensors;  // with the canonical names of quantization.h

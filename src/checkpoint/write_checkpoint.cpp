@@ -26,6 +26,7 @@
 #include "checkpoint/formats/scheme_rules.h"
 #include "checkpoint/json_text.h"
 #include "checkpoint/model_files.h"
+#include "checkpoint/quantized_model.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/safetensors_writer.h"
 
@@ -35,7 +36,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kConfigFile = "config.json";
-constexpr const char* kModelOptFile = "hf_quant_config.json";
 constexpr const char* kPartsFolder = "parts";
 constexpr const char* kKeyFile = "parts/key";
 // Metadata of the files of parts.
@@ -117,7 +117,7 @@ bool is_replaced(const fs::path& file) {
   static constexpr std::array<std::string_view, 9> kWeightEndings = {
       ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".index.json"};
   const std::string name = file.filename().string();
-  return name == kConfigFile || name == kModelOptFile || name.starts_with(".") ||
+  return name == kConfigFile || name == kModelOptConfigFile || name.starts_with(".") ||
          std::ranges::any_of(kWeightEndings,
                              [&](std::string_view ending) { return name.ends_with(ending); });
 }
@@ -345,7 +345,7 @@ void CheckpointWriter::State::write_configs(const Finish& finish) {
   model.has_fp8_kv_cache = finish.kv_cache.has_value();
   if (options.format == QuantFormat::modelopt) {
     config["quantization_config"] = modelopt_config(model);
-    write_text_file(partial / kModelOptFile, modelopt_file(model).dump(4) + "\n");
+    write_text_file(partial / kModelOptConfigFile, modelopt_file(model).dump(4) + "\n");
   } else {
     config["quantization_config"] = compressed_tensors_config(model);
   }
@@ -400,6 +400,8 @@ bool CheckpointWriter::has_tensor(std::string_view name) const {
 void CheckpointWriter::add_linear(std::string_view module, const LinearScheme& scheme,
                                   const CanonicalLinear& tensors) {
   check_scheme(std::string(module), scheme, tensors.columns);
+  LinearScheme stored = scheme;
+  if (stored.input_scale) stored.input_scale = static_cast<float>(*stored.input_scale);
   const LinearLayout layout = state_->options.format == QuantFormat::modelopt
                                   ? to_modelopt(module, scheme, tensors)
                                   : to_compressed_tensors(module, scheme, tensors);
@@ -416,7 +418,7 @@ void CheckpointWriter::add_linear(std::string_view module, const LinearScheme& s
                      }});
   }
   state_->add_part(std::string(module), parts,
-                   WrittenLinear{scheme, layout.kind, layout.is_per_tensor});
+                   WrittenLinear{stored, layout.kind, layout.is_per_tensor});
 }
 
 void CheckpointWriter::add_tensor(std::string_view name, const TensorInfo& info,

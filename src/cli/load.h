@@ -24,11 +24,17 @@ struct LoadFlags {
 
 void add_load_flags(CLI::App& verb, LoadFlags& flags);
 
+/// Of these, those that say which engine and with what it runs, not how it serves.
+void add_engine_flags(CLI::App& verb, LoadFlags& flags);
+
 struct LoadedModel {
   LLM llm;
   std::filesystem::path engine;
   double load_s = 0;  // without building
 };
+
+/// How an engine is built on the way.
+BuildOptions build_options(const LoadFlags& flags);
 
 /// The engine, built into the cache first where that is needed, with a progress bar on a terminal.
 ResolvedEngine resolve_model(const LoadFlags& flags);

@@ -133,6 +133,8 @@ Source open_source(const CompileOptions& options, const std::string& config_text
     auto files =
         std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(options.model));
     hasher.update(files->fingerprint());
+    if (const fs::path path = options.model / checkpoint::kModelOptConfigFile; fs::exists(path))
+      hasher.update(read_text_file(path, kMaxTokenizerBytes));
     if (quantized) return {std::move(quantized), hasher.hex_digest()};
     return {std::move(files), hasher.hex_digest()};
   }
@@ -318,6 +320,21 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   return report;
 }
 
+PlannedModel plan_model(const CompileOptions& options, const ops::KernelRegistry& target) {
+  const checkpoint::ModelConfig config = checkpoint::load_model_config(options.model);
+  const DType dtype = choose_dtype(options.dtype, config);
+  const engine::Limits limits = resolve_limits(options, config);
+  graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
+  const GenerationDefaults generation = read_generation_config(options.model);
+  engine::ModelFacts facts = facts_of(config, graph, dtype, options.model, generation);
+  std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
+  const checkpoint::QuantPlan plan =
+      quantized ? std::move(quantized->plan) : plan_quantization(graph, options.quantization).plan;
+  run_pipeline(graph,
+               {.disabled_passes = options.disabled_passes, .quantization = &plan, .on_pass = {}});
+  return {std::move(lower(graph, limits, target).plan), std::move(facts)};
+}
+
 std::string cache_key(const CompileOptions& options) {
   StreamHasher hasher;
   const auto add_file = [&](const fs::path& path) {
@@ -326,6 +343,7 @@ std::string cache_key(const CompileOptions& options) {
   };
   checkpoint::load_model_config(options.model);  // a directory that is no model is refused as such
   add_file(options.model / "config.json");
+  add_file(options.model / checkpoint::kModelOptConfigFile);
   add_file(options.model / kGenerationConfig);
   for (const char* name : kTokenizerFiles) add_file(options.model / name);
   if (options.load_format == LoadFormat::safetensors)

@@ -50,6 +50,16 @@ struct CompileReport {
 CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& target,
                       ThreadPool& pool, const ProgressSink& progress);
 
+/// What `compile` would make, as far as it can be known without weights.
+struct PlannedModel {
+  engine::Plan plan;
+  engine::ModelFacts model;
+};
+
+/// Reads the configuration alone, of quantized checkpoints the tensors' headers too. Throws as
+/// `compile`.
+PlannedModel plan_model(const CompileOptions& options, const ops::KernelRegistry& target);
+
 /// What identifies the result of `compile` beside the format's version: content of the checkpoint
 /// and options. Reads headers and a sample of the data only, so that it is quick.
 std::string cache_key(const CompileOptions& options);

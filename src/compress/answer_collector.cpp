@@ -44,14 +44,16 @@ void AnswerCollector::end() {
 }
 
 void AnswerCollector::wait(const std::function<void(size_t num_ended)>& on_wait) {
-  std::unique_lock lock(mutex_);
-  for (size_t num_seen = 0; num_ended_ < slots_.size();) {
-    has_ended_.wait_for(lock, kWaitInterval, [&] { return num_ended_ > num_seen; });
-    num_seen = num_ended_;
-    lock.unlock();
+  size_t num_seen = 0;
+  const auto has_news = [&] { return num_ended_ > num_seen || num_ended_ == slots_.size(); };
+  do {
+    {
+      std::unique_lock lock(mutex_);
+      has_ended_.wait_for(lock, kWaitInterval, has_news);
+      num_seen = num_ended_;
+    }
     on_wait(num_seen);
-    lock.lock();
-  }
+  } while (num_seen < slots_.size());
 }
 
 }  // namespace veloz::compress

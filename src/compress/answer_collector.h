@@ -28,8 +28,8 @@ class AnswerCollector {
   explicit AnswerCollector(size_t num_requests);
 
   std::unique_ptr<serving::EventSink> make_sink(size_t index);
-  /// Returns when all have ended; calls `on_wait` with how many have, several times a second, which
-  /// may throw.
+  /// Returns when all have ended; calls `on_wait` with how many have, once at least and several
+  /// times a second. It may throw.
   void wait(const std::function<void(size_t num_ended)>& on_wait);
   /// After `wait`.
   const std::vector<Slot>& slots() const { return slots_; }

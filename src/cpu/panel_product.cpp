@@ -17,7 +17,7 @@ constexpr int64_t kRowsPerBlock = 84 * kMaxTileRows;
 constexpr int64_t kPrefetchDistance = 64 * kStepBytes;
 constexpr int64_t kSumsStride = kMaxTilePanels * kPanelWidth;
 // Below, codes are cheaper to convert in each tile than to write down once and read again.
-constexpr int64_t kMinTilesToExpand = 3;
+constexpr int64_t kMinTilesToExpand = 7;
 constexpr size_t kExpandedBytes = kMaxTilePanels * kStepsPerBlock * kStepBytes;
 
 /// A few panels and a range of K: what one pass over the rows of a block works on.

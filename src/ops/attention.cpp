@@ -104,19 +104,25 @@ std::vector<ValueType> infer_paged_attention(const OpSignature& signature) {
   return {q};
 }
 
+/// `num_seen`: positions that each row sees, of all rows; `num_read`: of all sequences.
+Cost attention_cost(const PagedAttentionArgs& a, double num_seen, double num_read) {
+  const Shape& cache = a.cache.shape;
+  const auto position_bytes = static_cast<double>(2 * cache[2] * cache[4]) *
+                              static_cast<double>(dtype_bytes(a.cache.dtype));
+  return {.flops = 4 * num_seen * static_cast<double>(a.num_heads * a.head_dim),
+          .bytes = num_read * position_bytes + 2 * static_cast<double>(a.q.num_bytes())};
+}
+
 /// From shapes alone, as kv_lens may lie on a device: every sequence is as long as its block table
 /// can hold, and this step's rows are its last ones.
-Cost paged_attention_cost(const OpCall& call) {
+Cost longest_attention_cost(const OpCall& call) {
   const PagedAttentionArgs a = PagedAttentionArgs::from(call);
   const double num_tokens = static_cast<double>(a.q.shape[0]);
   const double num_seqs = static_cast<double>(a.block_tables.shape[0]);
   if (num_seqs == 0) return {};
   const double kv_len = static_cast<double>(a.block_tables.shape[1] * a.cache.shape[3]);
   const double visible = std::max(kv_len - (num_tokens / num_seqs - 1) / 2, 0.0);
-  const double kv_bytes = num_seqs * kv_len * 2 * static_cast<double>(a.num_kv_heads * a.head_dim) *
-                          static_cast<double>(dtype_bytes(a.cache.dtype));
-  return {.flops = 4 * num_tokens * visible * static_cast<double>(a.num_heads * a.head_dim),
-          .bytes = kv_bytes + 2 * static_cast<double>(a.q.num_bytes())};
+  return attention_cost(a, num_tokens * visible, num_seqs * kv_len);
 }
 
 /// One q row of one head and the cached positions it sees.
@@ -247,6 +253,17 @@ PagedAttentionArgs PagedAttentionArgs::from(const OpCall& call) {
           .scale = static_cast<float>(call.attrs.get_float("scale"))};
 }
 
+Cost paged_attention_cost(const OpCall& call, std::span<const int32_t> q_lens,
+                          std::span<const int32_t> kv_lens) {
+  double num_seen = 0, num_read = 0;
+  for (size_t s = 0; s < q_lens.size(); ++s) {
+    const double q_len = q_lens[s], kv_len = kv_lens[s];
+    num_seen += q_len * (kv_len - (q_len - 1) / 2);
+    num_read += kv_len;
+  }
+  return attention_cost(PagedAttentionArgs::from(call), num_seen, num_read);
+}
+
 OpDef kv_append_def() {
   return {.op = Op::kv_append,
           .name = "kv_append",
@@ -259,7 +276,7 @@ OpDef paged_attention_def() {
   return {.op = Op::paged_attention,
           .name = "paged_attention",
           .infer = infer_paged_attention,
-          .cost = paged_attention_cost,
+          .cost = longest_attention_cost,
           .reference = paged_attention_reference,
           .tolerance = paged_attention_tolerance};
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <span>
+
 #include "ops/op.h"
 
 namespace veloz::ops {
@@ -58,6 +61,11 @@ struct PagedAttentionArgs {
 
   static PagedAttentionArgs from(const OpCall& call);
 };
+
+/// Work of one paged_attention whose sequences have these rows and positions. The op's own cost
+/// sees shapes alone and takes every sequence for as long as its block table can hold.
+Cost paged_attention_cost(const OpCall& call, std::span<const int32_t> q_lens,
+                          std::span<const int32_t> kv_lens);
 
 OpDef kv_append_def();
 OpDef paged_attention_def();

@@ -62,8 +62,9 @@ class EvalTest(CliTest):
 
     def test_greedy_answers_and_a_table_for_people(self) -> None:
         result = self.succeed("eval", GPTJ, "--limit", "3", "--num-beams", "1", "--max-tokens", "4")
-        for part in ("3 answers", "ROUGE-1", "tokens per answer  4.00", "perplexity", "UNGATED: "):
-            self.assertIn(part, " ".join(result.out.split(" ")).replace("    ", " "))
+        for part in ("3 answers", "ROUGE-1", "perplexity", "UNGATED: "):
+            self.assertIn(part, result.out)
+        self.assertRegex(result.out, r"tokens per answer +4\.00 +- +-")
 
     def test_help_teaches(self) -> None:
         text = self.succeed("eval", "--help").out
@@ -96,13 +97,8 @@ class BadEvalTest(CliTest):
     def test_data_that_mean_nothing(self) -> None:
         self.refuse(["line 1", 'no "reference" and no "answer"'], GPTJ, "--dataset", self.dataset({"prompt": "x"}))
         item = {"messages": [{"role": "user", "content": "x"}], "answer": "y"}
-        self.refuse_other_exit("no chat template", GPTJ, "--dataset", self.dataset(item))
+        self.refuse(["line 1", "no chat template"], GPTJ, "--dataset", self.dataset(item))
         self.refuse(["line 1", "the model takes"], GPTJ, "--dataset", self.dataset({"prompt": "x " * 5000, "answer": "y"}))
-
-    def refuse_other_exit(self, part: str, *args: str | Path) -> None:
-        result = self.veloz("eval", *args)
-        self.assertIn(result.code, (1, 2))
-        self.assertIn(part, result.err)
 
     def test_flags_that_cannot_be(self) -> None:
         self.refuse(['no task "translate"', "summarize"], GPTJ, "--task", "translate")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantized checkpoints of others build and generate as they are."""
 
+import json
 import unittest
 from pathlib import Path
+from typing import Any
 
 from quantized_checkpoint import FORMATS, write_quantized
 from veloz_cli import CliTest
@@ -33,6 +35,18 @@ class QuantizedModelTest(CliTest):
                 quantized, dense = write_quantized(self.dir / name, format)
                 engines = [self.build(m, f"{name}-{m.name}", "--dtype", "fp32") for m in (quantized, dense)]
                 self.assertEqual(self.tokens(engines[0]), self.tokens(engines[1]))
+
+    def test_modelopts_own_file_is_enough_and_part_of_the_cache_key(self) -> None:
+        model, _ = write_quantized(self.dir / "modelopt", FORMATS["modelopt-fp8"])
+        config = json.loads((model / "config.json").read_text())
+        del config["quantization_config"]
+        (model / "config.json").write_text(json.dumps(config))
+        own: dict[str, Any] = {"quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
+        (model / "hf_quant_config.json").write_text(json.dumps(own))
+        self.tokens(model)
+        own["quantization"]["exclude_modules"].append("*q_proj")
+        (model / "hf_quant_config.json").write_text(json.dumps(own))
+        self.fail_with(2, ["q_proj.weight", '"*q_proj" leaves the module out'], "run", model, "abc", *GREEDY)
 
     def test_a_quantized_model_takes_less_room(self) -> None:
         quantized, dense = write_quantized(self.dir / "awq", FORMATS["awq"])

@@ -154,6 +154,18 @@ TEST(PagedAttention, CostFollowsTheBlockTables) {
   EXPECT_EQ(cost.bytes, 2 * kv_len * 2 * 2 * 24 * 4 + 2.0 * 2 * 6 * 24 * 4);
 }
 
+TEST(PagedAttention, CostOfGivenLengthsIsThatOfThePositionsSeen) {
+  const AttentionCase c{.q_lens = {1, 3}, .kv_lens = {9, 5}};
+  const BuiltAttention built = build_attention(c);
+  const OwnedTensor y(c.dtype, built.q.view().shape);
+  const std::vector<TensorView> inputs = built.inputs(), outputs = {y.view()};
+  const std::vector<int32_t> q_lens = {1, 3}, kv_lens = {9, 5};
+  const Cost cost = paged_attention_cost(
+      {.inputs = inputs, .outputs = outputs, .attrs = built.attrs}, q_lens, kv_lens);
+  EXPECT_EQ(cost.flops, 4.0 * (9 + 3 + 4 + 5) * 6 * 24);
+  EXPECT_EQ(cost.bytes, (9.0 + 5) * 2 * 2 * 24 * 4 + 2.0 * 4 * 6 * 24 * 4);
+}
+
 TEST(KvAppend, RoundsNothingAndLeavesOtherSlotsAlone) {
   const uint64_t seed = 72;
   const OwnedTensor cache = random_tensor(DType::bf16, {4, 2, 1, 8, 4}, seed);

@@ -141,6 +141,22 @@ std::unique_ptr<StoredLinear> read_linear(const ModuleTensors& tensors,
       std::move(layout));
 }
 
+/// How a module is quantized whose weight has this dtype. Throws Error(invalid_input) where the
+/// config leaves it out.
+std::string algorithm_of(const ModelOptConfig& config, const std::string& module, DType dtype) {
+  const NamePattern* const excluded = find_match(config.excluded, module);
+  std::string algorithm = config.find(module);
+  const bool is_unnamed = algorithm.empty() && !config.algorithm.empty();
+  if (excluded == nullptr && !is_unnamed) return algorithm;
+  throw Error(
+      ErrorKind::invalid_input,
+      fmt::format("tensor \"{}.weight\" has dtype {}, but {} leaves the module out of the "
+                  "quantization",
+                  module, to_string(dtype),
+                  excluded != nullptr ? shown(excluded->text()) : "\"quantized_layers\""),
+      "weights and quantization config disagree; check that both come from the same revision");
+}
+
 }  // namespace
 
 FormatContent read_modelopt(const FormatInput& input) {
@@ -148,17 +164,8 @@ FormatContent read_modelopt(const FormatInput& input) {
   FormatContent content;
   for (const DType dtype : {DType::fp8_e4m3, DType::int8}) {
     for (const std::string& module : modules_with(input.files, "weight", dtype)) {
-      const NamePattern* const excluded = find_match(config.excluded, module);
-      if (excluded != nullptr)
-        throw Error(
-            ErrorKind::invalid_input,
-            fmt::format("tensor \"{}.weight\" has dtype {}, but {} leaves the module out of "
-                        "the quantization",
-                        module, to_string(dtype), shown(excluded->text())),
-            "weights and quantization config disagree; check that both come from the same "
-            "revision");
-      content.linears[module] =
-          read_linear(ModuleTensors(input.files, module), config.find(module), config.block);
+      content.linears[module] = read_linear(ModuleTensors(input.files, module),
+                                            algorithm_of(config, module, dtype), config.block);
     }
   }
   if (config.has_fp8_kv_cache) {

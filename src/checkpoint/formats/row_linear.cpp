@@ -75,27 +75,29 @@ void RowLinear::read_weight(int64_t row_begin, int64_t row_end, std::span<std::b
 
 void RowLinear::read_int4_in_int8(int64_t row_begin, int64_t row_end,
                                   std::span<std::byte> to) const {
-  std::vector<std::byte> row(static_cast<size_t>(columns()));
-  std::byte* out = to.data();
-  for (int64_t n = row_begin; n < row_end; ++n) {
-    files_->read_rows(layout_.weight, n, n + 1, row);
-    for (size_t k = 0; k < row.size(); k += 2)
-      *out++ = static_cast<std::byte>(to_unsigned4(row[k], layout_.weight, n) |
-                                      to_unsigned4(row[k + 1], layout_.weight, n) << 4);
+  std::vector<std::byte> codes(2 * to.size());
+  files_->read_rows(layout_.weight, row_begin, row_end, codes);
+  for (size_t i = 0; i < to.size(); ++i) {
+    const int64_t row = row_begin + static_cast<int64_t>(2 * i) / columns();
+    to[i] = static_cast<std::byte>(to_unsigned4(codes[2 * i], layout_.weight, row) |
+                                   to_unsigned4(codes[2 * i + 1], layout_.weight, row) << 4);
   }
 }
 
 /// A word holds the codes of its columns lowest first, so its bytes are the canonical ones.
 void RowLinear::read_packed(int64_t row_begin, int64_t row_end, std::span<std::byte> to) const {
   const auto row_bytes = static_cast<size_t>(is_4_bit() ? columns() / 2 : columns());
-  std::vector<std::byte> row(round_up(row_bytes, kWordBytes));
-  for (int64_t n = row_begin; n < row_end; ++n) {
-    files_->read_rows(layout_.weight, n, n + 1, row);
-    if (!is_4_bit())
-      for (std::byte& code : row) code ^= std::byte{kInt8Offset};
-    const auto out = to.subspan(static_cast<size_t>(n - row_begin) * row_bytes, row_bytes);
+  const size_t packed_bytes = round_up(row_bytes, kWordBytes);
+  const auto num_rows = static_cast<size_t>(row_end - row_begin);
+  std::vector<std::byte> packed(num_rows * packed_bytes);
+  files_->read_rows(layout_.weight, row_begin, row_end, packed);
+  if (!is_4_bit())
+    for (std::byte& code : packed) code ^= std::byte{kInt8Offset};
+  for (size_t n = 0; n < num_rows; ++n) {
+    const auto row = std::span(packed).subspan(n * packed_bytes, row_bytes);
+    const auto out = to.subspan(n * row_bytes, row_bytes);
     if (permutation().empty())
-      std::copy_n(row.begin(), row_bytes, out.begin());
+      std::ranges::copy(row, out.begin());
     else
       permute_codes(scheme().weight, permutation(), row, out);
   }

@@ -41,9 +41,9 @@ struct TableDecoder {
   }
 };
 
-// 6 x 3 accumulators, 3 x 2 weights, 2 inputs, 4 tables and a mask fill 31 of 32 registers.
-constexpr GemmMicro kWhole = make_gemm_micro<Fp8As<TableDecoder, DotBf16>, 6, 3>();
-constexpr GemmMicro kGrouped = make_grouped_gemm_micro<Fp8As<TableDecoder, DotBf16>, 6, 3>();
+// 4 x 4 accumulators, 4 x 2 weights, 2 inputs, 4 tables and a mask fill 31 of 32 registers.
+constexpr GemmMicro kWhole = make_gemm_micro<Fp8As<TableDecoder, DotBf16>, 4, 4>();
+constexpr GemmMicro kGrouped = make_grouped_gemm_micro<Fp8As<TableDecoder, DotBf16>, 4, 4>();
 constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<DotBf16, 6, 4>();
 
 }  // namespace

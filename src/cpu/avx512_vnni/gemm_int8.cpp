@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx512/broadcast.h"
 #include "cpu/avx512/lanes.h"
+#include "cpu/avx512_vnni/dot.h"
 #include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
@@ -14,7 +15,7 @@ struct DotInt8 : Int32Sums {
   static Inputs load_inputs(const char* x) { return broadcast(x); }
   static Inputs load_part_inputs(const char* x, int64_t bytes) { return broadcast_part(x, bytes); }
   static I multiply_add(I sums, Inputs inputs, Weights weights) {
-    return _mm512_dpbusd_epi32(sums, weights, inputs);
+    return add_dot(sums, weights, inputs);
   }
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // tiny-llama quantized while it is built, in fp32 otherwise, against the same worked out with NumPy
-// (tests/golden/make_quantized_golden.py): the whole way from the checkpoint's weights to logits.
+// (tests/golden/make_rounded_golden.py): the whole way from the checkpoint's weights to logits.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ using test::Tokens;
 
 json golden() {
   return json::parse(std::ifstream(std::filesystem::path(VELOZ_TEST_DATA_DIR) / "golden" /
-                                   "quantized" / "tiny-llama.json"));
+                                   "rounded" / "tiny-llama.json"));
 }
 
 struct Case {
@@ -38,7 +38,7 @@ struct Case {
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
-class QuantizedModel : public testing::TestWithParam<Case> {
+class RoundedModel : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     BuildOptions options = test::small_build(test::bundled_model("tiny-llama"), engine(), "fp32");
@@ -64,7 +64,7 @@ class QuantizedModel : public testing::TestWithParam<Case> {
   test::TempDirectory directory_;
 };
 
-TEST_P(QuantizedModel, GivesTheLogitsOfItsDefinition) {
+TEST_P(RoundedModel, GivesTheLogitsOfItsDefinition) {
   const std::vector<float> expected =
       decode_floats(golden_.at("logits").at(GetParam().name).get<std::string>());
   const std::vector<float> unquantized =
@@ -82,7 +82,7 @@ TEST_P(QuantizedModel, GivesTheLogitsOfItsDefinition) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Schemes, QuantizedModel,
+INSTANTIATE_TEST_SUITE_P(Schemes, RoundedModel,
                          testing::Values(Case{"int8", "int8"},
                                          Case{"int8, lm_head int8", "int8", "int8"},
                                          Case{"int8-a16", "int8-a16", "none", false},
