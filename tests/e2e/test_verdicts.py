@@ -11,6 +11,7 @@ from veloz_cli import CliTest, bundled_models
 ITEMS = os.environ.get("VELOZ_VERDICT_ITEMS", "40")
 EIGHT_BITS = ["fp8", "fp8-rowwise", "int8-smoothquant"]
 FOUR_BITS = ["int4-awq", "int4-gptq"]
+INT8_ACTIVATIONS = ["--activations", "int8"]  # as measured for speed
 
 
 class VerdictTest(CliTest):
@@ -29,13 +30,15 @@ class VerdictTest(CliTest):
     def test_searched_four_bits_pass(self) -> None:
         for model in bundled_models():
             with self.subTest(model.name):
-                verdicts = [self.verdict(model, recipe, "--group-size", "32") for recipe in FOUR_BITS]
+                verdicts = [
+                    self.verdict(model, recipe, "--group-size", "32", *INT8_ACTIVATIONS) for recipe in FOUR_BITS
+                ]
                 self.assertTrue(set(verdicts) & {"PASS-99", "PASS-99.9"}, verdicts)
 
     def test_careless_four_bits_fail(self) -> None:
         for model in bundled_models():
             with self.subTest(model.name):
-                self.assertEqual(self.verdict(model, "int4", "--group-size", "0"), "FAIL")
+                self.assertEqual(self.verdict(model, "int4", "--group-size", "0", *INT8_ACTIVATIONS), "FAIL")
 
 
 if __name__ == "__main__":
