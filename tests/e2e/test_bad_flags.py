@@ -34,8 +34,8 @@ class BadUsageTest(CliTest):
         return self.engine if self.engine.exists() else self.build(self.model)
 
     def test_verbs_and_flags_that_are_not_there(self) -> None:
-        self.refuse(["no verb is given", "build, run, chat"])
-        self.refuse(['there is no verb "serv"', "build, run, chat, serve, bench, eval, inspect, doctor"], "serv")
+        self.refuse(["no verb is given", "build, quantize, run, chat"])
+        self.refuse(['there is no verb "serv"', "build, quantize, run, chat, serve, bench, eval, inspect"], "serv")
         self.refuse(["--max-token", "veloz run --help"], "run", self.model, "x", "--max-token", "3")
         self.refuse(["model is required", "veloz build --help"], "build")
         self.refuse(["--output is required"], "build", self.model)
