@@ -35,7 +35,7 @@ class BadUsageTest(CliTest):
 
     def test_verbs_and_flags_that_are_not_there(self) -> None:
         self.refuse(["no verb is given", "build, run, chat"])
-        self.refuse(['there is no verb "serv"', "build, run, chat, serve, bench, eval, inspect, doctor"], "serv")
+        self.refuse(['there is no verb "serv"', "build, run, chat, serve, bench, eval, inspect, profile, plan, doctor"], "serv")
         self.refuse(["--max-token", "veloz run --help"], "run", self.model, "x", "--max-token", "3")
         self.refuse(["model is required", "veloz build --help"], "build")
         self.refuse(["--output is required"], "build", self.model)
