@@ -10,6 +10,7 @@
 #include "api/evaluate.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/table.h"
 #include "cli/interrupt.h"
 #include "cli/load.h"
 #include "cli/terminal.h"
@@ -38,9 +39,16 @@ std::filesystem::path find_dataset(const EvalFlags& flags) {
               "give --dataset or --text; without them, eval.jsonl of a model directory is taken");
 }
 
-std::filesystem::path resolve(const EvalFlags& flags, const std::filesystem::path& model) {
+/// The original, where it is a model directory, is built as it is, whatever the model is built
+/// with.
+LoadFlags original_flags(const EvalFlags& flags) {
   LoadFlags load = flags.load;
-  load.model = model;
+  load.model = flags.reference;
+  load.build = {.dtype = flags.load.build.dtype, .max_model_len = flags.load.build.max_model_len};
+  return load;
+}
+
+std::filesystem::path resolve(const LoadFlags& load) {
   const ResolvedEngine resolved = resolve_model(load);
   for (const std::string& warning : resolved.report.warnings)
     fmt::print(stderr, "warning: {}\n", warning);
@@ -67,8 +75,8 @@ eval::GateReport evaluate(const EvalFlags& flags) {
   options.num_threads = flags.load.llm.num_threads;
   options.max_num_seqs = flags.load.llm.max_num_seqs;
   options.kv_cache_memory_bytes = flags.load.llm.kv_cache_memory_bytes;
-  options.engine = resolve(flags, flags.load.model);
-  if (!flags.reference.empty()) options.reference = resolve(flags, flags.reference);
+  options.engine = resolve(flags.load);
+  if (!flags.reference.empty()) options.reference = resolve(original_flags(flags));
   options.should_stop = InterruptGuard::is_interrupted;
   ProgressBar bar;
   options.on_progress = [&bar](const ProgressUpdate& update) {
@@ -152,6 +160,7 @@ void add_eval(CLI::App& app, Action& action) {
       "Exit codes: 0 the gate holds or there is none, 1 it does not, 2 wrong usage or bad input.\n"
       "Example:\n"
       "  veloz eval models/tiny-gptj\n"
+      "  veloz eval models/tiny-gptj --quant int8 --reference models/tiny-gptj\n"
       "  veloz eval tiny-int4.engine --reference models/tiny-gptj --gate 99.9 -o report.md");
   verb.callback([flags, &action] { action = [flags] { return run_eval(*flags); }; });
 }

@@ -135,7 +135,7 @@ void check_limit(const EvalSetOptions& options) {
 Tokens first_tokens(const text::Tokenizer& tokenizer) {
   const Tokens with = tokenizer.encode("a");
   const Tokens without = tokenizer.encode("a", {.add_special_tokens = false});
-  const auto at = std::ranges::search(with, without).begin();
+  const auto at = std::search(with.begin(), with.end(), without.begin(), without.end());
   return {with.begin(), at == with.end() ? with.begin() : at};
 }
 

@@ -35,7 +35,8 @@ class BadUsageTest(CliTest):
 
     def test_verbs_and_flags_that_are_not_there(self) -> None:
         self.refuse(["no verb is given", "build, quantize, run, chat"])
-        self.refuse(['there is no verb "serv"', "build, quantize, run, chat, serve, bench, eval, inspect"], "serv")
+        verbs = "build, quantize, run, chat, serve, bench, eval, inspect, profile, plan, doctor"
+        self.refuse(['there is no verb "serv"', verbs], "serv")
         self.refuse(["--max-token", "veloz run --help"], "run", self.model, "x", "--max-token", "3")
         self.refuse(["model is required", "veloz build --help"], "build")
         self.refuse(["--output is required"], "build", self.model)
