@@ -33,6 +33,12 @@ constexpr Format kFormats[] = {
      cpu::PeakLoop::int8_dot},
     {"w4a8_g128", ops::Op::quantized_linear, DType::int8, DType::uint4x2, DType::bf16, 128,
      cpu::PeakLoop::int8_dot},
+    {"w4a16_g32", ops::Op::weight_only_linear, DType::bf16, DType::uint4x2, DType::bf16, 32,
+     cpu::PeakLoop::bf16_dot},
+    {"w8a16_int8", ops::Op::weight_only_linear, DType::bf16, DType::int8, DType::fp32, 0,
+     cpu::PeakLoop::bf16_dot},
+    {"w8a16_fp8", ops::Op::weight_only_linear, DType::bf16, DType::fp8_e4m3, DType::fp32, 0,
+     cpu::PeakLoop::bf16_dot},
 };
 
 struct LinearShape {

@@ -28,6 +28,8 @@ struct BuildOptions {
   std::string target = "cpu";  // "cpu", or "cpu:ISA" for the layouts that ISA's kernels like best
   std::string dtype = "auto";  // of activations and weights: auto (fp32 stays, fp16 and bf16 become
                                // bf16), bf16, fp32
+  std::string kv_cache_dtype = "auto";  // auto (as dtype, or as the checkpoint was quantized for),
+                                        // bf16, fp8 (fp8_e4m3) or int8: half the memory of bf16
   std::string load_format =
       "safetensors";  // or "dummy": seeded random weights from config.json alone
   uint64_t seed = 0;  // of dummy weights

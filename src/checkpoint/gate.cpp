@@ -11,13 +11,14 @@
 namespace veloz::checkpoint {
 namespace {
 
+constexpr const char* kHint = "evaluate the model again, or take the file away";
 constexpr uint64_t kMaxGateBytes = uint64_t{64} << 20;
 
 std::string verdict_of(const std::string& text) {
   const nlohmann::json json = parse_json(text);
   const auto found = json.is_object() ? json.find("verdict") : json.end();
   if (found == json.end() || !found->is_string())
-    throw Error(ErrorKind::corrupt_data, "there is no \"verdict\" in it");
+    throw Error(ErrorKind::corrupt_data, "there is no \"verdict\" in it", kHint);
   auto verdict = found->get<std::string>();
   if (!is_verdict(verdict))
     throw Error(ErrorKind::corrupt_data, fmt::format("\"verdict\" is {}, it must be {}",

@@ -64,6 +64,11 @@ void add_build(CLI::App& app, Action& action) {
           "Activations and weights: auto (fp32 stays, fp16 and bf16 become bf16), bf16, fp32")
       ->envname("VELOZ_DTYPE")
       ->capture_default_str();
+  verb.add_option("--kv-cache-dtype", options.kv_cache_dtype,
+                  "KV cache: auto (as --dtype, or as the checkpoint was quantized for), bf16, fp8 "
+                  "(also fp8_e4m3), int8")
+      ->envname("VELOZ_KV_CACHE_DTYPE")
+      ->capture_default_str();
   add_quant_flags(verb, options);
   verb.add_option("--max-model-len", options.max_model_len,
                   "Positions of one sequence; 0: what the model was trained for")

@@ -11,6 +11,7 @@
 
 #include "api/backend.h"
 #include "base/files.h"
+#include "base/table.h"
 #include "base/thread_pool.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"

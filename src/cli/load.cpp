@@ -17,11 +17,20 @@
 namespace veloz::cli {
 
 void add_load_flags(CLI::App& verb, LoadFlags& flags) {
+  add_engine_flags(verb, flags);
+  add_llm_flags(verb, flags.llm);
+}
+
+void add_engine_flags(CLI::App& verb, LoadFlags& flags) {
   verb.add_option("model", flags.model,
                   "Engine directory, or a model directory (built into the cache first)")
       ->required();
   verb.add_option("--dtype", flags.build.dtype, "Of an engine built on the way: auto, bf16, fp32")
       ->envname("VELOZ_DTYPE")
+      ->capture_default_str();
+  verb.add_option("--kv-cache-dtype", flags.build.kv_cache_dtype,
+                  "KV cache of an engine built on the way: auto, bf16, fp8, int8")
+      ->envname("VELOZ_KV_CACHE_DTYPE")
       ->capture_default_str();
   verb.add_option("--max-model-len", flags.build.max_model_len,
                   "Of an engine built on the way: positions of one sequence; 0: what the model was "
@@ -31,10 +40,10 @@ void add_load_flags(CLI::App& verb, LoadFlags& flags) {
   add_quant_flags(verb, flags.build);
   verb.add_option("--cache-dir", flags.cache_dir, "Where engines of model directories are kept")
       ->envname("VELOZ_CACHE_DIR");
-  add_llm_flags(verb, flags.llm);
+  add_device_flags(verb, flags.llm);
 }
 
-ResolvedEngine resolve_model(const LoadFlags& flags) {
+BuildOptions build_options(const LoadFlags& flags) {
   BuildOptions options = flags.build;
   options.model = flags.model;
   // An engine built for this run must allow what this run asks for.
@@ -42,6 +51,11 @@ ResolvedEngine resolve_model(const LoadFlags& flags) {
   options.max_num_batched_tokens = std::max(
       {options.max_num_batched_tokens, flags.llm.max_num_batched_tokens, options.max_num_seqs});
   options.num_threads = flags.llm.num_threads;
+  return options;
+}
+
+ResolvedEngine resolve_model(const LoadFlags& flags) {
+  BuildOptions options = build_options(flags);
   ResolvedEngine resolved;
   {
     ProgressBar bar;

@@ -108,7 +108,8 @@ Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
       .model_name = options.served_model_names.empty() ? manifest.model.name
                                                        : options.served_model_names.front(),
       .max_model_len = limits.max_model_len,
-      .cache_config = {{"block_size", fmt::to_string(limits.block_size)},
+      .cache_config = {{"cache_dtype", std::string(to_string(manifest.model.kv_cache_dtype))},
+                       {"block_size", fmt::to_string(limits.block_size)},
                        {"num_gpu_blocks", fmt::to_string(model->executor().stats().num_blocks)},
                        {"enable_prefix_caching", flags.enable_prefix_caching ? "True" : "False"}}});
   service = std::make_unique<http::openai::Service>(*model, *metrics, options);

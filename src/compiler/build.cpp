@@ -124,6 +124,20 @@ std::optional<checkpoint::QuantizedModel> open_quantized(const CompileOptions& o
   return model;
 }
 
+/// The KV cache is as asked for, or else as the checkpoint was quantized for (`plan`, or null), or
+/// else as the activations.
+models::GraphOptions graph_options_for(const CompileOptions& options, DType dtype,
+                                       const engine::Limits& limits,
+                                       const checkpoint::QuantPlan* plan) {
+  const std::optional<DType> quantized_for = plan == nullptr ? std::nullopt : plan->kv_cache;
+  models::GraphOptions graph{
+      .dtype = dtype,
+      .kv_cache_dtype = options.kv_cache_dtype.value_or(quantized_for.value_or(dtype)),
+      .block_size = limits.block_size};
+  if (plan != nullptr && graph.kv_cache_dtype == DType::fp8_e4m3) graph.kv_scales = plan->kv_scales;
+  return graph;
+}
+
 /// `quantized` are the tensors of a quantized checkpoint, or null.
 Source open_source(const CompileOptions& options, const std::string& config_text,
                    const graph::Graph& graph, std::unique_ptr<checkpoint::TensorSource> quantized) {
@@ -151,12 +165,13 @@ Source open_source(const CompileOptions& options, const std::string& config_text
 }
 
 engine::ModelFacts facts_of(const checkpoint::ModelConfig& config, const graph::Graph& graph,
-                            DType dtype, const fs::path& model_dir,
+                            const models::GraphOptions& options, const fs::path& model_dir,
                             const GenerationDefaults& generation) {
   engine::ModelFacts facts;
   facts.architecture = checkpoint::to_string(config.architecture);
   facts.name = fs::weakly_canonical(model_dir).filename().string();
-  facts.dtype = facts.kv_cache_dtype = dtype;
+  facts.dtype = options.dtype;
+  facts.kv_cache_dtype = options.kv_cache_dtype;
   facts.num_layers = config.num_layers;
   facts.hidden_size = config.hidden_size;
   facts.num_heads = config.num_heads;
@@ -265,13 +280,16 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   const engine::Limits limits = resolve_limits(options, config);
   const GenerationDefaults generation = read_generation_config(options.model);
 
-  graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
   std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
+  const models::GraphOptions graph_options =
+      graph_options_for(options, dtype, limits, quantized ? &quantized->plan : nullptr);
+  graph::Graph graph = models::build_graph(config, graph_options);
   const Source source =
       open_source(options, config_text, graph, quantized ? std::move(quantized->tensors) : nullptr);
   if (!quantized) check_tensors(graph, *source.tensors);
   const std::string imported = graph::print(graph);
-  const engine::ModelFacts facts = facts_of(config, graph, dtype, options.model, generation);
+  const engine::ModelFacts facts =
+      facts_of(config, graph, graph_options, options.model, generation);
 
   const RequestedQuantization requested =
       quantized ? RequestedQuantization{std::move(quantized->plan), {}}
@@ -300,6 +318,10 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   if (config.dtype == DType::fp16 && dtype == DType::bf16)
     report.warnings.push_back(
         "the checkpoint is fp16; bf16 keeps 8 of its 11 significant bits (--dtype fp32 keeps all)");
+  if (graph_options.kv_cache_dtype == DType::fp8_e4m3 && graph_options.kv_scales.empty())
+    report.warnings.push_back(
+        "the checkpoint has no scales for an fp8 KV cache, so they are 1: keys and values beyond "
+        "448 are cut off (--kv-cache-dtype int8 needs none)");
   for (const std::string& key : generation.config.unsupported_keys)
     report.warnings.push_back(fmt::format(
         "generation_config.json asks for \"{}\", which is not supported and has no effect", key));
@@ -320,6 +342,21 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   return report;
 }
 
+PlannedModel plan_model(const CompileOptions& options, const ops::KernelRegistry& target) {
+  const checkpoint::ModelConfig config = checkpoint::load_model_config(options.model);
+  const DType dtype = choose_dtype(options.dtype, config);
+  const engine::Limits limits = resolve_limits(options, config);
+  graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
+  const GenerationDefaults generation = read_generation_config(options.model);
+  engine::ModelFacts facts = facts_of(config, graph, dtype, options.model, generation);
+  std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
+  const checkpoint::QuantPlan plan =
+      quantized ? std::move(quantized->plan) : plan_quantization(graph, options.quantization).plan;
+  run_pipeline(graph,
+               {.disabled_passes = options.disabled_passes, .quantization = &plan, .on_pass = {}});
+  return {std::move(lower(graph, limits, target).plan), std::move(facts)};
+}
+
 std::string cache_key(const CompileOptions& options) {
   StreamHasher hasher;
   const auto add_file = [&](const fs::path& path) {
@@ -335,8 +372,10 @@ std::string cache_key(const CompileOptions& options) {
     hasher.update(checkpoint::Checkpoint::open(options.model).fingerprint());
   const engine::Limits& limits = options.limits;
   hasher.update(fmt::format(
-      "{} {} {} {} {}; {} {} {} {} {}; {}; " VELOZ_VERSION " {}.{}", options.target,
-      static_cast<int>(options.dtype), static_cast<int>(options.load_format), options.seed,
+      "{} {} {} {} {} {}; {} {} {} {} {}; {}; " VELOZ_VERSION " {}.{}", options.target,
+      static_cast<int>(options.dtype),
+      options.kv_cache_dtype ? to_string(*options.kv_cache_dtype) : "auto",
+      static_cast<int>(options.load_format), options.seed,
       fs::weakly_canonical(options.model).filename().string(), limits.max_model_len,
       limits.max_num_batched_tokens, limits.max_num_seqs, limits.max_beam_width, limits.block_size,
       fmt::join(options.disabled_passes, ","), engine::kFormatMajor, engine::kFormatMinor));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,7 @@ struct CompileOptions {
   std::filesystem::path output;
   std::string target = "cpu";  // as it is recorded
   DTypeChoice dtype = DTypeChoice::automatic;
+  std::optional<DType> kv_cache_dtype;  // bf16, fp8_e4m3 or int8; nothing: as the model wants it
   LoadFormat load_format = LoadFormat::safetensors;
   uint64_t seed = 0;
   QuantRequest quantization;
@@ -49,6 +51,16 @@ struct CompileReport {
 /// layouts of the device the engine is for; nothing is run on it.
 CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& target,
                       ThreadPool& pool, const ProgressSink& progress);
+
+/// What `compile` would make, as far as it can be known without weights.
+struct PlannedModel {
+  engine::Plan plan;
+  engine::ModelFacts model;
+};
+
+/// Reads the configuration alone, of quantized checkpoints the tensors' headers too. Throws as
+/// `compile`.
+PlannedModel plan_model(const CompileOptions& options, const ops::KernelRegistry& target);
 
 /// What identifies the result of `compile` beside the format's version: content of the checkpoint
 /// and options. Reads headers and a sample of the data only, so that it is quick.

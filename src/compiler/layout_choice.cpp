@@ -116,8 +116,8 @@ class Chooser {
     // Of a tied table, `linear` reads every byte each step and `embedding` a row a token: linear
     // decides.
     std::vector<const Node*> readers = reading.as_matrix;
-    std::ranges::stable_partition(
-        readers, [](const Node* reader) { return reader->op != ops::Op::embedding; });
+    std::stable_partition(readers.begin(), readers.end(),
+                          [](const Node* reader) { return reader->op != ops::Op::embedding; });
 
     LayoutChoice best{value.name, "", ""};
     size_t best_rank = target_.kernels().size();

@@ -18,13 +18,13 @@ namespace veloz::compiler {
 namespace {
 
 using checkpoint::TensorInfo;
-using checkpoint::TensorSource;
 
 constexpr int64_t kElementsAtATime = int64_t{1} << 18;  // stay in the second-level cache
 
 }  // namespace
 
-RtnSource::RtnSource(const TensorSource& source, std::map<std::string, RtnLinear> linears)
+RtnSource::RtnSource(const checkpoint::TensorSource& source,
+                     std::map<std::string, RtnLinear> linears)
     : source_(source), linears_(std::move(linears)) {
   for (const auto& [module, linear] : linears_)
     VELOZ_CHECK(!linear.scheme.has_permutation && !linear.scheme.input_scale,
@@ -131,17 +131,16 @@ void RtnSource::read_rows(std::string_view name, int64_t row_begin, int64_t row_
   size_t done = 0;
   for_rows(linear, row_begin, row_end, [&](int64_t, const TensorView& rows) {
     const QuantizedShapes shapes = quantized_shapes(scheme, rows.shape[0], columns);
-    const TensorView codes = view_of(codes_bytes, scheme.weight, shapes.codes);
     const TensorView scales = view_of(scales_bytes, scheme.scale_dtype, shapes.scales);
     const TensorView zeros =
         scheme.has_zeros ? view_of(zeros_bytes, zero_dtype(scheme), shapes.scales) : TensorView();
-    if (linear.has_one_scale) {
+    if (linear.has_one_scale)
       for (int64_t row = 0; row < rows.shape[0]; ++row)
         ops::store_scale(scales, row, 0, tensor_scale);
-      ops::encode_weights(rows, scales, zeros, codes);
-    } else {
-      ops::quantize_weights(rows, codes, scales, zeros);
-    }
+    else
+      ops::choose_scales(rows, scheme.weight, scales, zeros);
+    if (place->part == Part::codes)
+      ops::encode_weights(rows, scales, zeros, view_of(codes_bytes, scheme.weight, shapes.codes));
     const std::vector<std::byte>& made = place->part == Part::codes    ? codes_bytes
                                          : place->part == Part::scales ? scales_bytes
                                                                        : zeros_bytes;

@@ -8,23 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "base/device.h"
 #include "base/progress.h"
-#include "base/thread_pool.h"
+#include "compress/machine.h"
 #include "engine/engine.h"
 #include "eval/eval_set.h"
-#include "ops/kernel.h"
 #include "text/tokenizer.h"
 #include "veloz/types.h"
 
 namespace veloz::compress {
-
-/// What models are measured on; all outlive them.
-struct Machine {
-  Device& device;
-  const ops::KernelRegistry& registry;
-  ThreadPool& pool;
-};
 
 /// What a model wrote.
 struct Answer {

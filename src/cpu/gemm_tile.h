@@ -112,6 +112,11 @@ extern const GemmMicro kGemmAvx512Fp32;
 extern const GemmMicro kGemmAvx512Bf16;
 extern const GemmMicro kGemmAvx512Fp32ByBf16;
 extern const GemmMicro kGemmAvx512DotBf16;  // vdpbf16ps
+// A step of x is two int16, of a panel 16 pairs of int8; sums are int32 in the place of floats.
+extern const GemmMicro kGemmPortableInt16ByInt8;
+extern const GemmMicro kGemmAvx2Int16ByInt8;
+extern const GemmMicro kGemmAvx512Int16ByInt8;
+extern const GemmMicro kGemmAvx512DotInt16ByInt8;  // vpdpwssd
 
 // Activations int8, weights code + 128, sums int32.
 extern const GemmMicro kGemmPortableInt8;

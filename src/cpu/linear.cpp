@@ -12,7 +12,6 @@ size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
 
 void linear(ops::OpContext& context, const ops::LinearArgs& a, const GemmMicro& micro) noexcept {
   const auto x_bytes = static_cast<int64_t>(dtype_bytes(a.x.dtype));
-  const auto y_bytes = static_cast<int64_t>(dtype_bytes(a.y.dtype));
   const int64_t row_bytes = a.x.shape[1] * x_bytes;
   run_panel_product(*context.pool, context.workspace,
                     {.micro = &micro,
@@ -22,11 +21,7 @@ void linear(ops::OpContext& context, const ops::LinearArgs& a, const GemmMicro& 
                      .w = a.w.as<const std::byte>(),
                      .num_steps = row_bytes / micro.step_bytes_x,
                      .tail_bytes = row_bytes % micro.step_bytes_x,
-                     .store = {.num_columns = a.y.shape[1],
-                               .bias = a.bias.as<const float>(),
-                               .y = a.y.data,
-                               .y_stride = a.y.row_stride * y_bytes,
-                               .is_bf16 = a.y.dtype == DType::bf16}});
+                     .store = store_to(a.y, a.bias)});
 }
 
 }  // namespace veloz::cpu

@@ -19,15 +19,11 @@ constexpr int64_t kElementsPerThread = 131072;  // waking a thread costs about t
 
 /// What all forms have in common: y, the bias, one scale per row of x and of w.
 GemmStore store_of(const ops::QuantizedLinearArgs& a) {
-  const auto y_bytes = static_cast<int64_t>(dtype_bytes(a.y.dtype));
-  return {.num_columns = a.y.shape[1],
-          .w_scales = a.w_scales.as<const float>(),
-          .x_scales = a.x_scales.as<const float>(),
-          .x_scales_stride = a.x_scales.row_stride,
-          .bias = a.bias.as<const float>(),
-          .y = a.y.data,
-          .y_stride = a.y.row_stride * y_bytes,
-          .is_bf16 = a.y.dtype == DType::bf16};
+  GemmStore store = store_to(a.y, a.bias);
+  store.w_scales = a.w_scales.as<const float>();
+  store.x_scales = a.x_scales.as<const float>();
+  store.x_scales_stride = a.x_scales.row_stride;
+  return store;
 }
 
 /// Calls f(begin, end) for ranges of rows, on as many threads as have enough to do.

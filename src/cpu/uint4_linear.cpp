@@ -6,12 +6,13 @@
 #include "base/error.h"
 #include "base/numeric.h"
 #include "cpu/parallel.h"
+#include "cpu/scales.h"
 
 namespace veloz::cpu {
 namespace {
 
 // Half of a second-level cache of 1 MiB; the panel at work and the one on its way take little.
-constexpr int64_t kBlockBytes = 512 * 1024;
+constexpr int64_t kBlockBytes = int64_t{512} * 1024;
 constexpr int64_t kPrefetchDistance = 64 * kStepBytes;
 constexpr int32_t kMiddleCode = 8;  // the zero of weights that have none
 constexpr size_t kAlignment = 64;
@@ -36,11 +37,9 @@ class Uint4Linear {
         num_groups_(args.num_groups()),
         num_tiles_(ceil_div(num_rows_, micro.max_rows)),
         tiles_per_block_(std::max<int64_t>(1, kBlockBytes / (k_ * micro.max_rows))),
-        scale_type_(args.w_scales.dtype == DType::fp32   ? ScaleType::fp32
-                    : args.w_scales.dtype == DType::bf16 ? ScaleType::bf16
-                                                         : ScaleType::fp16),
+        scale_type_(scale_type_of(args.w_scales.dtype)),
         panel_bytes_(k_ / kUint4StepColumns * kStepBytes),
-        group_scale_bytes_(kPanelWidth * static_cast<int64_t>(dtype_bytes(args.w_scales.dtype))) {}
+        group_scale_bytes_(kPanelWidth * bytes_of(scale_type_)) {}
 
   int64_t num_tiles() const { return num_tiles_; }
 

@@ -15,9 +15,9 @@
 namespace veloz::cpu {
 namespace {
 
-/// `Simd` is the Lanes of an instruction set, with Sums (16 of int32), Codes (a step, or one quad
-/// of each channel in it), Inputs (a quad of a row, for every channel) and Chunk (what a chunk's
-/// products are summed in).
+/// `Simd` is the Lanes of an instruction set, with Codes (a step, or one quad of each channel in
+/// it), Inputs (a quad of a row, for every channel) and Chunk (what a chunk's products are summed
+/// in).
 template <typename Simd, int kRows>
 void run_uint4_tile(const Uint4Tile& tile) {
   constexpr ptrdiff_t kQuadBytes = kRows * kStepBytesX;
@@ -30,11 +30,11 @@ void run_uint4_tile(const Uint4Tile& tile) {
 
   for (int64_t g = 0; g < tile.num_groups; ++g) {
     const int32_t* const corrections = tile.corrections + g * kRows;
-    typename Simd::Sums dots[kRows];
+    typename Simd::I dots[kRows];
     if (tile.zeros == nullptr) {
       for (int r = 0; r < kRows; ++r) dots[r] = Simd::set1_int(corrections[r]);
     } else {
-      const typename Simd::Sums zeros = Simd::load_bytes(tile.zeros + g * kPanelWidth);
+      const typename Simd::I zeros = Simd::load_uint8(tile.zeros + g * kPanelWidth);
       for (int r = 0; r < kRows; ++r)
         dots[r] = Simd::mul_int(zeros, Simd::set1_int(corrections[r]));
     }
@@ -59,7 +59,7 @@ void run_uint4_tile(const Uint4Tile& tile) {
     __builtin_prefetch(scales + tile.scale_prefetch, 0, 2);
     const typename Simd::F scale = load_scales<Simd>(scales, tile.scale_type);
     for (int r = 0; r < kRows; ++r)
-      sums[r] = Simd::mul_add(Simd::to_float(dots[r]), scale, sums[r]);
+      sums[r] = Simd::mul_add(Simd::int_to_fp32(dots[r]), scale, sums[r]);
     scales += scale_bytes;
   }
 

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "engine/json_fields.h"
 #include "engine/weights_file.h"
+#include "ops/kv_layout.h"
 
 namespace veloz::engine {
 namespace {
@@ -312,7 +313,7 @@ class ProgramVerifier {
     }
   }
 
-  /// cache [N, 2, num_kv_heads, block_size, head_dim]; infer has compared it with the heads.
+  /// cache [N, 2, num_kv_heads, block_size, row extent]; infer has compared it with the heads.
   void verify_cache(const PlanStep& step) const {
     const size_t operand = step.op == Op::kv_append ? 0 : 1;
     const auto value = static_cast<size_t>(step.inputs[operand]);
@@ -323,7 +324,8 @@ class ProgramVerifier {
     const int64_t num_kv_heads = step.attrs.get_int("num_kv_heads");
     const int64_t head_dim = step.attrs.get_int("head_dim");
     const ValueType expected{cache.dtype,
-                             {Symbol::N, 2, num_kv_heads, plan_.limits.block_size, head_dim}};
+                             {Symbol::N, 2, num_kv_heads, plan_.limits.block_size,
+                              ops::kv_row_extent(cache.dtype, head_dim)}};
     if (cache != expected)
       refuse(fmt::format("the cache {} is {}, num_kv_heads, head_dim and block_size ask for {}",
                          name(value), ops::to_string(cache), ops::to_string(expected)));

@@ -4,14 +4,16 @@
 #include <array>
 #include <utility>
 
+#include "base/verdict.h"
+
 namespace veloz::eval {
 namespace {
 
 constexpr std::array<std::pair<Verdict, std::string_view>, 4> kNames = {{
-    {Verdict::fail, "FAIL"},
-    {Verdict::ungated, "UNGATED"},
-    {Verdict::pass_99, "PASS-99"},
-    {Verdict::pass_99_9, "PASS-99.9"},
+    {Verdict::fail, kVerdictFail},
+    {Verdict::ungated, kVerdictUngated},
+    {Verdict::pass_99, kVerdictPass99},
+    {Verdict::pass_99_9, kVerdictPass999},
 }};
 
 }  // namespace

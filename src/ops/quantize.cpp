@@ -47,17 +47,6 @@ Cost cost(const OpCall& call) {
           .bytes = operand_bytes(call)};
 }
 
-/// The largest magnitude; NaN where there is one.
-float largest_magnitude(const TensorView& x, int64_t row, int64_t begin, int64_t end) {
-  float amax = 0;
-  for (int64_t k = begin; k < end; ++k) {
-    const float magnitude = std::abs(load_element(x, row, k));
-    if (!(magnitude <= amax)) amax = magnitude;
-    if (std::isnan(amax)) return amax;
-  }
-  return amax;
-}
-
 /// The number a code stands for, before its scale.
 float code_value(const TensorView& codes, int64_t row, int64_t column) {
   if (codes.dtype == DType::int8) return codes.row<const int8_t>(row)[column];
@@ -90,6 +79,16 @@ void quantize_reference(const QuantizeArgs& a) {
                                : quantize_value(load_element(a.x, t, k), scale.inverse, format);
     }
   }
+}
+
+float largest_magnitude(const TensorView& x, int64_t row, int64_t begin, int64_t end) {
+  float amax = 0;
+  for (int64_t k = begin; k < end; ++k) {
+    const float magnitude = std::abs(load_element(x, row, k));
+    if (!(magnitude <= amax)) amax = magnitude;
+    if (std::isnan(amax)) return amax;
+  }
+  return amax;
 }
 
 GroupScale group_scale(float amax, float limit) {

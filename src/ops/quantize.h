@@ -69,6 +69,8 @@ inline constexpr float kInt8Limit = 127.0f;
 
 OpDef quantize_def();
 
+/// Of row `row`, columns [begin, end); NaN where there is one.
+float largest_magnitude(const TensorView& x, int64_t row, int64_t begin, int64_t end);
 /// scale and inverse of a group whose largest magnitude is `amax`; NaN and infinities as above.
 struct GroupScale {
   float scale;

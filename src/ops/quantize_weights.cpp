@@ -65,6 +65,12 @@ void store_code(const TensorView& codes, int64_t row, int64_t k, float scaled, f
 
 void quantize_weights(const TensorView& w, const TensorView& codes, const TensorView& scales,
                       const TensorView& zeros) {
+  choose_scales(w, codes.dtype, scales, zeros);
+  encode_weights(w, scales, zeros, codes);
+}
+
+void choose_scales(const TensorView& w, DType codes, const TensorView& scales,
+                   const TensorView& zeros) {
   VELOZ_CHECK(w.shape[1] % scales.shape[1] == 0, "{} columns in {} groups", w.shape[1],
               scales.shape[1]);
   const bool has_zeros = zeros.data != nullptr;
@@ -72,14 +78,13 @@ void quantize_weights(const TensorView& w, const TensorView& codes, const Tensor
   for (int64_t n = 0; n < w.shape[0]; ++n) {
     for (int64_t g = 0; g < scales.shape[1]; ++g) {
       const Range range = range_of(w, n, g * group, (g + 1) * group);
-      const float scale = store_scale(scales, n, g, choose_scale(range, codes.dtype, has_zeros));
+      const float scale = store_scale(scales, n, g, choose_scale(range, codes, has_zeros));
       if (!has_zeros) continue;
       const float zero =
           scale > 0 ? std::clamp(std::nearbyint(-range.low / scale), 0.0f, kUint4Max) : 0;
       zeros.row<uint8_t>(n)[g] = static_cast<uint8_t>(zero);
     }
   }
-  encode_weights(w, scales, zeros, codes);
 }
 
 void encode_weights(const TensorView& w, const TensorView& scales, const TensorView& zeros,

@@ -24,6 +24,9 @@ namespace veloz::ops {
 void quantize_weights(const TensorView& w, const TensorView& codes, const TensorView& scales,
                       const TensorView& zeros);
 
+/// The two halves of it. The scales and zeros of `w` for codes of a dtype:
+void choose_scales(const TensorView& w, DType codes, const TensorView& scales,
+                   const TensorView& zeros);
 /// The codes of `w` under scales and zeros that are given; a scale that is not above zero gives the
 /// code of zero.
 void encode_weights(const TensorView& w, const TensorView& scales, const TensorView& zeros,

@@ -31,6 +31,7 @@ struct Model {
   std::string dtype;
   bool is_random = false;  // tiny: many runs take no time
   std::string quant = "none";
+  std::string kv_cache_dtype = "auto";
 };
 
 void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
@@ -40,7 +41,13 @@ std::vector<Model> every_model() {
       {"gptj_random_fp32", test::golden_model("gptj"), "fp32", true},
       {"gptj_random_bf16", test::golden_model("gptj"), "bf16", true},
       {"llama_random_fp32", test::golden_model("llama-gqa-bf16"), "fp32", true},
-      {"llama_random_bf16", test::golden_model("llama-gqa-bf16"), "bf16", true}};
+      {"llama_random_bf16", test::golden_model("llama-gqa-bf16"), "bf16", true},
+      {"llama_random_bf16_kv_fp8", test::golden_model("llama-gqa-bf16"), "bf16", true, "none",
+       "fp8"},
+      {"llama_random_bf16_kv_int8", test::golden_model("llama-gqa-bf16"), "bf16", true, "none",
+       "int8"},
+      {"gptj_random_fp32_kv_bf16", test::golden_model("gptj"), "fp32", true, "none", "bf16"},
+      {"gptj_random_fp32_kv_int8", test::golden_model("gptj"), "fp32", true, "none", "int8"}};
   for (const std::string name : {"gptj", "llama"})
     if (fs::exists(test::bundled_model("tiny-" + name)))
       models.push_back({"tiny_" + name, test::bundled_model("tiny-" + name), "auto", false});
@@ -64,6 +71,7 @@ class Determinism : public testing::TestWithParam<Model> {
   void SetUp() override {
     BuildOptions options =
         test::small_build(GetParam().checkpoint, engine(), GetParam().dtype.c_str());
+    options.kv_cache_dtype = GetParam().kv_cache_dtype;
     if (GetParam().quant != "none") {
       options.model = directory_.path() / "even";
       fs::create_directories(options.model);

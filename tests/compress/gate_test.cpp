@@ -77,7 +77,7 @@ TEST(Gate, MeasuresHowFarADamagedModelIs) {
 
 TEST(Gate, ComparesEnginesOfDifferentLimits) {
   const MeasuredEngine engine;
-  const MeasuredEngine narrow({}, {.max_num_batched_tokens = 8, .max_num_seqs = 4});
+  const MeasuredEngine narrow({}, {.max_num_batched_tokens = 8, .max_num_seqs = 8});
   MeasuredModel model = narrow.measure();
   MeasuredModel reference = engine.measure();
   const eval::GateReport report = run_gate(model, &reference, make_set(), kShort);

@@ -98,7 +98,7 @@ TEST(MeasuredModel, AnswersAsTheServingEngineDoes) {
     const std::vector<Answer> answers = model.answer(items, params);
     ASSERT_EQ(answers.size(), items.size());
     for (size_t i = 0; i < items.size(); ++i) {
-      const Completion& completion =
+      const Completion completion =
           llm.generate(items[i].prompt_tokens, params).completions.front();
       EXPECT_EQ(answers[i].text, completion.text) << i;
       EXPECT_EQ(answers[i].num_tokens, std::ssize(completion.token_ids)) << i;

@@ -46,6 +46,10 @@ class QuantizedWeight {
 
   bool has_zeros() const { return spec_.has_zeros; }
   int64_t num_channels() const { return spec_.n; }
+  // Plain.
+  const TensorView& codes() const { return codes_.view(); }
+  const TensorView& scales() const { return scales_.view(); }
+  TensorView zeros() const { return spec_.has_zeros ? zeros_.view() : TensorView(); }
   void set_scale(int64_t row, int64_t group, double value) {
     test::set_element(scales_.view(), row * scales_.view().shape[1] + group, value);
     packed_.clear();

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`veloz eval`: the bundled models pass beside themselves, damaged ones fail, and nonsense is refused."""
 
-import json
 import unittest
 from pathlib import Path
 from typing import Any
 
-from naive_int4 import write_naive_int4
+from damaged_model import write_naive_int4
 from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import MODELS, CliTest, bundled_models, read_jsonl
 
@@ -88,7 +87,7 @@ class BadEvalTest(CliTest):
         model = TinyCheckpoint().write(self.dir / "model")
         (model / "tokenizer.json").write_text(tokenizer_json())
         self.refuse(["nothing to evaluate", "--dataset or --text"], model)
-        self.refuse(['no file "', "nowhere.jsonl"], model, "--dataset", "nowhere.jsonl")
+        self.refuse(['"nowhere.jsonl" does not exist'], model, "--dataset", "nowhere.jsonl")
         empty = self.dir / "empty"
         empty.write_text("")
         self.refuse(["holds no items"], model, "--dataset", empty)

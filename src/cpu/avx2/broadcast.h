@@ -17,7 +17,7 @@ __m256i broadcast(const char* x) {
 }
 
 /// Fewer than four bytes of x, and zeros.
-__m256i broadcast_part(const char* x, int64_t bytes) {
+[[maybe_unused]] __m256i broadcast_part(const char* x, int64_t bytes) {
   int32_t value = 0;
   __builtin_memcpy(&value, x, static_cast<size_t>(bytes));
   return _mm256_set1_epi32(value);

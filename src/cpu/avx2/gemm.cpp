@@ -28,11 +28,29 @@ struct Fp32ByBf16 : Fp32Inputs {
   static Weights load_weights(const char* w) { return load_bf16(w); }
 };
 
+/// Pairs of int16 by pairs of int8.
+struct Int16ByInt8 : Int32Sums {
+  using Weights = I;
+  using Inputs = __m256i;
+  static Weights load_weights(const char* w) {
+    const auto* const codes = reinterpret_cast<const __m128i*>(w);
+    return {_mm256_cvtepi8_epi16(_mm_loadu_si128(codes)),
+            _mm256_cvtepi8_epi16(_mm_loadu_si128(codes + 1))};
+  }
+  static Inputs load_inputs(const char* x) { return broadcast(x); }
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
+  static I multiply_add(const I& sums, Inputs x, const Weights& w) {
+    return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(x, w.low)),
+            _mm256_add_epi32(sums.high, _mm256_madd_epi16(x, w.high))};
+  }
+};
+
 }  // namespace
 
 // 6 x 1 panel of two registers, 2 weights and 1 input fill 15 of 16 registers.
 constexpr GemmMicro kGemmAvx2Fp32 = make_gemm_micro<Fp32, 6, 1>();
 constexpr GemmMicro kGemmAvx2Fp32ByBf16 = make_gemm_micro<Fp32ByBf16, 6, 1>();
+constexpr GemmMicro kGemmAvx2Int16ByInt8 = make_gemm_micro<Int16ByInt8, 6, 1>();
 // 4 x 1 panel of two registers, 4 widened weights and 2 inputs fill 14.
 constexpr GemmMicro kGemmAvx2Bf16 = make_gemm_micro<WidenedBf16, 4, 1>();
 

@@ -57,6 +57,10 @@ struct Lanes {
     store_bf16(lanes, a);
     __builtin_memcpy(to, lanes, static_cast<size_t>(count) * sizeof(uint16_t));
   }
+  static F load_fp16(const void* from) {
+    const auto* const halves = static_cast<const __m128i*>(from);
+    return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
+  }
   static F add(const F& a, const F& b) {
     return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
   }
@@ -129,6 +133,17 @@ struct Lanes {
   static I shift_right(const I& a) {
     return {_mm256_srli_epi32(a.low, n), _mm256_srli_epi32(a.high, n)};
   }
+  template <int n>
+  static I shift_left(const I& a) {
+    return {_mm256_slli_epi32(a.low, n), _mm256_slli_epi32(a.high, n)};
+  }
+  static I mul_int(const I& a, const I& b) {
+    return {_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
+  }
+  static I load_uint8(const void* from) {
+    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(from));
+    return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
+  }
   static F int_to_fp32(const I& a) {
     return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};
   }
@@ -139,6 +154,7 @@ struct Lanes {
   static F from_bits(const I& a) {
     return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
   }
+  static I bf16_bits(const F& a) { return {round_to_bf16(a.low), round_to_bf16(a.high)}; }
   static void store_bytes(void* to, const I& a) {
     const I bytes = and_int(a, set1_int(0xff));
     // Packing works within 128-bit halves: bring the quarters in order.

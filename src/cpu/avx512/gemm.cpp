@@ -27,11 +27,26 @@ struct Fp32ByBf16 : Fp32Inputs {
   static Weights load_weights(const char* w) { return load_bf16(w); }
 };
 
+/// Pairs of int16 by pairs of int8.
+struct Int16ByInt8 : Int32Sums {
+  using Weights = __m512i;
+  using Inputs = __m512i;
+  static Weights load_weights(const char* w) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+  }
+  static Inputs load_inputs(const char* x) { return broadcast(x); }
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
+  static I multiply_add(I sums, Inputs inputs, Weights weights) {
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(inputs, weights));
+  }
+};
+
 }  // namespace
 
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
 constexpr GemmMicro kGemmAvx512Fp32 = make_gemm_micro<Fp32, 6, 4>();
 constexpr GemmMicro kGemmAvx512Fp32ByBf16 = make_gemm_micro<Fp32ByBf16, 6, 4>();
+constexpr GemmMicro kGemmAvx512Int16ByInt8 = make_gemm_micro<Int16ByInt8, 6, 4>();
 // 6 x 3 accumulators, 3 pairs of weights and 1 of inputs fill 26.
 constexpr GemmMicro kGemmAvx512Bf16 = make_gemm_micro<WidenedBf16, 6, 3>();
 

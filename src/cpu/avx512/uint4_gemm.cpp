@@ -9,11 +9,11 @@ namespace {
 /// chunk.
 struct WidenedUint4 : Uint4Lanes {
   using Chunk = __m512i;
-  static Chunk begin_chunk(Sums) { return _mm512_setzero_si512(); }
+  static Chunk begin_chunk(I) { return _mm512_setzero_si512(); }
   static Chunk multiply_add(Chunk products, Codes codes, Inputs quad) {
     return _mm512_add_epi16(products, _mm512_maddubs_epi16(codes, quad));
   }
-  static Sums end_chunk(Sums sums, Chunk products) {
+  static I end_chunk(I sums, Chunk products) {
     return _mm512_add_epi32(sums, _mm512_madd_epi16(products, _mm512_set1_epi16(1)));
   }
 };

@@ -1,10 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx512/broadcast.h"
 #include "cpu/avx512_bf16/dot_bf16.h"
 #include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
+namespace {
+
+/// Pairs of int16 by pairs of int8.
+struct DotInt16ByInt8 : Int32Sums {
+  using Weights = __m512i;
+  using Inputs = __m512i;
+  static Weights load_weights(const char* w) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+  }
+  static Inputs load_inputs(const char* x) { return broadcast(x); }
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
+  static I multiply_add(I sums, Inputs inputs, Weights weights) {
+    return _mm512_dpwssd_epi32(sums, inputs, weights);
+  }
+};
+
+}  // namespace
 
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
 constexpr GemmMicro kGemmAvx512DotBf16 = make_gemm_micro<DotBf16, 6, 4>();
+constexpr GemmMicro kGemmAvx512DotInt16ByInt8 = make_gemm_micro<DotInt16ByInt8, 6, 4>();
 
 }  // namespace veloz::cpu

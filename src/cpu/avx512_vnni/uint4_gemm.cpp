@@ -6,12 +6,12 @@ namespace veloz::cpu {
 namespace {
 
 struct DotUint4 : Uint4Lanes {
-  using Chunk = Sums;
-  static Chunk begin_chunk(Sums sums) { return sums; }
+  using Chunk = I;
+  static Chunk begin_chunk(I sums) { return sums; }
   static Chunk multiply_add(Chunk products, Codes codes, Inputs quad) {
     return _mm512_dpbusd_epi32(products, codes, quad);
   }
-  static Sums end_chunk(Sums, Chunk products) { return products; }
+  static I end_chunk(I, Chunk products) { return products; }
 };
 
 }  // namespace

@@ -45,6 +45,11 @@ struct Lanes {
     std::memcpy(bits, from, static_cast<size_t>(count) * sizeof(uint16_t));
     return make([&](int i) { return std::bit_cast<float>(uint32_t{bits[i]} << 16); });
   }
+  static F load_fp16(const void* from) {
+    uint16_t bits[16];
+    std::memcpy(bits, from, sizeof(bits));
+    return make([&](int i) { return fp16_to_fp32(bits[i]); });
+  }
   /// Rounds as BFloat16's constructor does.
   static void store_bf16(void* to, const F& a) { store_bf16(to, a, 16); }
   static void store_bf16(void* to, const F& a, int64_t count) {
@@ -128,6 +133,18 @@ struct Lanes {
   static I shift_right(const I& a) {
     return make_int([&](int i) { return to_signed(to_unsigned(a, i) >> n); });
   }
+  template <int n>
+  static I shift_left(const I& a) {
+    return make_int([&](int i) { return to_signed(to_unsigned(a, i) << n); });
+  }
+  static I mul_int(const I& a, const I& b) {  // wraps around
+    return make_int([&](int i) { return to_signed(to_unsigned(a, i) * to_unsigned(b, i)); });
+  }
+  static I load_uint8(const void* from) {
+    uint8_t bytes[16];
+    std::memcpy(bytes, from, sizeof(bytes));
+    return make_int([&](int i) { return int32_t{bytes[i]}; });
+  }
   static F int_to_fp32(const I& a) {
     return make([&](int i) { return static_cast<float>(a.lane[i]); });
   }
@@ -141,6 +158,10 @@ struct Lanes {
   }
   static F from_bits(const I& a) {
     return make([&](int i) { return std::bit_cast<float>(a.lane[i]); });
+  }
+  /// Each rounded to bf16, in the lower half of its lane.
+  static I bf16_bits(const F& a) {
+    return make_int([&](int i) { return int32_t{BFloat16(a.lane[i]).bits}; });
   }
   /// The lowest byte of each.
   static void store_bytes(void* to, const I& a) { store_bytes(to, a, 16); }

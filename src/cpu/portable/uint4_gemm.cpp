@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/dtype.h"
 #include "cpu/portable/lanes.h"
 #include "cpu/uint4_loop.h"
 
@@ -11,45 +10,14 @@ namespace veloz::cpu {
 namespace {
 
 struct PlainUint4 : Lanes {
-  struct Sums {
-    uint32_t lane[16];  // of int32: sums wrap on every instruction set
-  };
   struct Codes {
     uint8_t quad[16][4];
   };
   struct Inputs {
     int8_t value[4];
   };
-  using Chunk = Sums;
+  using Chunk = I;
 
-  static F load_fp16(const void* from) {
-    uint16_t bits[16];
-    std::memcpy(bits, from, sizeof(bits));
-    F lanes;
-    for (int i = 0; i < 16; ++i) lanes.lane[i] = fp16_to_fp32(bits[i]);
-    return lanes;
-  }
-  static Sums set1_int(int32_t value) {
-    Sums sums;
-    for (uint32_t& lane : sums.lane) lane = static_cast<uint32_t>(value);
-    return sums;
-  }
-  static Sums load_bytes(const uint8_t* from) {
-    Sums sums;
-    for (int i = 0; i < 16; ++i) sums.lane[i] = from[i];
-    return sums;
-  }
-  static Sums mul_int(const Sums& a, const Sums& b) {
-    Sums sums;
-    for (int i = 0; i < 16; ++i) sums.lane[i] = a.lane[i] * b.lane[i];
-    return sums;
-  }
-  static F to_float(const Sums& a) {
-    F lanes;
-    for (int i = 0; i < 16; ++i)
-      lanes.lane[i] = static_cast<float>(static_cast<int32_t>(a.lane[i]));
-    return lanes;
-  }
   static Codes load_codes(const char* w) {
     Codes codes;
     std::memcpy(&codes, w, sizeof(codes));
@@ -73,17 +41,16 @@ struct PlainUint4 : Lanes {
     return quad;
   }
 
-  static Chunk begin_chunk(const Sums& sums) { return sums; }
+  static Chunk begin_chunk(const I& sums) { return sums; }
   static Chunk multiply_add(const Chunk& products, const Codes& codes, const Inputs& x) {
-    Chunk result;
+    I dots;
     for (int i = 0; i < 16; ++i) {
-      int32_t dot = 0;
-      for (int j = 0; j < 4; ++j) dot += codes.quad[i][j] * x.value[j];
-      result.lane[i] = products.lane[i] + static_cast<uint32_t>(dot);
+      dots.lane[i] = 0;
+      for (int j = 0; j < 4; ++j) dots.lane[i] += codes.quad[i][j] * x.value[j];
     }
-    return result;
+    return add_int(products, dots);
   }
-  static Sums end_chunk(const Sums&, const Chunk& products) { return products; }
+  static I end_chunk(const I&, const Chunk& products) { return products; }
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the logits of tiny-llama with its linears quantized as Veloz defines it, computed with NumPy and transformers.
 
-    python tests/golden/make_quantized_golden.py models/tiny-llama tests/golden/quantized/tiny-llama.json
+    python tests/golden/make_rounded_golden.py models/tiny-llama tests/golden/rounded/tiny-llama.json
 
 Everything but the linears runs in fp32 as transformers has it. A linear's codes and scales are made by the formulas
 below, from the checkpoint's weights and, in W8A8 and W4A8, from each row of its input; their products are summed in
