@@ -28,7 +28,7 @@ const std::string kKProj = "model.layers.1.self_attn.k_proj";
 std::vector<std::string> golden_names() {
   std::vector<std::string> names;
   for (const fs::directory_entry& entry : fs::directory_iterator(kGoldens))
-    names.push_back(entry.path().filename().string());
+    if (entry.is_directory()) names.push_back(entry.path().filename().string());
   std::ranges::sort(names);
   return names;
 }

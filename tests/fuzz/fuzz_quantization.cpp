@@ -51,7 +51,7 @@ std::vector<test::FileTensor> tensors() {
           {"0.q.weight_scale_inv", "F32", {2, 2}, floats(4)},
           {"0.q.input_scale", "F32", {1}, floats(1)},
           {"1.k.weight_packed", "I32", {16, 8}, filled(512, '\x5a')},
-          {"1.k.weight_shape", "I64", {2}, test::bytes_of(std::span(shape))},
+          {"1.k.weight_shape", "I64", {2}, test::bytes_of<int64_t>(shape)},
           {"1.k.weight_scale", "F32", {16, 2}, floats(32)},
           {"1.k.weight_zero_point", "I32", {2, 2}, filled(16, '\x77')},
           {"1.v.qweight", "I32", {8, 64}, filled(2048, '\x21')},

@@ -77,7 +77,8 @@ class Case:
         if self.hf_quant_config is not None:
             (directory / "hf_quant_config.json").write_text(json.dumps(self.hf_quant_config, indent=1) + "\n")
         save_file({k: v.contiguous() for k, v in self.tensors.items()}, directory / "model.safetensors")
-        versions = {"torch": torch.__version__, "compressed_tensors": compressed_tensors.__version__}
+        # One entry: the library writes several in any order.
+        versions = {"versions": f"torch {torch.__version__}, compressed-tensors {compressed_tensors.__version__}"}
         expected = {k: v.contiguous() for k, v in self.expected.items()}
         save_file(expected, directory / "expected.safetensors", metadata=versions)
 
