@@ -346,10 +346,12 @@ PlannedModel plan_model(const CompileOptions& options, const ops::KernelRegistry
   const checkpoint::ModelConfig config = checkpoint::load_model_config(options.model);
   const DType dtype = choose_dtype(options.dtype, config);
   const engine::Limits limits = resolve_limits(options, config);
-  graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
-  const GenerationDefaults generation = read_generation_config(options.model);
-  engine::ModelFacts facts = facts_of(config, graph, dtype, options.model, generation);
   std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
+  const models::GraphOptions graph_options =
+      graph_options_for(options, dtype, limits, quantized ? &quantized->plan : nullptr);
+  graph::Graph graph = models::build_graph(config, graph_options);
+  const GenerationDefaults generation = read_generation_config(options.model);
+  engine::ModelFacts facts = facts_of(config, graph, graph_options, options.model, generation);
   const checkpoint::QuantPlan plan =
       quantized ? std::move(quantized->plan) : plan_quantization(graph, options.quantization).plan;
   run_pipeline(graph,
