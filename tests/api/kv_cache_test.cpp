@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
@@ -110,7 +111,9 @@ TEST_P(TrainedModel, AnswersMostlyAsWithABf16Cache) {
     return answers(engine);
   };
   const auto expected = answers_with("bf16");
-  for (const std::string kv_cache_dtype : {"fp8", "int8"}) {
+  // Of tokens before the first that differs; measured: 0.77 and 0.83, 0.93 and 0.95.
+  for (const auto& [kv_cache_dtype, least_share] :
+       {std::pair(std::string("fp8"), 0.6), {std::string("int8"), 0.8}}) {
     const auto got = answers_with(kv_cache_dtype);
     int64_t num_equal = 0, num_tokens = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
@@ -118,7 +121,8 @@ TEST_P(TrainedModel, AnswersMostlyAsWithABf16Cache) {
       num_equal += std::ranges::mismatch(got[i], expected[i]).in1 - got[i].begin();
     }
     RecordProperty(kv_cache_dtype, std::to_string(num_equal) + "/" + std::to_string(num_tokens));
-    EXPECT_GE(num_equal, num_tokens / 2) << kv_cache_dtype << " of " << num_tokens;
+    EXPECT_GE(static_cast<double>(num_equal), least_share * static_cast<double>(num_tokens))
+        << kv_cache_dtype;
   }
 }
 
