@@ -10,6 +10,7 @@
 #include "api/evaluate.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/table.h"
 #include "cli/interrupt.h"
 #include "cli/load.h"
 #include "cli/terminal.h"
