@@ -38,7 +38,7 @@ class VerdictTest(CliTest):
     def test_careless_four_bits_fail(self) -> None:
         for model in bundled_models():
             with self.subTest(model.name):
-                self.assertEqual(self.verdict(model, "int4", "--group-size", "0", *INT8_ACTIVATIONS), "FAIL")
+                self.assertEqual(self.verdict(model, "int4-tensor", *INT8_ACTIVATIONS), "FAIL")
 
 
 if __name__ == "__main__":

@@ -18,13 +18,15 @@ struct RecipeEntry {
   std::string_view description;
 };
 
-constexpr std::array<RecipeEntry, 8> kRecipes = {{
+constexpr std::array<RecipeEntry, 9> kRecipes = {{
     {Recipe::fp8, "fp8", "8-bit floats, one fixed scale a tensor; made for GPUs' FP8 units"},
     {Recipe::fp8_rowwise, "fp8-rowwise", "8-bit floats, a scale for each channel and each token"},
     {Recipe::int8, "int8", "8-bit integers, a scale for each channel and each token"},
     {Recipe::int8_smoothquant, "int8-smoothquant",
      "int8, outliers of activations moved into the weights (SmoothQuant)"},
     {Recipe::int4, "int4", "4-bit weights, each to its nearest: a baseline to compare with"},
+    {Recipe::int4_tensor, "int4-tensor",
+     "the same with one scale a tensor: careless, and the gate shows it"},
     {Recipe::int4_awq, "int4-awq", "4-bit weights, important channels kept finer (AWQ)"},
     {Recipe::int4_gptq, "int4-gptq", "4-bit weights, each error made up for by others (GPTQ)"},
     {Recipe::automatic, "auto", "the smallest mix of 4-bit, 8-bit and original that passes"},
@@ -133,6 +135,12 @@ std::vector<Treatment> treatments_of(const RecipeOptions& options, DType scale_d
     }
     case Recipe::int4:
       return {int4(options, scale_dtype, "int4")};
+    case Recipe::int4_tensor: {
+      Treatment treatment = int4(options, scale_dtype, "int4-tensor");
+      treatment.weight.group = 0;
+      treatment.weight.is_per_tensor = true;
+      return {treatment};
+    }
     case Recipe::int4_awq:
       return {int4_awq(options, scale_dtype)};
     case Recipe::int4_gptq: {

@@ -23,6 +23,7 @@ enum class Recipe {
   int8,              // the same in int8, nothing searched
   int8_smoothquant,  // int8, with scales between inputs and weights searched
   int4,              // weights alone, each to its nearest
+  int4_tensor,       // the same with one scale a tensor
   int4_awq,          // weights alone, scales and ranges searched
   int4_gptq,         // weights alone, errors made up for
   automatic,         // "auto": int4-awq or int8 or as it was, group by group

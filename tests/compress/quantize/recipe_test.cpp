@@ -9,9 +9,7 @@ namespace veloz::compress {
 namespace {
 
 TEST(Recipes, AreParsedByTheirNames) {
-  for (const Recipe recipe :
-       {Recipe::fp8, Recipe::fp8_rowwise, Recipe::int8, Recipe::int8_smoothquant, Recipe::int4,
-        Recipe::int4_awq, Recipe::int4_gptq, Recipe::automatic}) {
+  for (const Recipe recipe : all_recipes()) {
     EXPECT_EQ(parse_recipe(to_string(recipe)), recipe);
     EXPECT_FALSE(describe(recipe).empty());
   }
