@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <regex>
 #include <string>
 
 #include "http/fake_exchange.h"
+#include "text/regex.h"
 
 namespace veloz::http {
 namespace {
@@ -19,6 +19,10 @@ std::shared_ptr<FakeExchange> get_page(net::Headers headers = {}) {
       net::Request{.method = "GET", .path = "/", .headers = std::move(headers)});
   router.handle(exchange);
   return exchange;
+}
+
+bool holds(const std::string& text, const std::string& pattern) {
+  return !text::Regex(pattern).find_all(text).empty();
 }
 
 TEST(Page, IsHtml) {
@@ -40,8 +44,7 @@ TEST(Page, IsNotSentAgainToWhoHasIt) {
 
 TEST(Page, LoadsNothingFromElsewhere) {
   const std::string html(page_html());
-  const std::regex reference("(src|href|url|import)\\s*[=(]\\s*[\"']?(https?:)?//");
-  EXPECT_FALSE(std::regex_search(html, reference));
+  EXPECT_FALSE(holds(html, "(src|href|url|import)\\s*[=(]\\s*[\"']?(https?:)?//"));
   EXPECT_EQ(html.find("@import"), std::string::npos);
 }
 
@@ -51,16 +54,16 @@ TEST(Page, HoldsOneScriptAndOneStyleAndNoHandlersInAttributes) {
     EXPECT_NE(html.find(tag), std::string::npos) << tag;
     EXPECT_EQ(html.find(tag), html.rfind(tag)) << tag;
   }
-  EXPECT_FALSE(std::regex_search(html, std::regex("<[a-z][^>]*\\s(on[a-z]+|style)=")));
+  EXPECT_FALSE(holds(html, "<[a-z][^>]*\\s(on[a-z]+|style)="));
   EXPECT_EQ(html.find("innerHTML"), std::string::npos);
 }
 
 TEST(Page, PolicyAllowsItsOwnScriptAndStyleAndNoOther) {
   const std::string policy = get_page()->header("Content-Security-Policy").value();
   EXPECT_TRUE(policy.starts_with("default-src 'none'; "));
-  EXPECT_TRUE(std::regex_search(
-      policy, std::regex("script-src 'sha256-[A-Za-z0-9+/]{43}='; style-src 'sha256-"
-                         "[A-Za-z0-9+/]{43}=';")));
+  EXPECT_TRUE(holds(policy,
+                    "script-src 'sha256-[A-Za-z0-9+/]{43}='; style-src 'sha256-"
+                    "[A-Za-z0-9+/]{43}=';"));
   EXPECT_EQ(policy.find("unsafe"), std::string::npos);
   EXPECT_EQ(policy.find('*'), std::string::npos);
 }
