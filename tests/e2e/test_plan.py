@@ -32,9 +32,9 @@ class PlanTest(CliTest):
         self.assertGreater(report["peaks"]["dram_read_gb_per_s"], 0)
 
     def test_names_the_limit_that_makes_it_fit(self) -> None:
-        flags = [*PEAKS, "--json", "--max-num-seqs", "16"]
+        flags = [*PEAKS, "--json", "--kv-cache-memory-bytes", "50000000"]
         needed = self.succeed("plan", LLAMA, *flags).json()["memory"]["total_bytes"]
-        flags += ["--memory-bytes", str(needed - 1_000_000), "--kv-cache-memory-bytes", "20000000"]
+        flags = [*PEAKS, "--json", "--memory-bytes", str(needed - 1_000_000), "--kv-cache-memory-bytes", "50000000"]
         result = self.veloz("plan", LLAMA, *flags)
         self.assertEqual(result.code, 1)
         (advice,) = result.json()["advice"]
