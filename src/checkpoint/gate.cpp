@@ -21,8 +21,10 @@ std::string verdict_of(const std::string& text) {
     throw Error(ErrorKind::corrupt_data, "there is no \"verdict\" in it", kHint);
   auto verdict = found->get<std::string>();
   if (!is_verdict(verdict))
-    throw Error(ErrorKind::corrupt_data, fmt::format("\"verdict\" is {}, it must be {}",
-                                                     shown(*found), fmt::join(kVerdicts, ", ")));
+    throw Error(
+        ErrorKind::corrupt_data,
+        fmt::format("\"verdict\" is {}, it must be {}", shown(*found), fmt::join(kVerdicts, ", ")),
+        kHint);
   return verdict;
 }
 

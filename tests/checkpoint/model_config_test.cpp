@@ -201,7 +201,8 @@ TEST(ModelConfig, RefusesOtherArchitecturesWithTheListOfThoseItHas) {
 
 TEST(ModelConfig, LeavesTheQuantizationToItsReader) {
   const json quantized = {{"quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}}};
-  EXPECT_EQ(parse_with(kLlama, quantized).hidden_size, parse_with(kLlama, {}).hidden_size);
+  EXPECT_EQ(parse_with(kLlama, quantized).hidden_size,
+            parse_with(kLlama, json::object()).hidden_size);
 }
 
 TEST(ModelConfig, RefusesASlidingWindowThatWouldApply) {
