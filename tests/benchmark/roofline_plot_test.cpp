@@ -41,7 +41,7 @@ TEST(RooflinePlot, DrawsEachPointThatHasAPlace) {
 }
 
 TEST(RooflinePlot, AxesAreLogarithmic) {
-  // 0.1 to 1000 FLOP per byte lie on 864 units, a quarter of them for each decade.
+  // 0.1 to 100 FLOP per byte lie on 864 units, a third of them for each decade.
   const std::string svg = roofline_plot(sample());
   EXPECT_NE(svg.find("cx=\"288.0\""), std::string::npos);  // 1: 72 + 216
   EXPECT_NE(svg.find("cx=\"720.0\""), std::string::npos);  // 100: 72 + 3 * 216
@@ -50,7 +50,7 @@ TEST(RooflinePlot, AxesAreLogarithmic) {
 TEST(RooflinePlot, RoofsMeetTheLineOfMemoryAtTheirRidge) {
   const std::string svg = roofline_plot(sample());
   EXPECT_EQ(count(svg, "class=\"r\""), 3u);
-  const auto x = [](double value) { return 72 + (std::log10(value) + 1) * 216; };
+  const auto x = [](double value) { return 72 + (std::log10(value) + 1) * 288; };
   char ridge[32];
   std::snprintf(ridge, sizeof(ridge), "M%.1f ", x(200.0 / 50));
   EXPECT_NE(svg.find(ridge), std::string::npos) << ridge;
