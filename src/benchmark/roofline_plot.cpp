@@ -108,8 +108,31 @@ std::string draw_roofs(const Roofline& roofline, const Axes& axes) {
                         "end", fmt::format("memory {:.1f} GB/s", roofline.gb_per_s));
 }
 
-std::string draw_points(const RooflineSeries& series, size_t color, const Axes& axes) {
+/// Names that stand on the page: what would lie on one of them stays a dot without name.
+class Labels {
+ public:
+  /// Whether a name beside (x, y) is free, and takes its place.
+  bool try_place(double x, double y) {
+    constexpr double kApartX = 170, kApartY = 12;
+    const bool is_free = std::ranges::none_of(places_, [&](const Place& place) {
+      return std::abs(place.x - x) < kApartX && std::abs(place.y - y) < kApartY;
+    });
+    if (is_free) places_.push_back({x, y});
+    return is_free;
+  }
+
+ private:
+  struct Place {
+    double x = 0;
+    double y = 0;
+  };
+  std::vector<Place> places_;
+};
+
+std::string draw_points(RooflineSeries series, size_t color, const Axes& axes, Labels& labels) {
   std::string svg;
+  // The largest first: smaller ones stay visible, and names go to what takes the time.
+  std::ranges::stable_sort(series.points, std::ranges::greater{}, &RooflinePoint::share_of_time);
   for (const RooflinePoint& point : series.points) {
     if (!has_place(point)) continue;
     const double x = axes.x.at(point.flops_per_byte);
@@ -121,7 +144,7 @@ std::string draw_points(const RooflineSeries& series, size_t color, const Axes& 
         "</circle>\n",
         color, x, y, radius, svg_escape(point.details));
     const bool is_right = x > kWidth * 0.8;
-    if (share >= kLabelledShare)
+    if (share >= kLabelledShare && labels.try_place(x, y))
       svg += svg_text(is_right ? x - radius - 4 : x + radius + 4, y + 4, "l",
                       is_right ? "end" : "start", point.label);
   }
@@ -139,8 +162,9 @@ std::string roofline_plot(const Roofline& roofline) {
   svg += svg_legend(kWidth - kRight, 50, names);
   svg += draw_grid(axes);
   svg += draw_roofs(roofline, axes);
+  Labels labels;
   for (size_t i = 0; i < roofline.series.size(); ++i)
-    svg += draw_points(roofline.series[i], i % kSvgColors, axes);
+    svg += draw_points(roofline.series[i], i % kSvgColors, axes, labels);
   return svg + std::string(kSvgEnd);
 }
 

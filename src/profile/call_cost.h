@@ -16,6 +16,7 @@ struct CallCost {
   ops::Cost cost;
   Roof arithmetic = Roof::fp32_fma;  // the instruction its operands ask for
   int64_t num_rows = 0;              // of its result
+  ops::Op op{};
 };
 
 /// The op's own cost; where it depends on lengths that stand in operands, with those of the batch.

@@ -7,9 +7,15 @@
 namespace veloz::profile {
 namespace {
 
-constexpr double kCall_s = 3e-6;       // waking the threads, their meeting at the end
-constexpr double kStep_s = 2e-4;       // inputs, sampling, scheduling
-constexpr double kMemoryShare = 0.93;  // of the bandwidth, that streaming weights reach
+constexpr double kCall_s = 3e-6;  // waking the threads, their meeting at the end
+constexpr double kStep_s = 2e-4;  // inputs, sampling, scheduling
+/// What a kernel is expected to reach of each roof.
+struct Shares {
+  double memory = 0;
+  double compute = 0;
+};
+constexpr double kMemoryShare = 0.95;                            // streaming weights
+constexpr Shares kAttention = {.memory = 0.3, .compute = 0.35};  // short reads, softmax between
 
 /// What products of matrices reach of the arithmetic's peak: few rows use a weight that was brought
 /// into registers only a few times.
@@ -27,9 +33,12 @@ double compute_share(int64_t num_rows) {
 }  // namespace
 
 double predict_call_s(const CallCost& work, const MachinePeaks& peaks) {
+  const Shares shares = work.op == ops::Op::paged_attention
+                            ? kAttention
+                            : Shares{kMemoryShare, compute_share(work.num_rows)};
   const Roof compute = peaks.available(work.arithmetic);
-  const double memory_s = work.cost.bytes / (kMemoryShare * peaks.read_bytes_per_s);
-  const double compute_s = work.cost.flops / (compute_share(work.num_rows) * peaks.rate(compute));
+  const double memory_s = work.cost.bytes / (shares.memory * peaks.read_bytes_per_s);
+  const double compute_s = work.cost.flops / (shares.compute * peaks.rate(compute));
   return std::max(memory_s, compute_s) + kCall_s;
 }
 

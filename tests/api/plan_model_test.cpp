@@ -19,7 +19,7 @@ PlanRequest request_for(const std::filesystem::path& model) {
   request.build.model = model;
   request.build.max_model_len = 256;
   request.llm.num_threads = 2;
-  request.llm.kv_cache_size = KvCacheSize::of_free_memory;  // as `veloz serve` has it
+  request.llm.kv_cache_size = KvCacheSize::of_free_memory;
   request.memory_bytes = uint64_t{1} << 30;
   request.peaks = {.read_bytes_per_s = 5e10, .fp32_ops_per_s = 2e11};
   return request;

@@ -40,6 +40,14 @@ TEST(RooflinePlot, DrawsEachPointThatHasAPlace) {
   EXPECT_NE(svg.find("<title>gemm &amp; more</title>"), std::string::npos);
 }
 
+TEST(RooflinePlot, OfPointsThatLieTogetherTheOneThatTakesLongestIsNamed) {
+  Roofline roofline = sample();
+  roofline.series[0].points = {{"short", 100, 350, 0.3, ""}, {"long", 101, 350, 0.6, ""}};
+  const std::string svg = roofline_plot(roofline);
+  EXPECT_EQ(count(svg, ">long</text>"), 1u);
+  EXPECT_EQ(count(svg, ">short</text>"), 0u);
+}
+
 TEST(RooflinePlot, AxesAreLogarithmic) {
   // 0.1 to 100 FLOP per byte lie on 864 units, a third of them for each decade.
   const std::string svg = roofline_plot(sample());

@@ -17,7 +17,8 @@ CallCost product(double rows, Roof arithmetic, double weight_bytes_per_element) 
   const double n = 4096, k = 4096;
   return {.cost = {.flops = 2 * rows * n * k, .bytes = n * k * weight_bytes_per_element},
           .arithmetic = arithmetic,
-          .num_rows = static_cast<int64_t>(rows)};
+          .num_rows = static_cast<int64_t>(rows),
+          .op = ops::Op::linear};
 }
 
 TEST(PredictCall, OneRowTakesAsLongAsItsWeightsTakeToRead) {
