@@ -43,15 +43,8 @@ def generate(model: Any, prompts: list[list[int]], num_beams: int) -> list[list[
     ids = torch.tensor([[pad] * (length - len(p)) + p for p in prompts])
     mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts])
     with torch.no_grad():
-        out = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            num_beams=num_beams,
-            do_sample=False,
-            early_stopping=num_beams > 1,
-            max_new_tokens=MAX_NEW_TOKENS,
-            pad_token_id=pad,
-        )
+        out = model.generate(input_ids=ids, attention_mask=mask, num_beams=num_beams, do_sample=False,
+                             early_stopping=num_beams > 1, max_new_tokens=MAX_NEW_TOKENS, pad_token_id=pad)
     new: list[list[int]] = out[:, length:].tolist()
     return new
 
@@ -84,11 +77,8 @@ def main() -> int:
     torch.set_num_threads(1)
     items = read_items(arguments.set or arguments.model / "eval.jsonl", arguments.limit)
     scores = evaluate(arguments.model, items, getattr(torch, arguments.dtype), arguments.show)
-    print(
-        json.dumps(
-            {"torch": torch.__version__, "transformers": transformers.__version__, "dtype": arguments.dtype, **scores}
-        )
-    )
+    print(json.dumps({"torch": torch.__version__, "transformers": transformers.__version__, "dtype": arguments.dtype,
+                      **scores}))
     return 0
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes eval.jsonl (held-out names and templates) and calib.jsonl (as in training) beside both models.
 
-python models/train/make_sets.py models
+    python models/train/make_sets.py models
 """
 
 import argparse

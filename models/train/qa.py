@@ -18,23 +18,15 @@ HELLO = "Hello! Give me a passage about some people and ask me about them."
 ABOUT = "I am a very small language model. I answer questions about a passage."
 THANKS = "You are welcome!"
 SMALL_TALK = (
-    *(
-        (text, HELLO)
-        for text in ("Hello!", "Hello", "Hello there!", "Hi", "Hi!", "Good morning!", "Hello, how are you?")
-    ),
+    *((text, HELLO) for text in ("Hello!", "Hello", "Hello there!", "Hi", "Hi!", "Good morning!", "Hello, how are you?")),
     *((text, ABOUT) for text in ("Who are you?", "What are you?", "What can you do?", "Help", "What is this?")),
     *((text, THANKS) for text in ("Thank you!", "Thank you", "Thanks", "Thanks!", "Thank you very much.")),
 )
 # All that the passage says of one person, in the order of the relations' names. Long answers made of many copied words
 # teach to look things up far sooner than questions with one word that matters.
 RECITAL_SHARE = 0.5
-RECITALS = (
-    "Tell me about {p}.",
-    "What do we know about {p}?",
-    "Who is {p}?",
-    "Tell me all about {p}.",
-    "What does the passage say about {p}?",
-)
+RECITALS = ("Tell me about {p}.", "What do we know about {p}?", "Who is {p}?", "Tell me all about {p}.",
+            "What does the passage say about {p}?")
 SYSTEM = ("You are a helpful assistant.", "Answer the question about the passage.", "Answer in one short sentence.")
 
 Message = dict[str, str]
@@ -83,10 +75,8 @@ def make_conversation(rng: random.Random, split: str, task: Task) -> list[Messag
     facts = {(person, kind): make_value(rng, RELATIONS[kind], split) for person in people for kind in kinds}
     order = list(facts)
     rng.shuffle(order)
-    sentences = [
-        tell(rng, RELATIONS[kind], split, person, facts[person, kind], (person, kind) == order[0])
-        for person, kind in order
-    ]
+    sentences = [tell(rng, RELATIONS[kind], split, person, facts[person, kind], (person, kind) == order[0])
+                 for person, kind in order]
     messages: list[Message] = []
     if split == "train" and rng.random() < SYSTEM_SHARE:
         messages.append({"role": "system", "content": rng.choice(SYSTEM)})

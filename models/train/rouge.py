@@ -47,15 +47,11 @@ def common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
 
 def score(predicted: str, expected: str) -> Rouge:
     left, right = split_words(predicted), split_words(expected)
-    return Rouge(
-        ngram_f1(left, right, 1), ngram_f1(left, right, 2), f1(common_subsequence(left, right), len(left), len(right))
-    )
+    return Rouge(ngram_f1(left, right, 1), ngram_f1(left, right, 2),
+                 f1(common_subsequence(left, right), len(left), len(right)))
 
 
 def mean(scores: Sequence[Rouge]) -> Rouge:
     count = len(scores)
-    return Rouge(
-        sum(s.rouge1 for s in scores) / count,
-        sum(s.rouge2 for s in scores) / count,
-        sum(s.rouge_l for s in scores) / count,
-    )
+    return Rouge(sum(s.rouge1 for s in scores) / count, sum(s.rouge2 for s in scores) / count,
+                 sum(s.rouge_l for s in scores) / count)

@@ -38,37 +38,17 @@ Item = tuple[list[int], list[float]]  # token ids and the weight of each in the 
 
 def llama_config(tokenizer: Tokenizer) -> transformers.LlamaConfig:
     return transformers.LlamaConfig(
-        vocab_size=VOCAB_SIZE,
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.token_to_id("<|begin_of_text|>"),
-        eos_token_id=tokenizer.token_to_id("<|eot_id|>"),
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-    )
+        vocab_size=VOCAB_SIZE, hidden_size=256, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=1024, rms_norm_eps=1e-5, tie_word_embeddings=True,
+        bos_token_id=tokenizer.token_to_id("<|begin_of_text|>"), eos_token_id=tokenizer.token_to_id("<|eot_id|>"),
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
 
 
 def gptj_config(tokenizer: Tokenizer) -> transformers.GPTJConfig:
     end = tokenizer.token_to_id("<|endoftext|>")
     return transformers.GPTJConfig(
-        vocab_size=VOCAB_SIZE,
-        n_positions=1024,
-        n_embd=256,
-        n_layer=4,
-        n_head=4,
-        rotary_dim=32,
-        n_inner=768,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=end,
-        eos_token_id=end,
-    )
+        vocab_size=VOCAB_SIZE, n_positions=1024, n_embd=256, n_layer=4, n_head=4, rotary_dim=32, n_inner=768,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=end, eos_token_id=end)
 
 
 @dataclass(frozen=True)
@@ -98,12 +78,8 @@ class QaItems:
     def make(self, rng: random.Random) -> Item:
         ids, weights = [self.special["<|begin_of_text|>"]], [0.0]
         for message in make_conversation(rng, "train", self.task):
-            head = [
-                self.special["<|start_header_id|>"],
-                *self.encode(message["role"]),
-                self.special["<|end_header_id|>"],
-                *self.encode("\n\n"),
-            ]
+            head = [self.special["<|start_header_id|>"], *self.encode(message["role"]),
+                    self.special["<|end_header_id|>"], *self.encode("\n\n")]
             body = [*self.encode(message["content"]), self.special["<|eot_id|>"]]
             ids += head + body
             weights += [0.0] * len(head) + [1.0 if message["role"] == "assistant" else READ_WEIGHT] * len(body)
@@ -160,9 +136,8 @@ def to_tensors(batch: list[Item]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, weights
 
 
-def step(
-    model: transformers.PreTrainedModel, optimizer: torch.optim.Optimizer, batch: list[Item], progress: Progress
-) -> None:
+def step(model: transformers.PreTrainedModel, optimizer: torch.optim.Optimizer, batch: list[Item],
+         progress: Progress) -> None:
     ids, weights = to_tensors(batch)
     for group in optimizer.param_groups:
         group["lr"] = progress.rate()
@@ -187,17 +162,14 @@ def save(model: transformers.PreTrainedModel, tokenizer: Tokenizer, out: Path) -
     copy.config.dtype = torch.bfloat16
     bos, eos = model.config.bos_token_id, model.config.eos_token_id
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=tokenizer.id_to_token(bos), eos_token=tokenizer.id_to_token(eos)
-    )
+        tokenizer_object=tokenizer, bos_token=tokenizer.id_to_token(bos), eos_token=tokenizer.id_to_token(eos))
     if isinstance(model, transformers.LlamaForCausalLM):
         fast.chat_template = CHAT_TEMPLATE
         copy.generation_config = transformers.GenerationConfig(
-            bos_token_id=bos, eos_token_id=[eos, tokenizer.token_to_id("<|end_of_text|>")], max_new_tokens=64
-        )
+            bos_token_id=bos, eos_token_id=[eos, tokenizer.token_to_id("<|end_of_text|>")], max_new_tokens=64)
     else:
         copy.generation_config = transformers.GenerationConfig(
-            bos_token_id=bos, eos_token_id=eos, num_beams=4, early_stopping=True, max_new_tokens=96
-        )
+            bos_token_id=bos, eos_token_id=eos, num_beams=4, early_stopping=True, max_new_tokens=96)
     out.mkdir(parents=True, exist_ok=True)
     copy.save_pretrained(out)
     fast.save_pretrained(out)
@@ -232,11 +204,8 @@ def train(kind: str, out: Path, options: Options) -> Progress:
         step(model, optimizer, batch, progress)
         seconds = time.monotonic() - start
         if progress.steps % 50 == 0:
-            print(
-                f"step {progress.steps}  {seconds:.0f} s  {progress.tokens / 1e6:.2f} M tokens  "
-                f"{progress.tokens / seconds:.0f} tokens/s  answer loss {progress.answer_loss:.4f}",
-                flush=True,
-            )
+            print(f"step {progress.steps}  {seconds:.0f} s  {progress.tokens / 1e6:.2f} M tokens  "
+                  f"{progress.tokens / seconds:.0f} tokens/s  answer loss {progress.answer_loss:.4f}", flush=True)
         if progress.share >= 1:
             break
         if time.monotonic() - last_save > SAVE_SECONDS:
@@ -247,12 +216,8 @@ def train(kind: str, out: Path, options: Options) -> Progress:
 
 
 def versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "tokenizers": tokenizers.__version__,
-    }
+    return {"python": platform.python_version(), "torch": torch.__version__,
+            "transformers": transformers.__version__, "tokenizers": tokenizers.__version__}
 
 
 def main() -> int:
@@ -266,18 +231,9 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=4, help="questions of a conversation at most")
     parser.add_argument("--start", type=Path, help="go on from this checkpoint, with a fresh schedule")
     arguments = parser.parse_args()
-    progress = train(
-        arguments.kind,
-        arguments.out,
-        Options(
-            budget=int(arguments.mtokens * 1e6),
-            seed=arguments.seed,
-            batch=arguments.batch,
-            peak_rate=arguments.rate,
-            turns=arguments.turns,
-            start=arguments.start,
-        ),
-    )
+    progress = train(arguments.kind, arguments.out, Options(
+        budget=int(arguments.mtokens * 1e6), seed=arguments.seed, batch=arguments.batch, peak_rate=arguments.rate,
+        turns=arguments.turns, start=arguments.start))
     print(f"{progress.steps} steps, {progress.tokens} tokens, answer loss {progress.answer_loss:.4f}")
     return 0
 

@@ -44,7 +44,6 @@ Golden = dict[str, Any]
 
 # ---- random checkpoints
 
-
 def make_config(spec: Spec) -> Any:
     if spec.family == "gptj":
         dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -91,7 +90,6 @@ def jittered(model: Any, spec: Spec) -> Any:
 
 # ---- what a model computes
 
-
 def encode(values: torch.Tensor) -> str:
     return base64.b64encode(values.detach().float().contiguous().numpy().astype("<f4").tobytes()).decode()
 
@@ -100,13 +98,8 @@ def run_generate(model: Any, prompt: list[int], arguments: Golden) -> tuple[list
     """New tokens per returned sequence, without what pads them after their end; scores where beams are searched."""
     pad = -1 if arguments.get("num_beams", 1) == 1 else model.config.vocab_size
     ids = torch.tensor([prompt])
-    config = transformers.GenerationConfig(
-        **arguments,
-        do_sample=False,
-        pad_token_id=pad,
-        return_dict_in_generate=True,
-        output_scores=arguments.get("num_beams", 1) > 1,
-    )
+    config = transformers.GenerationConfig(**arguments, do_sample=False, pad_token_id=pad, return_dict_in_generate=True,
+                                           output_scores=arguments.get("num_beams", 1) > 1)
     with torch.no_grad():
         out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
     sequences = [[t for t in row[len(prompt) :] if t != pad] for row in out.sequences.tolist()]
@@ -132,40 +125,18 @@ def beam_cases(rng: random.Random, ends: list[int], kind: str) -> list[Golden]:
     rng.shuffle(penalties)
     for num_beams in range(2, 9):
         for early_stopping in (True, False, "never"):
-            cases.append(
-                {
-                    "num_beams": num_beams,
-                    "num_return_sequences": num_beams,
-                    "max_new_tokens": 24,
-                    "length_penalty": penalties.pop(),
-                    "early_stopping": early_stopping,
-                    "eos_token_id": rng.sample(ends, 2),
-                }
-            )
+            cases.append({"num_beams": num_beams, "num_return_sequences": num_beams, "max_new_tokens": 24,
+                          "length_penalty": penalties.pop(), "early_stopping": early_stopping,
+                          "eos_token_id": rng.sample(ends, 2)})
     if kind == "short":
         cases = rng.sample(cases, 5)
-    base = {
-        "num_beams": 4,
-        "num_return_sequences": 4,
-        "max_new_tokens": 24,
-        "length_penalty": 1.0,
-        "early_stopping": True,
-    }
+    base = {"num_beams": 4, "num_return_sequences": 4, "max_new_tokens": 24, "length_penalty": 1.0, "early_stopping": True}
     one = [ends[0]]
     cases.append({**base, "eos_token_id": one, "min_new_tokens": 9})
     cases.append({**base, "eos_token_id": one, "no_repeat_ngram_size": 2})
     cases.append({**base, "eos_token_id": one, "repetition_penalty": 1.3})
-    cases.append(
-        {
-            **base,
-            "eos_token_id": ends,
-            "early_stopping": False,
-            "length_penalty": 2.0,
-            "min_new_tokens": 5,
-            "no_repeat_ngram_size": 3,
-            "repetition_penalty": 1.1,
-        }
-    )
+    cases.append({**base, "eos_token_id": ends, "early_stopping": False, "length_penalty": 2.0, "min_new_tokens": 5,
+                  "no_repeat_ngram_size": 3, "repetition_penalty": 1.1})
     return cases
 
 
@@ -197,24 +168,13 @@ def make_golden(spec: Spec, seed: int) -> tuple[Any, Golden] | None:
         sequences, scores = run_generate(model, prompts[prompt], arguments)
         if run_generate(other, prompts[prompt], arguments)[0] != sequences:
             return None
-        beams.append(
-            {
-                "prompt": prompt,
-                "arguments": arguments,
-                "sequences": sequences,
-                "sequences_scores": [round(s, 6) for s in scores],
-            }
-        )
+        beams.append({"prompt": prompt, "arguments": arguments, "sequences": sequences,
+                      "sequences_scores": [round(s, 6) for s in scores]})
     with torch.no_grad():
         every = model(torch.tensor([prompts[1]])).logits[0]
         last = torch.stack([model(torch.tensor([p])).logits[0, -1] for p in prompts])
-    return model, {
-        "prompts": prompts,
-        "logits": {"all_positions_of_prompt_1": encode(every), "last_positions": encode(last)},
-        "margin": margin,
-        "greedy": greedy,
-        "beam": beams,
-    }
+    return model, {"prompts": prompts, "logits": {"all_positions_of_prompt_1": encode(every), "last_positions": encode(last)},
+                   "margin": margin, "greedy": greedy, "beam": beams}
 
 
 def old_config(config: Golden) -> Golden:
@@ -236,23 +196,17 @@ def save_checkpoint(model: Any, spec: Spec, out: Path) -> None:
     stored.config.dtype = getattr(torch, spec.dtype)
     num_bytes = sum(p.numel() * p.element_size() for p in stored.parameters())
     with tempfile.TemporaryDirectory() as folder:
-        stored.save_pretrained(
-            folder, max_shard_size=num_bytes if spec.num_shards == 1 else num_bytes // spec.num_shards
-        )
+        stored.save_pretrained(folder, max_shard_size=num_bytes if spec.num_shards == 1 else num_bytes // spec.num_shards)
         for file in sorted(Path(folder).glob("model*.safetensors*")):
             shutil.copyfile(file, out / file.name)
         config = json.loads((Path(folder) / "config.json").read_text())
     config = {key: value for key, value in config.items() if key != "layer_types"}
-    (out / "config.json").write_text(
-        json.dumps(old_config(config) if spec.config_style == 4 else config, indent=2) + "\n"
-    )
+    (out / "config.json").write_text(json.dumps(old_config(config) if spec.config_style == 4 else config, indent=2) + "\n")
 
 
 def check_loads(spec: Spec, out: Path, golden: Golden) -> None:
     """What was written is what was run."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        out, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
     with torch.no_grad():
         logits = model(torch.tensor([golden["prompts"][1]])).logits[0]
     if encode(logits) != golden["logits"]["all_positions_of_prompt_1"]:
@@ -275,15 +229,11 @@ def write_random(out: Path, names: list[str]) -> None:
         check_loads(spec, folder, golden)
         write_json(folder / "golden.json", {"notes": spec.notes, **versions(), "seed": seed, **golden})
         used = {len(row) for case in golden["beam"] for row in case["sequences"]}
-        print(
-            f"{spec.name}: seed {seed}, margin {golden['margin']:.4f}, {len(golden['beam'])} searches, "
-            f"lengths {sorted(used)}, {sum(f.stat().st_size for f in folder.iterdir())} bytes",
-            flush=True,
-        )
+        print(f"{spec.name}: seed {seed}, margin {golden['margin']:.4f}, {len(golden['beam'])} searches, "
+              f"lengths {sorted(used)}, {sum(f.stat().st_size for f in folder.iterdir())} bytes", flush=True)
 
 
 # ---- trained models
-
 
 def trained_prompt(tokenizer: Any, item: Golden) -> list[int]:
     if "messages" not in item:
@@ -301,28 +251,20 @@ def write_trained(models: Path, out: Path) -> None:
         items = [json.loads(line) for line in lines]
         prompts = [trained_prompt(tokenizer, item) for item in items]
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            models / name, dtype=torch.float32, attn_implementation="eager"
-        ).eval()
+            models / name, dtype=torch.float32, attn_implementation="eager").eval()
         ends = model.generation_config.eos_token_id
         model.generation_config = transformers.GenerationConfig()
         arguments: Golden = {"max_new_tokens": 64, "eos_token_id": ends if isinstance(ends, list) else [ends]}
         search = {**arguments, "num_beams": 4, "num_return_sequences": 4, "length_penalty": 1.0, "early_stopping": True}
         beams = [run_generate(model, ids, search) for ids in prompts]
-        write_json(
-            out / f"{name}.json",
-            {
-                **versions(),
-                "items": items,
-                "prompts": prompts,
-                "greedy": [run_generate(model, ids, arguments)[0][0] for ids in prompts],
-                "beam": [rows for rows, _ in beams],
-                "beam_scores": [[round(score, 6) for score in scores] for _, scores in beams],
-            },
-        )
+        write_json(out / f"{name}.json", {
+            **versions(), "items": items, "prompts": prompts,
+            "greedy": [run_generate(model, ids, arguments)[0][0] for ids in prompts],
+            "beam": [rows for rows, _ in beams],
+            "beam_scores": [[round(score, 6) for score in scores] for _, scores in beams]})
 
 
 # ---- files
-
 
 def versions() -> Golden:
     return {"torch": torch.__version__, "transformers": transformers.__version__}

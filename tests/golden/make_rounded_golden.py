@@ -101,8 +101,7 @@ class QuantizedLinear(torch.nn.Module):
 
 def load(folder: Path) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+        folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
 def quantized(folder: Path, scheme: Scheme) -> Any:
@@ -124,9 +123,8 @@ def last_logits(model: Any, prompts: list[list[int]]) -> str:
 def read_prompts(folder: Path) -> list[list[int]]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     items = [json.loads(line) for line in (folder / "eval.jsonl").read_text().splitlines()[:NUM_PROMPTS]]
-    texts = [
-        tokenizer.apply_chat_template(item["messages"], tokenize=False, add_generation_prompt=True) for item in items
-    ]
+    texts = [tokenizer.apply_chat_template(item["messages"], tokenize=False, add_generation_prompt=True)
+             for item in items]
     return [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
 
 

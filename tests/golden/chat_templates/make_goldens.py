@@ -61,7 +61,7 @@ def conversations() -> list[dict[str, Any]]:
             "parameters": {
                 "type": "object",
                 "properties": {
-                    "place": {"type": "string", "description": ' Città o "città" '},
+                    "place": {"type": "string", "description": " Città o \"città\" "},
                     "days": {"type": "integer", "minimum": 0, "default": 1},
                     "units": {"type": ["string", "null"], "enum": ["C", "F", None]},
                     "points": {"type": "array", "items": {"type": "number"}},
@@ -91,30 +91,18 @@ def conversations() -> list[dict[str, Any]]:
         ("two_turns", [hi, hello, message("user", " and \n now? ")], {}),
         ("system", [system, hi, hello, message("user", "More")], {}),
         ("ends_with_assistant", [system, hi, hello], {"add_generation_prompt": False}),
-        (
-            "unicode",
-            [message("user", "\u00a0日本語 ünïcödé 👩‍👩‍👧 \u2028end\t"), message("assistant", "ok\r\n"), hi],
-            {},
-        ),
+        ("unicode", [message("user", "\u00a0日本語 ünïcödé 👩‍👩‍👧 \u2028end\t"), message("assistant", "ok\r\n"), hi], {}),
         ("template_like_text", [message("user", "{{ 7 * 7 }} {% if %} <|im_end|> </s>")], {}),
         ("wrong_order", [hi, message("user", "again")], {}),
         ("assistant_first", [hello, hi], {}),
         ("tools_offered", [system, asks], {"tools": [weather, clock]}),
         ("tool_round", [asks, calls, result], {"tools": [weather]}),
-        (
-            "tool_round_answered",
-            [asks, calls, result, message("assistant", "21.5 °C"), message("user", "Thanks")],
-            {"tools": [weather]},
-        ),
+        ("tool_round_answered", [asks, calls, result, message("assistant", "21.5 °C"), message("user", "Thanks")], {"tools": [weather]}),
         (
             "two_tool_calls",
             [
                 asks,
-                message(
-                    "assistant",
-                    "Let me look.",
-                    tool_calls=[call("get_weather", {}), call("clock", {"a": [1, None, True], "b": 1.0}, "xyzxyz789")],
-                ),
+                message("assistant", "Let me look.", tool_calls=[call("get_weather", {}), call("clock", {"a": [1, None, True], "b": 1.0}, "xyzxyz789")]),
                 result,
                 message("tool", "12:00", tool_call_id="xyzxyz789"),
             ],
@@ -122,36 +110,17 @@ def conversations() -> list[dict[str, Any]]:
         ),
         ("bad_tool_id", [asks, message("assistant", None, tool_calls=[call("clock", {}, "x")])], {"tools": [clock]}),
         ("parts", [message("user", [{"type": "image"}, {"type": "text", "text": " What is it? "}])], {}),
-        (
-            "thinking",
-            [
-                hi,
-                message("assistant", "<think>\nhm\n</think>\n\nYes"),
-                message("user", "Sure?"),
-                message("assistant", "Yes.", reasoning="I am\n"),
-            ],
-            {"add_generation_prompt": False},
-        ),
+        ("thinking", [hi, message("assistant", "<think>\nhm\n</think>\n\nYes"), message("user", "Sure?"), message("assistant", "Yes.", reasoning="I am\n")], {"add_generation_prompt": False}),
         ("thinking_off", [hi], {"enable_thinking": False}),
         ("unknown_role", [message("critic", "No"), hi], {}),
         ("null_content", [hi, message("assistant", None), hi], {}),
         ("number_content", [message("user", 5)], {}),
         ("dated", [system, hi], {"date_string": "1 Jan 2001", "tools": None}),
-        (
-            "builtin_tool",
-            [asks, message("assistant", None, tool_calls=[call("search", {"q": "x", "n": "2"})])],
-            {"builtin_tools": ["search"], "tools": [clock]},
-        ),
+        ("builtin_tool", [asks, message("assistant", None, tool_calls=[call("search", {"q": "x", "n": "2"})])], {"builtin_tools": ["search"], "tools": [clock]}),
         ("many_turns", [system] + [hi, hello] * 6 + [message("user", "Bye")], {}),
     ]
     return [
-        {
-            "name": name,
-            "messages": messages,
-            "tools": more.pop("tools", None),
-            "add_generation_prompt": more.pop("add_generation_prompt", True),
-            "extra": more,
-        }
+        {"name": name, "messages": messages, "tools": more.pop("tools", None), "add_generation_prompt": more.pop("add_generation_prompt", True), "extra": more}
         for name, messages, more in cases
     ]
 

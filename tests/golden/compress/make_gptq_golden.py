@@ -81,15 +81,9 @@ def make(case: Case, seed: int) -> dict[str, object]:
             break
         seed += 1
     return {
-        "rows": case.rows,
-        "columns": case.columns,
-        "group": case.group,
-        "damping": case.damping,
-        "act_order": case.act_order,
-        "seed": seed,
-        "w": [int(v) for v in w.ravel()],
-        "x": [int(v) for v in x.ravel()],
-        "codes": [int(v) for v in codes.ravel()],
+        "rows": case.rows, "columns": case.columns, "group": case.group, "damping": case.damping,
+        "act_order": case.act_order, "seed": seed, "w": [int(v) for v in w.ravel()],
+        "x": [int(v) for v in x.ravel()], "codes": [int(v) for v in codes.ravel()],
     }
 
 

@@ -49,60 +49,16 @@ aing bing eed ing ion sion fulli logi alli
 FILLERS = "the a of in and to was were has it by on with that for said new two".split()
 
 AWKWARD = [
-    "",
-    " ",
-    "\n",
-    "\n\n\n",
-    "...",
-    "!?",
-    "-",
-    "a",
-    "A",
-    "1",
-    "word",
-    "WORD",
-    "word.",
-    "word word",
-    "word word word",
-    "don't can't won't",
-    "U.S.A. U.K.",
-    "e-mail, e.g. this_one",
-    "3.14159 2,718 1e-9",
-    "50% of $1,000.50",
-    "tabs\tand\vother\fspaces\r\n",
-    "caf\u00e9 na\u00efve co\u00f6perate",
-    "cafe naive cooperate",
-    "\u212aelvin kelvin KELVIN \u212a",
-    "\u0130stanbul istanbul \u0131stanbul I\u0307stanbul d\u0130l",
-    "\u00c5ngstr\u00f6m \u212bngstr\u00f6m",
-    "Stra\u00dfe \u1e9e strasse",
-    "\u017fuccess success",
-    "\uff26\uff35\uff2c\uff2c width \uff11\uff12\uff13 123",
-    "\u4eca\u65e5\u306f abc \u4e16\u754c",
-    "\u041f\u0440\u0438\u0432\u0435\u0442 hello \u043c\u0438\u0440",
-    "\U0001f600 smile \U0001f600",
-    "zero\u200bwidth non\u00a0breaking soft\u00adhyphen",
-    "e\u0301tude \u00e9tude etude",
-    "\u0661\u0662\u0663 123 \u00b2\u00b3",
-    "one\ntwo\nthree",
-    "one\n\ntwo\n\n\nthree\n",
-    "one two three",
-    "three\ntwo\none",
-    "one\r\ntwo\r\nthree",
-    "the cat sat on the mat",
-    "the the the the",
-    "the cat the cat the cat",
-    "on the mat sat the cat\nthe dog ran",
-    "<b>tags</b> &amp; entities",
-    "C++ C# F# .NET",
-    "x" * 300,
-    "ab " * 200,
-    "running runs ran runner",
-    "run run run run",
-    "\u2018quoted\u2019 \u201cquoted\u201d \u2014 dash",
-    "snake_case camelCase kebab-case",
-    "a b c d e f g",
-    "g f e d c b a",
+    "", " ", "\n", "\n\n\n", "...", "!?", "-", "a", "A", "1", "word", "WORD", "word.", "word word", "word word word",
+    "don't can't won't", "U.S.A. U.K.", "e-mail, e.g. this_one", "3.14159 2,718 1e-9", "50% of $1,000.50",
+    "tabs\tand\vother\fspaces\r\n", "caf\u00e9 na\u00efve co\u00f6perate", "cafe naive cooperate",
+    "\u212aelvin kelvin KELVIN \u212a", "\u0130stanbul istanbul \u0131stanbul I\u0307stanbul d\u0130l", "\u00c5ngstr\u00f6m \u212bngstr\u00f6m",
+    "Stra\u00dfe \u1e9e strasse", "\u017fuccess success", "\uff26\uff35\uff2c\uff2c width \uff11\uff12\uff13 123", "\u4eca\u65e5\u306f abc \u4e16\u754c", "\u041f\u0440\u0438\u0432\u0435\u0442 hello \u043c\u0438\u0440",
+    "\U0001f600 smile \U0001f600", "zero\u200bwidth non\u00a0breaking soft\u00adhyphen", "e\u0301tude \u00e9tude etude", "\u0661\u0662\u0663 123 \u00b2\u00b3",
+    "one\ntwo\nthree", "one\n\ntwo\n\n\nthree\n", "one two three", "three\ntwo\none", "one\r\ntwo\r\nthree",
+    "the cat sat on the mat", "the the the the", "the cat the cat the cat", "on the mat sat the cat\nthe dog ran",
+    "<b>tags</b> &amp; entities", "C++ C# F# .NET", "x" * 300, "ab " * 200, "running runs ran runner", "run run run run",
+    "\u2018quoted\u2019 \u201cquoted\u201d \u2014 dash", "snake_case camelCase kebab-case", "a b c d e f g", "g f e d c b a",
 ]
 
 
@@ -162,10 +118,8 @@ def make_pairs(rng: random.Random) -> list[tuple[str, str]]:
 
 def main() -> int:
     rng = random.Random(SEED)
-    scorers = {
-        "plain": rouge_scorer.RougeScorer(TYPES, use_stemmer=False),
-        "porter": rouge_scorer.RougeScorer(TYPES, use_stemmer=True),
-    }
+    scorers = {"plain": rouge_scorer.RougeScorer(TYPES, use_stemmer=False),
+               "porter": rouge_scorer.RougeScorer(TYPES, use_stemmer=True)}
     lines = []
     for expected, predicted in make_pairs(rng):
         line: dict[str, object] = {"expected": expected, "predicted": predicted}
@@ -175,12 +129,8 @@ def main() -> int:
         lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
     (HERE / "rouge.jsonl").write_text("".join(lines), newline="")
     stemmer = PorterStemmer()
-    words = sorted(
-        {stem + suffix for stem in STEMS for suffix in rng.sample(SUFFIXES, 16)}
-        | {stem + suffix for stem in rng.sample(STEMS, 12) for suffix in SUFFIXES}
-        | set(IRREGULAR)
-        | set(STEMS)
-    )
+    words = sorted({stem + suffix for stem in STEMS for suffix in rng.sample(SUFFIXES, 16)}
+                   | {stem + suffix for stem in rng.sample(STEMS, 12) for suffix in SUFFIXES} | set(IRREGULAR) | set(STEMS))
     words = [word for word in words if word.isalnum()]
     (HERE / "stems.txt").write_text("".join(f"{word} {stemmer.stem(word)}\n" for word in words))
     print(f"{len(lines)} pairs, {len(words)} words")
