@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "bench/harness.h"
 #include "engine/engine.h"
+#include "ops/kv_layout.h"
 #include "veloz/build.h"
 #include "veloz/llm.h"
 
@@ -73,7 +74,8 @@ class Work {
   /// Weights once, and the cache of all sequences.
   double bytes(int64_t sequences, int64_t positions) const {
     const auto kv =
-        static_cast<double>(2 * model_.num_layers * model_.num_kv_heads * model_.head_dim) *
+        static_cast<double>(2 * model_.num_layers * model_.num_kv_heads *
+                            ops::kv_row_extent(model_.kv_cache_dtype, model_.head_dim)) *
         static_cast<double>(dtype_bytes(model_.kv_cache_dtype));
     return weight_bytes_ + kv * static_cast<double>(sequences * positions);
   }

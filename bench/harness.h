@@ -86,6 +86,7 @@ int run_main(CLI::App& app, int argc, char** argv, const std::function<int()>& r
 void print_peaks(Machine& machine);
 
 std::vector<Case> linear_cases(Machine& machine);
+std::vector<Case> quantized_linear_cases(Machine& machine);
 std::vector<Case> attention_cases(Machine& machine);
 
 }  // namespace veloz::bench

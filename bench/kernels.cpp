@@ -14,7 +14,7 @@ int run(const Options& options) {
   Machine machine(options);
   print_peaks(machine);
   bool is_right = true;
-  for (const auto& list : {linear_cases, attention_cases})
+  for (const auto& list : {linear_cases, quantized_linear_cases, attention_cases})
     for (const Case& c : list(machine))
       if (fmt::format("{} {} {}", c.bench, c.shape, c.kernel).find(options.filter) !=
           std::string::npos)

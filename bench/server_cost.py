@@ -20,7 +20,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving_peer import ROOT, cpu_name, running
+from peers.machine import cpu_name
+from serving_peer import ROOT, running
 
 COMPUTING = {"veloz-step", "veloz-pool"}
 LOADS = [

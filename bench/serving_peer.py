@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peers.machine import cpu_name
+
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 300
 STOP_S = 30
@@ -184,13 +186,6 @@ def require_same_work(ours: dict[str, dict[str, Any]], theirs: dict[str, dict[st
         for key in ["total_input_tokens", "total_output_tokens"]:
             if result[key] != theirs[flags][key]:
                 raise SystemExit(f"{key} of {flags!r}: {result[key]} here, {theirs[flags][key]} there")
-
-
-def cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown"
 
 
 def compare(load: Load, ours: list[float], theirs: list[float]) -> dict[str, Any]:

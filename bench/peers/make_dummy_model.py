@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a Llama of 1.1 billion random BF16 weights for benchmarks, in the forms the servers want.
+"""Writes a Llama of 1.1 billion random weights for benchmarks, in the forms the programs compared want.
 
-    python3 bench/peers/make_dummy_model.py build/peer [--tiny]
+    python3 bench/peers/make_dummy_model.py build/peer [--tiny] [--context 8192] [--types BF16,Q8_0,Q4_0]
 
-OUT/hf          config.json and tokenizer.json, for `veloz build --load-format dummy`
-OUT/model.gguf  the same shape and vocabulary with weights, for llama.cpp
+OUT/hf               config.json and tokenizer.json, for `veloz build --load-format dummy`
+OUT/model.gguf       the same shape and vocabulary with BF16 weights, for llama.cpp
+OUT/model-TYPE.gguf  the same in another type: Q8_0 and Q4_0 are written here, others (Q4_K, IQ4_K) by the program that
+                     --llama-quantize names
 
 Every token of the vocabulary is text of its own, so that each one shows in a stream. Needs numpy and gguf (pip install
 gguf). --tiny writes a model of a few megabytes, to try the benchmark out.
 """
 
 import argparse
+import dataclasses
 import itertools
 import json
 import string
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +27,16 @@ from pathlib import Path
 import gguf
 import numpy as np
 import numpy.typing as npt
+from gguf import GGMLQuantizationType as Kind
 
 SEED = 1
 SCALE = 0.02  # of the weights, as models are initialised
 BOS, EOS = "<s>", "</s>"
+FILE_TYPES = {
+    Kind.BF16: gguf.LlamaFileType.MOSTLY_BF16,
+    Kind.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0,
+    Kind.Q4_0: gguf.LlamaFileType.MOSTLY_Q4_0,
+}
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,14 @@ def bf16_bytes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     return halves.view(np.uint8)
 
 
-def write_gguf(shape: Shape, tokens: list[str], merges: list[str], path: Path) -> None:
+def encode(values: npt.NDArray[np.float32], kind: Kind) -> npt.NDArray[np.uint8]:
+    if kind == Kind.BF16:
+        return bf16_bytes(values)
+    quantized: npt.NDArray[np.uint8] = gguf.quants.quantize(values, kind)
+    return quantized
+
+
+def write_gguf(shape: Shape, tokens: list[str], merges: list[str], path: Path, kind: Kind) -> None:
     writer = gguf.GGUFWriter(path, "llama", use_temp_file=True)
     writer.add_name("dummy")
     writer.add_block_count(shape.layers)
@@ -151,7 +168,7 @@ def write_gguf(shape: Shape, tokens: list[str], merges: list[str], path: Path) -
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(shape.vocab)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
+    writer.add_file_type(FILE_TYPES[kind])
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
@@ -167,7 +184,7 @@ def write_gguf(shape: Shape, tokens: list[str], merges: list[str], path: Path) -
             writer.add_tensor(name, np.ones(dims, np.float32))
             continue
         values = random.standard_normal(dims, np.float32) * np.float32(SCALE)
-        writer.add_tensor(name, bf16_bytes(values), raw_dtype=gguf.GGMLQuantizationType.BF16)
+        writer.add_tensor(name, encode(values, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -178,12 +195,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write a dummy model for benchmarks.")
     parser.add_argument("out", type=Path, help="directory to write")
     parser.add_argument("--tiny", action="store_true", help="a model of a few megabytes")
+    parser.add_argument("--context", type=int, default=Shape.context, help="positions that it claims to be trained for")
+    parser.add_argument("--types", default="BF16", help="of the GGUF files, with commas between")
+    parser.add_argument("--llama-quantize", type=Path, help="program that makes what is not written here")
     arguments = parser.parse_args()
-    shape = TINY if arguments.tiny else Shape()
+    shape = dataclasses.replace(TINY if arguments.tiny else Shape(), context=arguments.context)
     tokens, merges = vocabulary(shape.vocab)
-    write_hugging_face(shape, tokens, merges, arguments.out / "hf")
-    write_gguf(shape, tokens, merges, arguments.out / "model.gguf")
-    print(f"wrote {arguments.out / 'hf'} and {arguments.out / 'model.gguf'}")
+    out: Path = arguments.out
+    write_hugging_face(shape, tokens, merges, out / "hf")
+    written = [out / "hf"]
+    for name in arguments.types.split(","):
+        written.append(out / ("model.gguf" if name == "BF16" else f"model-{name}.gguf"))
+        if name in Kind.__members__ and Kind[name] in FILE_TYPES:
+            write_gguf(shape, tokens, merges, written[-1], Kind[name])
+        elif arguments.llama_quantize is None:
+            parser.error(f"{name} is not written here: give --llama-quantize, and BF16 before it")
+        else:
+            subprocess.run([arguments.llama_quantize, out / "model.gguf", written[-1], name], check=True)
+    print(f"wrote {', '.join(map(str, written))}")
     return 0
 
 

@@ -28,9 +28,19 @@ struct BuildOptions {
   std::string target = "cpu";  // "cpu", or "cpu:ISA" for the layouts that ISA's kernels like best
   std::string dtype = "auto";  // of activations and weights: auto (fp32 stays, fp16 and bf16 become
                                // bf16), bf16, fp32
+  std::string kv_cache_dtype = "auto";  // auto (as dtype, or as the checkpoint was quantized for),
+                                        // bf16, fp8 (fp8_e4m3) or int8: half the memory of bf16
   std::string load_format =
       "safetensors";  // or "dummy": seeded random weights from config.json alone
   uint64_t seed = 0;  // of dummy weights
+
+  // Round to nearest while building. Nobody has evaluated the result: the engine's verdict is
+  // UNGATED. `veloz quantize` calibrates and evaluates.
+  std::string quant = "none";  // of all linears but lm_head: fp8, fp8-block, fp8-a16, int8,
+                               // int8-a16, int4, int4-g128, int4-a16, int4-channel, int4-tensor
+  std::vector<std::string> quant_layers{};  // "PATTERN=SCHEME" or "PATTERN=none": linears whose
+                                            // module's name matches; the first match decides
+  std::string quant_lm_head = "none";  // of lm_head, also where it shares the embedding's table
 
   int64_t max_model_len = 0;  // positions of one sequence; 0: what the model was trained for
   int64_t max_num_batched_tokens = 2048;

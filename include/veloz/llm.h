@@ -25,8 +25,8 @@ enum class KvCacheSize {
 };
 
 struct LLMOptions {
-  std::string isa{};    // "", or the instruction set to use: portable, avx2, avx512, avx512_bf16
-  int num_threads = 0;  // 0: as many as this process may use
+  std::string isa{};  // "", or the instruction set to use: portable, avx2, avx512, avx512_vnni, ...
+  int num_threads = 0;               // 0: as many as this process may use
   size_t kv_cache_memory_bytes = 0;  // 0: as kv_cache_size says
   KvCacheSize kv_cache_size = KvCacheSize::of_sequences;
   int64_t max_num_seqs = 0;            // 0: the engine's limit; else at most that

@@ -31,8 +31,9 @@ Backend open_cpu(std::string_view isa_name, int num_threads) {
 ops::KernelRegistry target_registry(std::string_view target) {
   if (target == "cpu") return cpu::make_registry(cpu::Isa::avx512_bf16);
   if (target.starts_with("cpu:")) return cpu::make_registry(cpu::parse_isa(target.substr(4)));
-  throw Error(ErrorKind::unsupported, fmt::format("there is no target \"{}\"", target),
-              "targets are cpu, cpu:portable, cpu:avx2, cpu:avx512, cpu:avx512_bf16");
+  throw Error(
+      ErrorKind::unsupported, fmt::format("there is no target \"{}\"", target),
+      "targets are cpu, cpu:portable, cpu:avx2, cpu:avx512, cpu:avx512_vnni, cpu:avx512_bf16");
 }
 
 }  // namespace veloz::api

@@ -8,11 +8,11 @@
 #include "api/backend.h"
 #include "api/build_options.h"
 #include "api/engine_cache.h"
-#include "api/text_files.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "compiler/build.h"
 #include "engine/engine.h"
+#include "text/text_files.h"
 
 namespace veloz {
 
@@ -21,7 +21,7 @@ BuildReport build(const BuildOptions& options) {
   const compiler::CompileOptions compile_options = api::to_compile_options(options);
   const ops::KernelRegistry target = api::target_registry(options.target);
   // What could not be loaded is not built: an engine holds these files as they are.
-  api::load_text_files(options.model);
+  text::load_text_files(options.model);
   ThreadPool pool(api::resolve_num_threads(options.num_threads));
   ProgressSink progress;
   if (options.on_progress)

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/error.h"
 
 namespace veloz::api {
@@ -19,6 +21,14 @@ compiler::DTypeChoice parse_dtype(const std::string& text) {
   refuse("--dtype", text, "it is auto, bf16 or fp32");
 }
 
+std::optional<DType> parse_kv_cache_dtype(const std::string& text) {
+  if (text == "auto") return std::nullopt;
+  if (text == "bf16" || text == "bfloat16") return DType::bf16;
+  if (text == "fp8" || text == "fp8_e4m3") return DType::fp8_e4m3;
+  if (text == "int8") return DType::int8;
+  refuse("--kv-cache-dtype", text, "it is auto, bf16, fp8 or int8");
+}
+
 compiler::LoadFormat parse_load_format(const std::string& text) {
   if (text == "safetensors") return compiler::LoadFormat::safetensors;
   if (text == "dummy") return compiler::LoadFormat::dummy;
@@ -33,8 +43,14 @@ compiler::CompileOptions to_compile_options(const BuildOptions& options) {
   result.output = options.output;
   result.target = options.target;
   result.dtype = parse_dtype(options.dtype);
+  result.kv_cache_dtype = parse_kv_cache_dtype(options.kv_cache_dtype);
   result.load_format = parse_load_format(options.load_format);
   result.seed = options.seed;
+  result.quantization.scheme = options.quant;
+  result.quantization.lm_head = options.quant_lm_head;
+  for (const std::string& layer : options.quant_layers)
+    result.quantization.layers.push_back(compiler::parse_quant_layer(layer));
+  result.quantization.check();
   if (options.max_model_len < 0)
     throw Error(
         ErrorKind::invalid_input,

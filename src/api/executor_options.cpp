@@ -21,19 +21,9 @@ int64_t lower_limit(const char* flag, int64_t wanted, int64_t built) {
   return wanted;
 }
 
-/// Every running sequence takes a token of each step, so steps are at least as long as those are
-/// many.
-int64_t choose_max_num_seqs(const LLMOptions& options, const engine::Limits& limits,
-                            int64_t max_num_batched_tokens) {
-  const int64_t max_num_seqs =
-      lower_limit("--max-num-seqs", options.max_num_seqs, limits.max_num_seqs);
-  if (max_num_seqs <= max_num_batched_tokens) return max_num_seqs;
-  if (options.max_num_seqs == 0) return max_num_batched_tokens;
-  throw Error(ErrorKind::invalid_input,
-              fmt::format("--max-num-seqs {} exceeds --max-num-batched-tokens {}: each running "
-                          "sequence takes a token of every step",
-                          max_num_seqs, max_num_batched_tokens),
-              "lower the one or raise the other");
+int64_t choose_max_num_batched_tokens(const LLMOptions& options, const engine::Limits& limits) {
+  return lower_limit("--max-num-batched-tokens", options.max_num_batched_tokens,
+                     limits.max_num_batched_tokens);
 }
 
 void check_not_negative(const char* flag, double value) {
@@ -45,6 +35,21 @@ void check_not_negative(const char* flag, double value) {
 
 }  // namespace
 
+// Every running sequence takes a token of each step, so steps are at least as long as those are
+// many.
+int64_t choose_max_num_seqs(const LLMOptions& options, const engine::Limits& limits) {
+  const int64_t max_num_batched_tokens = choose_max_num_batched_tokens(options, limits);
+  const int64_t max_num_seqs =
+      lower_limit("--max-num-seqs", options.max_num_seqs, limits.max_num_seqs);
+  if (max_num_seqs <= max_num_batched_tokens) return max_num_seqs;
+  if (options.max_num_seqs == 0) return max_num_batched_tokens;
+  throw Error(ErrorKind::invalid_input,
+              fmt::format("--max-num-seqs {} exceeds --max-num-batched-tokens {}: each running "
+                          "sequence takes a token of every step",
+                          max_num_seqs, max_num_batched_tokens),
+              "lower the one or raise the other");
+}
+
 serving::ExecutorOptions to_executor_options(const engine::Engine& engine,
                                              const LLMOptions& options, Backend& backend) {
   constexpr double kSecondsPerMs = 1e-3;
@@ -54,10 +59,8 @@ serving::ExecutorOptions to_executor_options(const engine::Engine& engine,
   check_not_negative("--max-queued-tokens", static_cast<double>(options.max_queued_tokens));
 
   serving::ExecutorOptions result = serving::ExecutorOptions::of(engine.manifest(), 0);
-  result.limits.max_num_batched_tokens = lower_limit(
-      "--max-num-batched-tokens", options.max_num_batched_tokens, limits.max_num_batched_tokens);
-  result.limits.max_num_seqs =
-      choose_max_num_seqs(options, limits, result.limits.max_num_batched_tokens);
+  result.limits.max_num_batched_tokens = choose_max_num_batched_tokens(options, limits);
+  result.limits.max_num_seqs = choose_max_num_seqs(options, limits);
   result.limits.max_prefill_chunk =
       lower_limit("--max-prefill-chunk", options.max_prefill_chunk, limits.max_num_batched_tokens);
   result.scheduling.policy = options.scheduling_policy;

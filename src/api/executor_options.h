@@ -16,4 +16,7 @@ namespace veloz::api {
 serving::ExecutorOptions to_executor_options(const engine::Engine& engine,
                                              const LLMOptions& options, Backend& backend);
 
+/// Sequences that run at once: the engine's limit, lowered as `options` say. Throws as above.
+int64_t choose_max_num_seqs(const LLMOptions& options, const engine::Limits& limits);
+
 }  // namespace veloz::api

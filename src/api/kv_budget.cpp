@@ -35,19 +35,33 @@ int64_t choose_num_kv_blocks(const engine::Engine& engine, int64_t max_num_seqs,
                              size_t memory_bytes, KvCacheSize size) {
   const engine::Limits& limits = engine.plan().limits;
   const uint64_t block_bytes = runtime::kv_block_bytes(engine.plan());
-  const auto per_sequence = static_cast<uint64_t>(limits.max_blocks_per_seq());
-  const uint64_t sequences = static_cast<uint64_t>(max_num_seqs) * per_sequence * block_bytes;
-  const uint64_t budget =
-      memory_bytes > 0 ? memory_bytes : choose_budget(free_memory_bytes(engine), sequences, size);
-  const uint64_t num_blocks = std::min<uint64_t>(budget / block_bytes, uint64_t{1} << 30);
+  const int64_t num_blocks =
+      count_kv_blocks(engine.plan(), {.max_num_seqs = max_num_seqs,
+                                      .memory_bytes = memory_bytes,
+                                      .size = size,
+                                      .free_bytes = free_memory_bytes(engine)});
+  const int64_t per_sequence = limits.max_blocks_per_seq();
   if (num_blocks < per_sequence)
     throw Error(
         ErrorKind::out_of_memory,
-        fmt::format("a KV cache of {} holds {} blocks, one sequence of {} positions needs {} ({})",
-                    format_bytes(budget), num_blocks, limits.max_model_len, per_sequence,
-                    format_bytes(per_sequence * block_bytes)),
+        fmt::format(
+            "a KV cache of {} holds {} blocks, one sequence of {} positions needs {} ({})",
+            format_bytes(memory_bytes > 0 ? memory_bytes
+                                          : static_cast<uint64_t>(num_blocks) * block_bytes),
+            num_blocks, limits.max_model_len, per_sequence,
+            format_bytes(static_cast<uint64_t>(per_sequence) * block_bytes)),
         "raise --kv-cache-memory-bytes, or build the engine with a lower --max-model-len");
-  return static_cast<int64_t>(num_blocks);
+  return num_blocks;
+}
+
+int64_t count_kv_blocks(const engine::Plan& plan, const KvDemand& demand) {
+  const uint64_t block_bytes = runtime::kv_block_bytes(plan);
+  const uint64_t sequences = static_cast<uint64_t>(demand.max_num_seqs) *
+                             static_cast<uint64_t>(plan.limits.max_blocks_per_seq()) * block_bytes;
+  const uint64_t budget = demand.memory_bytes > 0
+                              ? demand.memory_bytes
+                              : choose_budget(demand.free_bytes, sequences, demand.size);
+  return static_cast<int64_t>(std::min<uint64_t>(budget / block_bytes, uint64_t{1} << 30));
 }
 
 }  // namespace veloz::api

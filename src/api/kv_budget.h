@@ -14,4 +14,15 @@ namespace veloz::api {
 int64_t choose_num_kv_blocks(const engine::Engine& engine, int64_t max_num_seqs,
                              size_t memory_bytes, KvCacheSize size = KvCacheSize::of_sequences);
 
+/// What the number is chosen by.
+struct KvDemand {
+  int64_t max_num_seqs = 0;
+  uint64_t memory_bytes = 0;  // 0: as `size` says
+  KvCacheSize size = KvCacheSize::of_sequences;
+  uint64_t free_bytes = 0;  // of the machine, when the weights are loaded
+};
+
+/// The same of a plan, which may be of no engine yet. May be fewer than one sequence needs.
+int64_t count_kv_blocks(const engine::Plan& plan, const KvDemand& demand);
+
 }  // namespace veloz::api

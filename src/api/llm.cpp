@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <ctime>
 #include <utility>
 #include <variant>
 
@@ -70,24 +69,11 @@ RequestOutput LLM::generate(const Prompt& prompt, const SamplingParams& params,
 }
 
 Prompt LLM::apply_chat_template(std::span<const ChatMessage> messages) const {
-  const text::Tokenizer& tokenizer = state_->model->require_tokenizer();
-  const api::TextFiles& text = state_->model->text();
-  if (!text.chat_templates)
-    throw Error(ErrorKind::unsupported, "the model has no chat template",
-                "use `veloz run`, which continues a text");
-  text::ChatInput input;
+  state_->model->require_tokenizer();
+  std::vector<text::jinja::Value> values;
   for (const ChatMessage& message : messages)
-    input.messages.push_back(text::chat_message(message.role, message.content));
-  input.bos_token = text.special_tokens.bos;
-  input.eos_token = text.special_tokens.eos;
-  input.clock = [] {
-    const std::time_t now = std::time(nullptr);
-    std::tm local{};
-    localtime_r(&now, &local);
-    return local;
-  };
-  // The template writes the special tokens itself.
-  return tokenizer.encode(text.chat_templates->render(input), {.add_special_tokens = false});
+    values.push_back(text::chat_message(message.role, message.content));
+  return state_->model->text().encode_chat(std::move(values));
 }
 
 std::vector<int32_t> LLM::encode(std::string_view text) const {

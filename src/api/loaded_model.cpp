@@ -18,28 +18,17 @@
 #include "runtime/step_runner.h"
 
 namespace veloz::api {
-namespace {
-
-/// Ids that the model has and the tokenizer lacks: padding of the vocabulary.
-std::vector<int32_t> ids_without_token(const text::Tokenizer& tokenizer, int64_t vocab_size) {
-  std::vector<int32_t> ids;
-  for (int32_t id = 0; id < vocab_size; ++id)
-    if (!tokenizer.has_token(id)) ids.push_back(id);
-  return ids;
-}
-
-}  // namespace
 
 struct LoadedModel::State {
   explicit State(const std::filesystem::path& directory)
       : engine(engine::Engine::open(directory)),
-        text(load_text_files(engine.tokenizer_directory())) {}
+        text(text::load_text_files(engine.tokenizer_directory())) {}
 
   void start(const LLMOptions& options,
              const std::function<void(serving::ExecutorOptions&)>& adjust);
 
   engine::Engine engine;
-  TextFiles text;
+  text::TextFiles text;
   NoPieces no_pieces;
   Backend backend;
   std::unique_ptr<runtime::Session> session;
@@ -68,7 +57,7 @@ void LoadedModel::State::start(const LLMOptions& options,
   runner = std::make_unique<runtime::SessionRunner>(*session);
   if (text.tokenizer)
     executor_options.banned_token_ids =
-        ids_without_token(*text.tokenizer, executor_options.vocab_size);
+        text::ids_without_token(*text.tokenizer, executor_options.vocab_size);
   if (adjust) adjust(executor_options);
   executor = std::make_unique<serving::Executor>(*runner, std::move(executor_options));
 }
@@ -82,7 +71,7 @@ LoadedModel::LoadedModel(const std::filesystem::path& engine, const LLMOptions& 
 LoadedModel::~LoadedModel() = default;
 
 const engine::Engine& LoadedModel::engine() const { return state_->engine; }
-const TextFiles& LoadedModel::text() const { return state_->text; }
+const text::TextFiles& LoadedModel::text() const { return state_->text; }
 serving::Executor& LoadedModel::executor() { return *state_->executor; }
 const std::string& LoadedModel::description() const { return state_->description; }
 

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "api/text_files.h"
 #include "engine/engine.h"
 #include "serving/executor.h"
+#include "text/text_files.h"
 #include "text/token_pieces.h"
 #include "text/tokenizer.h"
 #include "veloz/llm.h"
@@ -29,7 +29,7 @@ class LoadedModel {
   LoadedModel& operator=(const LoadedModel&) = delete;
 
   const engine::Engine& engine() const;
-  const TextFiles& text() const;
+  const text::TextFiles& text() const;
   /// Throws Error(unsupported) where the engine has none.
   const text::Tokenizer& require_tokenizer() const;
   /// Of the tokenizer, or empty ones.

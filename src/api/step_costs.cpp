@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/step_costs.h"
 
-#include <algorithm>
-#include <vector>
+#include <optional>
 
-#include "cpu/features.h"
-#include "cpu/peaks.h"
+#include "api/machine_peaks.h"
 #include "runtime/session.h"
 
 namespace veloz::api {
@@ -20,36 +18,22 @@ struct LinearWork {
 
 LinearWork linear_work(const engine::Program& program) {
   LinearWork work;
+  const auto type_of = [&](int64_t value) -> const ops::ValueType& {
+    return program.values[static_cast<size_t>(value)].type;
+  };
   for (const engine::PlanStep& step : program.steps) {
-    if (step.op != ops::Op::linear) continue;
-    const ops::ValueType& weight = program.values[static_cast<size_t>(step.inputs[1])].type;
-    const ops::ValueType& out = program.values[static_cast<size_t>(step.outputs[0])].type;
-    const auto elements = static_cast<double>(weight.bind({}).num_elements());
-    work.weight_bytes += elements * static_cast<double>(dtype_bytes(weight.dtype));
+    const std::optional<ops::PackedOperands> packed = ops::packed_operands(step.op, step.attrs);
+    if (!packed || step.op == ops::Op::embedding) continue;
+    for (size_t i = packed->weight; i < packed->companions_end; ++i)
+      work.weight_bytes += static_cast<double>(type_of(step.inputs[i]).bind({}).num_elements()) *
+                           static_cast<double>(dtype_bytes(type_of(step.inputs[i]).dtype));
+    const ops::ValueType& out = type_of(step.outputs[0]);
+    const auto products =
+        static_cast<double>(type_of(step.inputs[0]).dims[1].value * out.dims[1].value);
     const bool is_of_rows = out.dims[0].symbol == ops::Symbol::R;
-    (is_of_rows ? work.flops_per_row : work.flops_per_token) += 2 * elements;
+    (is_of_rows ? work.flops_per_row : work.flops_per_token) += 2 * products;
   }
   return work;
-}
-
-double peak_flops(const cpu::CpuFeatures& features, DType dtype, ThreadPool& pool) {
-  constexpr double kSeconds = 0.005;
-  constexpr double kUnknown = 5e9;  // per thread, without vectors
-  const std::vector<cpu::PeakLoop> loops = cpu::supported_peak_loops(features);
-  const auto has = [&](cpu::PeakLoop loop) { return std::ranges::count(loops, loop) > 0; };
-  if (dtype == DType::bf16 && has(cpu::PeakLoop::bf16_dot))
-    return cpu::measure_peak(pool, features, cpu::PeakLoop::bf16_dot, kSeconds).ops_per_s;
-  if (has(cpu::PeakLoop::fp32_fma))
-    return cpu::measure_peak(pool, features, cpu::PeakLoop::fp32_fma, kSeconds).ops_per_s;
-  return kUnknown * pool.num_threads();
-}
-
-double read_bandwidth(Backend& backend) {
-  constexpr size_t kBytes = size_t{64} << 20;
-  const Buffer memory = backend.device->allocate(kBytes);
-  const std::span<const std::byte> bytes(static_cast<const std::byte*>(memory.data()), kBytes);
-  cpu::measure_read_bandwidth(*backend.pool, bytes);  // touches it
-  return cpu::measure_read_bandwidth(*backend.pool, bytes);
 }
 
 }  // namespace
@@ -60,8 +44,12 @@ serving::CostCoefficients estimate_step_costs(const engine::Engine& engine, Back
   const engine::Plan& plan = engine.plan();
   const engine::ModelFacts& model = engine.manifest().model;
   const LinearWork work = linear_work(plan.program("step"));
-  const double flops = kEfficiency * peak_flops(cpu::detect_features(), model.dtype, *backend.pool);
-  const double bandwidth = kEfficiency * read_bandwidth(backend);
+  const profile::MachinePeaks peaks =
+      PeakMeter(backend, {.read_bytes = size_t{64} << 20, .seconds_per_loop = 0.005}).measure();
+  const profile::Roof arithmetic = peaks.available(
+      model.dtype == DType::bf16 ? profile::Roof::bf16_dot : profile::Roof::fp32_fma);
+  const double flops = kEfficiency * peaks.rate(arithmetic);
+  const double bandwidth = kEfficiency * peaks.read_bytes_per_s;
   const double attention_flops =
       4.0 * static_cast<double>(model.num_layers * model.num_heads * model.head_dim);
   const double kv_bytes = static_cast<double>(runtime::kv_block_bytes(plan)) /

@@ -8,14 +8,16 @@
 namespace veloz {
 namespace {
 
-constexpr std::array<std::pair<DType, std::string_view>, 7> kNames = {{
+constexpr std::array<std::pair<DType, std::string_view>, 9> kNames = {{
     {DType::fp32, "fp32"},
     {DType::fp16, "fp16"},
     {DType::bf16, "bf16"},
+    {DType::fp8_e4m3, "fp8_e4m3"},
     {DType::int64, "int64"},
     {DType::int32, "int32"},
     {DType::int8, "int8"},
     {DType::uint8, "uint8"},
+    {DType::uint4x2, "uint4x2"},
 }};
 
 }  // namespace
@@ -30,8 +32,10 @@ size_t dtype_bytes(DType dtype) {
       return 2;
     case DType::int64:
       return 8;
+    case DType::fp8_e4m3:
     case DType::int8:
     case DType::uint8:
+    case DType::uint4x2:
       return 1;
   }
   return 0;
@@ -59,6 +63,20 @@ float fp16_to_fp32(uint16_t bits) {
   }
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
   return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (mantissa << 13));
+}
+
+uint16_t fp32_to_fp16(float value) {
+  const uint32_t u = std::bit_cast<uint32_t>(value);
+  const auto sign = static_cast<uint16_t>((u >> 16) & 0x8000u);
+  const uint32_t magnitude = u & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return sign | 0x7e00u;
+  if (magnitude < 0x38800000u) {  // 2^-14: the spacing is 2^-24 throughout
+    const float scaled = std::bit_cast<float>(magnitude) * 0x1p24f;
+    return sign | static_cast<uint16_t>(std::nearbyint(scaled));
+  }
+  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
+  if (rounded >= 0x47800000u) return sign | 0x7c00u;  // 65536
+  return sign | static_cast<uint16_t>((rounded >> 13) - ((127u - 15u) << 10));
 }
 
 }  // namespace veloz

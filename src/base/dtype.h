@@ -11,7 +11,17 @@
 namespace veloz {
 
 /// Element types of tensors. The names are those of graph text, JSON and flags.
-enum class DType : uint8_t { fp32, fp16, bf16, int64, int32, int8, uint8 };
+enum class DType : uint8_t {
+  fp32,
+  fp16,
+  bf16,
+  fp8_e4m3,  // base/fp8.h
+  int64,
+  int32,
+  int8,
+  uint8,
+  uint4x2,  // two codes of 4 bits along the last axis, the even one in the low half
+};
 
 size_t dtype_bytes(DType dtype);
 std::string_view to_string(DType dtype);
@@ -36,5 +46,7 @@ struct BFloat16 {
 
 /// IEEE binary16, as stored in F16 checkpoints; exact to fp32.
 float fp16_to_fp32(uint16_t bits);
+/// Rounds to nearest even; too large becomes infinity, NaN stays a NaN.
+uint16_t fp32_to_fp16(float value);
 
 }  // namespace veloz

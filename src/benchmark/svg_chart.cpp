@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string_view>
+
+#include "benchmark/svg.h"
 
 namespace veloz::benchmark {
 namespace {
@@ -14,40 +15,6 @@ constexpr double kWidth = 960, kLeft = 64, kRight = 24, kTop = 56, kBottom = 40;
 constexpr double kPanelHeight = 168, kPanelGap = 56;
 constexpr double kPlotWidth = kWidth - kLeft - kRight;
 constexpr int kMaxXTicks = 10, kMaxYTicks = 4;
-
-constexpr std::string_view kStyle = R"(<style>
-text{font:12px system-ui,sans-serif;fill:#57606a}.t{font-size:16px;font-weight:600;fill:#1f2328}
-.p{font-weight:600;fill:#1f2328}.l{font-size:11px}.b{fill:#fff}.g{stroke:#d8dee4;stroke-width:1}
-.a{stroke:none;opacity:.15}.s{fill:none;stroke-width:1.6;stroke-linejoin:round}
-.d{fill:none;stroke-width:4;stroke-linecap:round;opacity:.55}
-.c0{stroke:#0969da}.f0{fill:#0969da}.c1{stroke:#bc4c00}.f1{fill:#bc4c00}
-.c2{stroke:#1a7f37}.f2{fill:#1a7f37}.c3{stroke:#8250df}.f3{fill:#8250df}
-@media(prefers-color-scheme:dark){text{fill:#9198a1}.t,.p{fill:#f0f6fc}.b{fill:#0d1117}.g{stroke:#2f353d}
-.c0{stroke:#4493f8}.f0{fill:#4493f8}.c1{stroke:#f0883e}.f1{fill:#f0883e}
-.c2{stroke:#3fb950}.f2{fill:#3fb950}.c3{stroke:#ab7df8}.f3{fill:#ab7df8}}
-</style>
-)";
-
-std::string escape(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '&')
-      escaped += "&amp;";
-    else if (c == '<')
-      escaped += "&lt;";
-    else if (c == '>')
-      escaped += "&gt;";
-    else
-      escaped += c;
-  }
-  return escaped;
-}
-
-std::string text_at(double x, double y, std::string_view classes, std::string_view anchor,
-                    std::string_view text) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\" text-anchor=\"{}\">{}</text>\n",
-                     x, y, classes, anchor, escape(text));
-}
 
 /// A panel's place on the page and its scales.
 struct Frame {
@@ -94,23 +61,20 @@ std::string draw_series(const Frame& frame, const ChartSeries& series, size_t co
 
 /// One right-aligned text with a coloured dot before each name.
 std::string draw_legend(const Frame& frame, const ChartPanel& panel) {
-  std::string names;
-  for (size_t i = 0; i < panel.series.size(); ++i)
-    names += fmt::format("<tspan class=\"f{}\" dx=\"{}\">\u25cf</tspan> {}", i, i == 0 ? 0 : 14,
-                         escape(panel.series[i].name));
-  return fmt::format("<text x=\"{}\" y=\"{:.1f}\" class=\"l\" text-anchor=\"end\">{}</text>\n",
-                     kWidth - kRight, frame.top - 12, names);
+  std::vector<std::string> names;
+  for (const ChartSeries& series : panel.series) names.push_back(series.name);
+  return svg_legend(kWidth - kRight, frame.top - 12, names);
 }
 
 std::string draw_panel(const ChartPanel& panel, double top, double max_x) {
   const std::vector<double> ticks = axis_ticks(highest(panel), kMaxYTicks);
   const Frame frame{.top = top, .max_x = max_x, .max_y = ticks.back()};
   std::string svg =
-      text_at(kLeft, top - 12, "p", "start", fmt::format("{} ({})", panel.title, panel.unit));
+      svg_text(kLeft, top - 12, "p", "start", fmt::format("{} ({})", panel.title, panel.unit));
   for (const double tick : ticks) {
     svg += fmt::format("<path class=\"g\" d=\"M{} {:.1f}H{}\"/>\n", kLeft, frame.y(tick),
                        kWidth - kRight);
-    svg += text_at(kLeft - 8, frame.y(tick) + 4, "", "end", fmt::format("{}", tick));
+    svg += svg_text(kLeft - 8, frame.y(tick) + 4, "", "end", fmt::format("{}", tick));
   }
   svg += draw_legend(frame, panel);
   for (size_t i = 0; i < panel.series.size(); ++i) svg += draw_series(frame, panel.series[i], i);
@@ -138,13 +102,8 @@ std::string svg_charts(const std::string& title, const std::vector<ChartPanel>& 
                        double max_x) {
   const auto num_panels = static_cast<double>(panels.size());
   const double height = kTop + num_panels * (kPanelHeight + kPanelGap) + kBottom - kPanelGap + 24;
-  std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" width=\"{}\" "
-      "height=\"{}\" role=\"img\">\n<title>{}</title>\n",
-      kWidth, height, kWidth, height, escape(title));
-  svg += kStyle;
-  svg += fmt::format("<rect class=\"b\" width=\"{}\" height=\"{}\"/>\n", kWidth, height);
-  svg += text_at(kLeft, 26, "t", "start", title);
+  std::string svg = svg_head(title, {.width = kWidth, .height = height});
+  svg += svg_text(kLeft, 26, "t", "start", title);
   max_x = max_x > 0 ? max_x : 1;
   double top = kTop + 24;
   for (const ChartPanel& panel : panels) {
@@ -154,9 +113,9 @@ std::string svg_charts(const std::string& title, const std::vector<ChartPanel>& 
   const double baseline = top - kPanelGap + 18;
   for (const double tick : axis_ticks(max_x, kMaxXTicks))
     if (tick <= max_x)
-      svg += text_at(kLeft + tick / max_x * kPlotWidth, baseline, "", "middle",
-                     fmt::format("{} s", tick));
-  return svg + "</svg>\n";
+      svg += svg_text(kLeft + tick / max_x * kPlotWidth, baseline, "", "middle",
+                      fmt::format("{} s", tick));
+  return svg + std::string(kSvgEnd);
 }
 
 }  // namespace veloz::benchmark

@@ -112,6 +112,12 @@ std::optional<TensorInfo> Checkpoint::find(std::string_view name) const {
   return TensorInfo{*entry.dtype, entry.shape};
 }
 
+const TensorEntry& Checkpoint::entry(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  VELOZ_CHECK(found != tensors_.end(), "tensor {} is not in the checkpoint", name);
+  return found->second.entry;
+}
+
 void Checkpoint::read_rows(std::string_view name, int64_t row_begin, int64_t row_end,
                            std::span<std::byte> to) const {
   const auto found = tensors_.find(name);

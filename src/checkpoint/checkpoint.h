@@ -28,6 +28,8 @@ class Checkpoint final : public TensorSource {
   /// In order.
   std::vector<std::string_view> names() const;
   std::optional<TensorInfo> find(std::string_view name) const override;
+  /// A tensor of `names`, of whatever dtype; its rows are read in that.
+  const TensorEntry& entry(std::string_view name) const;
   void read_rows(std::string_view name, int64_t row_begin, int64_t row_end,
                  std::span<std::byte> to) const override;
 

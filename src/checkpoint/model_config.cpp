@@ -99,16 +99,6 @@ void parse_token_ids(const ConfigFields& fields, ModelConfig& config) {
   std::erase(config.eos_token_ids, -1);
 }
 
-void refuse_quantized(const ConfigFields& fields) {
-  if (!fields.has("quantization_config")) return;
-  const nlohmann::json& quantization = fields.at("quantization_config");
-  const nlohmann::json& named = quantization.is_object() && quantization.contains("quant_method")
-                                    ? quantization["quant_method"]
-                                    : quantization;
-  not_supported(fmt::format("the checkpoint is quantized ({})", shown(named)),
-                "this version reads checkpoints with F32, F16 or BF16 weights");
-}
-
 /// Qwen2's window is off unless use_sliding_window, then it bounds the layers from
 /// max_window_layers on, or those that layer_types names.
 void refuse_sliding_window(const ConfigFields& fields, const ModelConfig& config) {
@@ -238,7 +228,6 @@ ModelConfig parse_model_config(std::string_view json) {
     throw Error(ErrorKind::corrupt_data, "it is no JSON object", "download it again");
   const ConfigFields fields(object);
   const Architecture architecture = parse_architecture(fields);
-  refuse_quantized(fields);
   ModelConfig config = architecture == Architecture::gptj
                            ? parse_gptj(fields)
                            : parse_llama(fields, architecture == Architecture::qwen2);

@@ -31,7 +31,7 @@ constexpr std::array<FormatDType, 20> kDTypes = {{
     {"I64", 64, DType::int64},    {"I32", 32, DType::int32},    {"I8", 8, DType::int8},
     {"U8", 8, DType::uint8},      {"BOOL", 8, DType::uint8},    {"F64", 64, std::nullopt},
     {"C64", 64, std::nullopt},    {"I16", 16, std::nullopt},    {"U16", 16, std::nullopt},
-    {"U32", 32, std::nullopt},    {"U64", 64, std::nullopt},    {"F8_E4M3", 8, std::nullopt},
+    {"U32", 32, std::nullopt},    {"U64", 64, std::nullopt},    {"F8_E4M3", 8, DType::fp8_e4m3},
     {"F8_E5M2", 8, std::nullopt}, {"F8_E8M0", 8, std::nullopt}, {"F6_E2M3", 6, std::nullopt},
     {"F6_E3M2", 6, std::nullopt}, {"F4", 4, std::nullopt},
 }};

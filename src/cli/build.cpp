@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "cli/quant_flags.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "engine/engine.h"
@@ -63,6 +64,12 @@ void add_build(CLI::App& app, Action& action) {
           "Activations and weights: auto (fp32 stays, fp16 and bf16 become bf16), bf16, fp32")
       ->envname("VELOZ_DTYPE")
       ->capture_default_str();
+  verb.add_option("--kv-cache-dtype", options.kv_cache_dtype,
+                  "KV cache: auto (as --dtype, or as the checkpoint was quantized for), bf16, fp8 "
+                  "(also fp8_e4m3), int8")
+      ->envname("VELOZ_KV_CACHE_DTYPE")
+      ->capture_default_str();
+  add_quant_flags(verb, options);
   verb.add_option("--max-model-len", options.max_model_len,
                   "Positions of one sequence; 0: what the model was trained for")
       ->envname("VELOZ_MAX_MODEL_LEN")
@@ -91,7 +98,7 @@ void add_build(CLI::App& app, Action& action) {
       ->capture_default_str();
   verb.add_flag("--force", options.replace_existing, "Replace an engine that is there");
   verb.add_flag("--json", flags->json, "Print the result as one JSON object");
-  verb.footer("Example:\n  veloz build models/tiny-llama -o tiny.engine --dtype bf16");
+  verb.footer("Example:\n  veloz build models/tiny-llama -o tiny.engine --quant int8");
   verb.callback([flags, &action] { action = [flags] { return run_build(*flags); }; });
 }
 

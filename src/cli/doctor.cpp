@@ -5,15 +5,14 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <string>
 
+#include "api/backend.h"
+#include "api/machine_peaks.h"
 #include "base/files.h"
 #include "base/thread_pool.h"
 #include "cli/verbs.h"
-#include "cpu/device.h"
 #include "cpu/features.h"
-#include "cpu/peaks.h"
 
 namespace veloz::cli {
 namespace {
@@ -35,18 +34,14 @@ uint64_t meminfo_bytes(const std::string& field) {
 }
 
 /// The machine's limits: memory bandwidth and the arithmetic of each kind of dot product it has.
-void measure(const cpu::CpuFeatures& features, int threads, nlohmann::ordered_json& json) {
-  constexpr size_t kReadBytes = size_t{1} << 30;
-  constexpr double kSecondsPerLoop = 0.3;
-  ThreadPool pool(threads);
-  cpu::CpuDevice device;
-  const Buffer memory = device.allocate(kReadBytes);
-  const std::span<std::byte> bytes(static_cast<std::byte*>(memory.data()), kReadBytes);
-  cpu::touch_pages(pool, bytes);
-  json["dram_read_gb_per_s"] = cpu::measure_read_bandwidth(pool, bytes) / 1e9;
-  for (const cpu::PeakLoop loop : cpu::supported_peak_loops(features))
-    json["peak_gop_per_s"][std::string(cpu::to_string(loop))] =
-        cpu::measure_peak(pool, features, loop, kSecondsPerLoop).ops_per_s / 1e9;
+void measure(nlohmann::ordered_json& json) {
+  api::Backend backend = api::open_cpu("", 0);
+  const profile::MachinePeaks peaks =
+      api::PeakMeter(backend, {.read_bytes = size_t{1} << 30, .seconds_per_loop = 0.3}).measure();
+  json["dram_read_gb_per_s"] = peaks.read_bytes_per_s / 1e9;
+  for (const profile::Roof roof : profile::kRoofs)
+    if (roof != profile::Roof::dram_read && peaks.rate(roof) > 0)
+      json["peak_gop_per_s"][std::string(profile::to_string(roof))] = peaks.rate(roof) / 1e9;
 }
 
 int run_doctor(const DoctorFlags& flags) {
@@ -61,7 +56,7 @@ int run_doctor(const DoctorFlags& flags) {
                                  {"memory_available_bytes", meminfo_bytes("MemAvailable")},
                                  {"devices", {"cpu"}},
                                  {"libraries", VELOZ_LIBRARIES}};
-  if (!flags.quick) measure(features, threads, json);
+  if (!flags.quick) measure(json);
   if (flags.json) {
     fmt::print("{}\n", json.dump(2));
     return 0;

@@ -104,13 +104,16 @@ void add_generation_flags(CLI::App& verb, GenerationFlags& flags) {
   verb.add_flag("--ignore-eos", flags.ignore_eos, "Go on after the end of text")->group(kGroup);
 }
 
-void add_llm_flags(CLI::App& verb, LLMOptions& options) {
+void add_device_flags(CLI::App& verb, LLMOptions& options) {
   verb.add_option("--isa", options.isa,
-                  "Force an instruction set: portable, avx2, avx512, avx512_bf16")
+                  "Force an instruction set: portable, avx2, avx512, avx512_vnni, avx512_bf16")
       ->envname("VELOZ_ISA");
   verb.add_option("--threads", options.num_threads, "Threads; 0: as many as this process may use")
       ->envname("VELOZ_THREADS")
       ->capture_default_str();
+}
+
+void add_llm_flags(CLI::App& verb, LLMOptions& options) {
   verb.add_option("--kv-cache-memory-bytes", options.kv_cache_memory_bytes,
                   "Memory of the KV cache; 0: enough for --max-num-seqs sequences, at most half of "
                   "what is free")

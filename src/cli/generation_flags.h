@@ -35,7 +35,10 @@ struct GenerationFlags {
 
 void add_generation_flags(CLI::App& verb, GenerationFlags& flags);
 
-/// Flags of loading: --isa, --threads, --kv-cache-memory-bytes, ...
+/// What a model runs with: --isa, --threads.
+void add_device_flags(CLI::App& verb, LLMOptions& options);
+
+/// How large it may be: --kv-cache-memory-bytes, --max-num-seqs, --max-num-batched-tokens.
 void add_llm_flags(CLI::App& verb, LLMOptions& options);
 
 }  // namespace veloz::cli

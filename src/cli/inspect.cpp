@@ -11,12 +11,14 @@
 
 #include "api/backend.h"
 #include "base/files.h"
+#include "base/table.h"
 #include "base/thread_pool.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "compiler/build.h"
 #include "compiler/lower.h"
 #include "compiler/pipeline.h"
+#include "compiler/quant_plan_text.h"
 #include "engine/engine.h"
 #include "runtime/kernel_choice.h"
 #include "runtime/session.h"
@@ -88,6 +90,13 @@ void print_summary(const Inspection& inspection) {
                   model.head_dim, model.vocab_size));
   row("source", fmt::format("{} ({})", manifest.source_hash, manifest.load_format));
   row("target", describe_target(manifest));
+  if (manifest.quantization) {
+    std::string text = manifest.quantization->name;
+    for (const auto& [scheme, count] : manifest.quantization->linears)
+      text += fmt::format("; {} linears: {}", count, scheme);
+    row("quantized", text);
+  }
+  if (manifest.verdict) row("verdict", *manifest.verdict);
   row("limits", fmt::format("{} tokens and {} sequences a step, {} positions a sequence, {} beams",
                             limits.max_num_batched_tokens, limits.max_num_seqs,
                             limits.max_model_len, limits.max_beam_width));
@@ -129,7 +138,13 @@ void print_difference(const std::string& text, const std::string& other, char ma
 void print_passes(const Inspection& inspection) {
   graph::Graph graph = graph::parse(read_text_file(
       inspection.engine.directory() / compiler::kImportedGraphFile, uint64_t{64} << 20));
+  const std::filesystem::path plan_path =
+      inspection.engine.directory() / compiler::kQuantizationFile;
+  checkpoint::QuantPlan plan;
+  if (std::filesystem::exists(plan_path))
+    plan = compiler::parse_quant_plan(read_text_file(plan_path, uint64_t{64} << 20));
   compiler::PipelineOptions options;
+  options.quantization = &plan;
   std::string before = graph::print(graph);
   options.on_pass = [&](std::string_view pass, const graph::Graph& rewritten) {
     const std::string after = graph::print(rewritten);

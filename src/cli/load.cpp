@@ -10,38 +10,52 @@
 
 #include "cli/environment.h"
 #include "cli/generation_flags.h"
+#include "cli/quant_flags.h"
 #include "cli/terminal.h"
 #include "veloz/build.h"
 
 namespace veloz::cli {
 
 void add_load_flags(CLI::App& verb, LoadFlags& flags) {
+  add_engine_flags(verb, flags);
+  add_llm_flags(verb, flags.llm);
+}
+
+void add_engine_flags(CLI::App& verb, LoadFlags& flags) {
   verb.add_option("model", flags.model,
                   "Engine directory, or a model directory (built into the cache first)")
       ->required();
-  verb.add_option("--dtype", flags.dtype, "Of an engine built on the way: auto, bf16, fp32")
+  verb.add_option("--dtype", flags.build.dtype, "Of an engine built on the way: auto, bf16, fp32")
       ->envname("VELOZ_DTYPE")
       ->capture_default_str();
-  verb.add_option("--max-model-len", flags.max_model_len,
+  verb.add_option("--kv-cache-dtype", flags.build.kv_cache_dtype,
+                  "KV cache of an engine built on the way: auto, bf16, fp8, int8")
+      ->envname("VELOZ_KV_CACHE_DTYPE")
+      ->capture_default_str();
+  verb.add_option("--max-model-len", flags.build.max_model_len,
                   "Of an engine built on the way: positions of one sequence; 0: what the model was "
                   "trained for")
       ->envname("VELOZ_MAX_MODEL_LEN")
       ->capture_default_str();
+  add_quant_flags(verb, flags.build);
   verb.add_option("--cache-dir", flags.cache_dir, "Where engines of model directories are kept")
       ->envname("VELOZ_CACHE_DIR");
-  add_llm_flags(verb, flags.llm);
+  add_device_flags(verb, flags.llm);
 }
 
-ResolvedEngine resolve_model(const LoadFlags& flags) {
-  BuildOptions options;
+BuildOptions build_options(const LoadFlags& flags) {
+  BuildOptions options = flags.build;
   options.model = flags.model;
-  options.dtype = flags.dtype;
-  options.max_model_len = flags.max_model_len;
   // An engine built for this run must allow what this run asks for.
   options.max_num_seqs = std::max(options.max_num_seqs, flags.llm.max_num_seqs);
   options.max_num_batched_tokens = std::max(
       {options.max_num_batched_tokens, flags.llm.max_num_batched_tokens, options.max_num_seqs});
   options.num_threads = flags.llm.num_threads;
+  return options;
+}
+
+ResolvedEngine resolve_model(const LoadFlags& flags) {
+  BuildOptions options = build_options(flags);
   ResolvedEngine resolved;
   {
     ProgressBar bar;

@@ -16,6 +16,7 @@
 
 #include "api/loaded_model.h"
 #include "base/error.h"
+#include "base/verdict.h"
 #include "cli/serve_flags.h"
 #include "cli/signals.h"
 #include "cli/verbs.h"
@@ -77,8 +78,18 @@ ResolvedEngine resolve(const LoadFlags& flags, http::Log& log) {
   return resolved;
 }
 
+void check_verdict(const std::filesystem::path& engine, bool force) {
+  const engine::Manifest manifest = engine::Engine::open(engine).manifest();
+  if (force || manifest.verdict != std::string(kVerdictFail)) return;
+  throw Error(ErrorKind::invalid_input,
+              fmt::format("the verdict on \"{}\" is {}: its evaluation found it damaged",
+                          engine.string(), kVerdictFail),
+              "quantize the model with another recipe, or serve it all the same with --force");
+}
+
 Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
   const ResolvedEngine resolved = resolve(flags.load, log);
+  check_verdict(resolved.engine, flags.force);
   const http::openai::ServiceOptions options = flags.service_options();
   // The metrics are named after the model, and the model's steps are counted by the metrics.
   const auto on_step = [this, &server](const serving::StepRecord& record) {
@@ -97,7 +108,8 @@ Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
       .model_name = options.served_model_names.empty() ? manifest.model.name
                                                        : options.served_model_names.front(),
       .max_model_len = limits.max_model_len,
-      .cache_config = {{"block_size", fmt::to_string(limits.block_size)},
+      .cache_config = {{"cache_dtype", std::string(to_string(manifest.model.kv_cache_dtype))},
+                       {"block_size", fmt::to_string(limits.block_size)},
                        {"num_gpu_blocks", fmt::to_string(model->executor().stats().num_blocks)},
                        {"enable_prefix_caching", flags.enable_prefix_caching ? "True" : "False"}}});
   service = std::make_unique<http::openai::Service>(*model, *metrics, options);

@@ -112,6 +112,8 @@ void add_model_flags(CLI::App& verb, ServeFlags& flags) {
            "Sampling defaults: auto, the model's generation_config.json; vllm, neutral ones")
       ->check(CLI::IsMember({"auto", "vllm"}));
   group.add_count("--max-logprobs", flags.max_logprobs, 0, "Alternatives that a request may want");
+  group.add_flag("--force", flags.force,
+                 "Serve a model whose verdict is FAIL: its evaluation found it damaged");
 }
 
 void add_scheduling_flags(CLI::App& verb, ServeFlags& flags) {

@@ -37,6 +37,7 @@ struct ServeFlags {
   std::filesystem::path chat_template;
   std::string generation_config = "auto";
   int64_t max_logprobs = 20;
+  bool force = false;  // serve a model that its evaluation failed
 
   std::string policy = "max-utilization";
   double target_step_ms = 250;

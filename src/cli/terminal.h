@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "veloz/build.h"
 
@@ -31,24 +30,6 @@ class ProgressBar {
   std::string stage_;
   Clock::time_point stage_start_;
   Clock::time_point last_drawn_;
-};
-
-/// Columns of text, the first left-aligned, the others right-aligned where `align` says so.
-class Table {
- public:
-  enum class Align { left, right };
-  struct Column {
-    std::string title;
-    Align align = Align::left;
-  };
-
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
-  void add_row(std::vector<std::string> cells);
-  std::string text() const;
-
- private:
-  std::vector<Column> columns_;
-  std::vector<std::vector<std::string>> rows_;
 };
 
 /// "1,234,567".

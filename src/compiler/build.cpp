@@ -3,19 +3,27 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/verdict.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/dummy_weights.h"
+#include "checkpoint/gate.h"
 #include "checkpoint/generation_config.h"
 #include "checkpoint/model_config.h"
+#include "checkpoint/quantized_model.h"
 #include "compiler/lower.h"
 #include "compiler/pack_weights.h"
 #include "compiler/pipeline.h"
+#include "compiler/quant_plan_text.h"
+#include "compiler/quantized_tensors.h"
+#include "compiler/rtn_source.h"
 #include "models/model.h"
 
 namespace veloz::compiler {
@@ -104,14 +112,44 @@ struct Source {
   std::string hash;
 };
 
+/// A checkpoint that is quantized already. Dummy weights are those of its unquantized model.
+std::optional<checkpoint::QuantizedModel> open_quantized(const CompileOptions& options) {
+  if (options.load_format != LoadFormat::safetensors) return std::nullopt;
+  std::optional<checkpoint::QuantizedModel> model = checkpoint::open_quantized(options.model);
+  if (model && !options.quantization.is_empty())
+    throw Error(
+        ErrorKind::invalid_input,
+        fmt::format("\"{}\" is quantized already: {}", options.model.string(), model->plan.name),
+        "leave out --quant, or give the checkpoint it was made of");
+  return model;
+}
+
+/// The KV cache is as asked for, or else as the checkpoint was quantized for (`plan`, or null), or
+/// else as the activations.
+models::GraphOptions graph_options_for(const CompileOptions& options, DType dtype,
+                                       const engine::Limits& limits,
+                                       const checkpoint::QuantPlan* plan) {
+  const std::optional<DType> quantized_for = plan == nullptr ? std::nullopt : plan->kv_cache;
+  models::GraphOptions graph{
+      .dtype = dtype,
+      .kv_cache_dtype = options.kv_cache_dtype.value_or(quantized_for.value_or(dtype)),
+      .block_size = limits.block_size};
+  if (plan != nullptr && graph.kv_cache_dtype == DType::fp8_e4m3) graph.kv_scales = plan->kv_scales;
+  return graph;
+}
+
+/// `quantized` are the tensors of a quantized checkpoint, or null.
 Source open_source(const CompileOptions& options, const std::string& config_text,
-                   const graph::Graph& graph) {
+                   const graph::Graph& graph, std::unique_ptr<checkpoint::TensorSource> quantized) {
   StreamHasher hasher;
   hasher.update(config_text);
   if (options.load_format == LoadFormat::safetensors) {
     auto files =
         std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(options.model));
     hasher.update(files->fingerprint());
+    if (const fs::path path = options.model / checkpoint::kModelOptConfigFile; fs::exists(path))
+      hasher.update(read_text_file(path, kMaxTokenizerBytes));
+    if (quantized) return {std::move(quantized), hasher.hex_digest()};
     return {std::move(files), hasher.hex_digest()};
   }
   auto dummy = std::make_unique<checkpoint::DummyWeights>(options.seed);
@@ -127,12 +165,13 @@ Source open_source(const CompileOptions& options, const std::string& config_text
 }
 
 engine::ModelFacts facts_of(const checkpoint::ModelConfig& config, const graph::Graph& graph,
-                            DType dtype, const fs::path& model_dir,
+                            const models::GraphOptions& options, const fs::path& model_dir,
                             const GenerationDefaults& generation) {
   engine::ModelFacts facts;
   facts.architecture = checkpoint::to_string(config.architecture);
   facts.name = fs::weakly_canonical(model_dir).filename().string();
-  facts.dtype = facts.kv_cache_dtype = dtype;
+  facts.dtype = options.dtype;
+  facts.kv_cache_dtype = options.kv_cache_dtype;
   facts.num_layers = config.num_layers;
   facts.hidden_size = config.hidden_size;
   facts.num_heads = config.num_heads;
@@ -162,6 +201,66 @@ std::vector<std::string> describe(const std::vector<PassRecord>& records) {
   return lines;
 }
 
+/// Of the linears asked for, those that the graph runs quantized.
+std::map<std::string, RtnLinear> quantized_linears(const graph::Graph& graph,
+                                                   const RequestedQuantization& requested) {
+  std::map<std::string, RtnLinear> linears = requested.linears;
+  const std::set<std::string> modules = quantized_modules(graph);
+  std::erase_if(linears, [&](const auto& entry) { return !modules.contains(entry.first); });
+  return linears;
+}
+
+/// What the build was asked to quantize and the graph does not.
+std::vector<std::string> left_as_they_are(const graph::Graph& graph,
+                                          const RequestedQuantization& requested) {
+  const std::set<std::string> modules = quantized_modules(graph);
+  std::vector<std::string> left;
+  for (const auto& entry : requested.linears)
+    if (!modules.contains(entry.first)) left.push_back(entry.first);
+  if (left.empty()) return {};
+  return {fmt::format("{} linears are not quantized, \"{}\" is one; `veloz inspect` says why",
+                      left.size(), left.front())};
+}
+
+/// What is stored as codes must be run as codes.
+void require_all_quantized(const graph::Graph& graph, const checkpoint::QuantPlan& plan) {
+  const graph::UseMap uses(graph);
+  for (const graph::Node& node : graph.nodes()) {
+    if (node.op != ops::Op::linear) continue;
+    const std::optional<std::string> module = module_of(graph, uses, node);
+    const auto scheme = module ? plan.linears.find(*module) : plan.linears.end();
+    if (scheme == plan.linears.end()) continue;
+    throw Error(ErrorKind::unsupported,
+                fmt::format("no op runs \"{}\" as it is quantized ({}): {}", *module,
+                            describe_scheme(scheme->second),
+                            why_not_quantizable(scheme->second, graph, node)
+                                .value_or("the pass quantize is disabled")),
+                "give the checkpoint it was made of, or quantize that in another way");
+  }
+}
+
+std::optional<engine::QuantizationFacts> summary_of(const graph::Graph& graph,
+                                                    const checkpoint::QuantPlan& plan) {
+  if (plan.is_empty()) return std::nullopt;
+  std::map<std::string, int64_t> counts;
+  for (const std::string& module : quantized_modules(graph))
+    ++counts[describe_scheme(plan.linears.at(module))];
+  return engine::QuantizationFacts{plan.name, {counts.begin(), counts.end()}};
+}
+
+/// Nobody has evaluated what a build quantizes by itself; a checkpoint brings its verdict.
+void set_verdict(const CompileOptions& options, engine::Manifest& manifest,
+                 engine::EngineWriter& writer) {
+  if (options.quantization.is_empty()) {
+    if (const std::optional<checkpoint::Gate> gate = checkpoint::load_gate(options.model)) {
+      writer.write_file(kEngineGateFile, gate->text);
+      manifest.verdict = gate->verdict;
+      return;
+    }
+  }
+  if (manifest.quantization) manifest.verdict = kVerdictUngated;
+}
+
 void copy_tokenizer(const fs::path& model_dir, engine::EngineWriter& writer) {
   for (const char* name : kTokenizerFiles) {
     const fs::path path = model_dir / name;
@@ -181,11 +280,26 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   const engine::Limits limits = resolve_limits(options, config);
   const GenerationDefaults generation = read_generation_config(options.model);
 
-  graph::Graph graph = models::build_graph(config, {dtype, dtype, limits.block_size});
-  const Source source = open_source(options, config_text, graph);
-  check_tensors(graph, *source.tensors);
+  std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
+  const models::GraphOptions graph_options =
+      graph_options_for(options, dtype, limits, quantized ? &quantized->plan : nullptr);
+  graph::Graph graph = models::build_graph(config, graph_options);
+  const Source source =
+      open_source(options, config_text, graph, quantized ? std::move(quantized->tensors) : nullptr);
+  if (!quantized) check_tensors(graph, *source.tensors);
   const std::string imported = graph::print(graph);
-  const std::vector<PassRecord> records = run_pipeline(graph, {options.disabled_passes, {}});
+  const engine::ModelFacts facts =
+      facts_of(config, graph, graph_options, options.model, generation);
+
+  const RequestedQuantization requested =
+      quantized ? RequestedQuantization{std::move(quantized->plan), {}}
+                : plan_quantization(graph, options.quantization);
+  const std::vector<PassRecord> records = run_pipeline(
+      graph,
+      {.disabled_passes = options.disabled_passes, .quantization = &requested.plan, .on_pass = {}});
+  if (quantized) require_all_quantized(graph, requested.plan);
+  const RtnSource tensors(*source.tensors, quantized_linears(graph, requested));
+  check_tensors(graph, tensors);
   const LoweredGraph lowered = lower(graph, limits, target);
 
   const std::vector<size_t> weight_bytes = packed_sizes(lowered.plan, target);
@@ -193,14 +307,21 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
       engine::EngineWriter::create(options.output, lowered.plan, weight_bytes, options.existing);
   writer.write_file("graph.txt", graph::print(graph));
   writer.write_file(kImportedGraphFile, imported);
+  if (!requested.plan.is_empty())
+    writer.write_file(kQuantizationFile, print_quant_plan(requested.plan));
   copy_tokenizer(options.model, writer);
 
   CompileReport report;
-  report.warnings =
-      pack_weights(graph, lowered.plan, *source.tensors, target, pool, progress, writer);
+  report.warnings = pack_weights(graph, lowered.plan, tensors, target, pool, progress, writer);
+  for (std::string& warning : left_as_they_are(graph, requested))
+    report.warnings.push_back(std::move(warning));
   if (config.dtype == DType::fp16 && dtype == DType::bf16)
     report.warnings.push_back(
         "the checkpoint is fp16; bf16 keeps 8 of its 11 significant bits (--dtype fp32 keeps all)");
+  if (graph_options.kv_cache_dtype == DType::fp8_e4m3 && graph_options.kv_scales.empty())
+    report.warnings.push_back(
+        "the checkpoint has no scales for an fp8 KV cache, so they are 1: keys and values beyond "
+        "448 are cut off (--kv-cache-dtype int8 needs none)");
   for (const std::string& key : generation.config.unsupported_keys)
     report.warnings.push_back(fmt::format(
         "generation_config.json asks for \"{}\", which is not supported and has no effect", key));
@@ -211,12 +332,31 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   manifest.source_hash = source.hash;
   manifest.target = options.target;
   manifest.load_format = options.load_format == LoadFormat::dummy ? "dummy" : "safetensors";
-  manifest.model = facts_of(config, graph, dtype, options.model, generation);
+  manifest.model = facts;
   manifest.limits = limits;
+  manifest.quantization = summary_of(graph, requested.plan);
+  set_verdict(options, manifest, writer);
   manifest.pass_reports = describe(records);
   report.num_parameters = manifest.model.num_parameters;
   writer.commit(std::move(manifest), pool);
   return report;
+}
+
+PlannedModel plan_model(const CompileOptions& options, const ops::KernelRegistry& target) {
+  const checkpoint::ModelConfig config = checkpoint::load_model_config(options.model);
+  const DType dtype = choose_dtype(options.dtype, config);
+  const engine::Limits limits = resolve_limits(options, config);
+  std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
+  const models::GraphOptions graph_options =
+      graph_options_for(options, dtype, limits, quantized ? &quantized->plan : nullptr);
+  graph::Graph graph = models::build_graph(config, graph_options);
+  const GenerationDefaults generation = read_generation_config(options.model);
+  engine::ModelFacts facts = facts_of(config, graph, graph_options, options.model, generation);
+  const checkpoint::QuantPlan plan =
+      quantized ? std::move(quantized->plan) : plan_quantization(graph, options.quantization).plan;
+  run_pipeline(graph,
+               {.disabled_passes = options.disabled_passes, .quantization = &plan, .on_pass = {}});
+  return {std::move(lower(graph, limits, target).plan), std::move(facts)};
 }
 
 std::string cache_key(const CompileOptions& options) {
@@ -227,17 +367,22 @@ std::string cache_key(const CompileOptions& options) {
   };
   checkpoint::load_model_config(options.model);  // a directory that is no model is refused as such
   add_file(options.model / "config.json");
+  add_file(options.model / checkpoint::kModelOptConfigFile);
   add_file(options.model / kGenerationConfig);
   for (const char* name : kTokenizerFiles) add_file(options.model / name);
   if (options.load_format == LoadFormat::safetensors)
     hasher.update(checkpoint::Checkpoint::open(options.model).fingerprint());
   const engine::Limits& limits = options.limits;
   hasher.update(fmt::format(
-      "{} {} {} {} {}; {} {} {} {} {}; {}; " VELOZ_VERSION " {}.{}", options.target,
-      static_cast<int>(options.dtype), static_cast<int>(options.load_format), options.seed,
+      "{} {} {} {} {} {}; {} {} {} {} {}; {}; " VELOZ_VERSION " {}.{}", options.target,
+      static_cast<int>(options.dtype),
+      options.kv_cache_dtype ? to_string(*options.kv_cache_dtype) : "auto",
+      static_cast<int>(options.load_format), options.seed,
       fs::weakly_canonical(options.model).filename().string(), limits.max_model_len,
       limits.max_num_batched_tokens, limits.max_num_seqs, limits.max_beam_width, limits.block_size,
       fmt::join(options.disabled_passes, ","), engine::kFormatMajor, engine::kFormatMinor));
+  hasher.update(options.quantization.text());
+  add_file(options.model / checkpoint::kGateFile);
   return hasher.hex_digest();
 }
 

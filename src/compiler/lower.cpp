@@ -2,6 +2,7 @@
 #include "compiler/lower.h"
 
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -62,10 +63,10 @@ class Lowering {
   }
 
   void lower_weights() {
-    const graph::UseMap uses(graph_);
+    std::map<ValueId, LayoutChoice> choices = choose_layouts(graph_, target_);
     for (const ValueId id : graph_.values_of_kind(ValueKind::weight)) {
       const Value& weight = graph_.value(id);
-      LayoutChoice choice = choose_layout(graph_, uses, id, target_);
+      LayoutChoice& choice = choices.at(id);
       const auto index = static_cast<int64_t>(lowered_.plan.weights.size());
       lowered_.plan.weights.push_back(
           {weight.name, weight.type.dtype, weight.type.bind({}), choice.layout});
@@ -100,8 +101,8 @@ class Lowering {
     std::vector<ops::ValueType> outputs;
     for (const ValueId id : node.inputs) inputs.push_back(graph_.value(id).type);
     for (const ValueId id : node.outputs) outputs.push_back(graph_.value(id).type);
-    const bool has_matrix = node.op == ops::Op::linear || node.op == ops::Op::embedding;
-    const std::string_view layout = has_matrix ? layout_of(node.inputs[1]) : "";
+    const std::optional<ops::PackedOperands> packed = ops::packed_operands(node.op, node.attrs);
+    const std::string_view layout = packed ? layout_of(node.inputs[packed->weight]) : "";
     static_cast<void>(target_.choose({node.op, inputs, outputs, node.attrs, layout}));
   }
 

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/numeric.h"
 #include "checkpoint/convert.h"
+#include "compiler/check_quantized.h"
 
 namespace veloz::compiler {
 namespace {
@@ -45,6 +46,11 @@ std::vector<Piece> cut_into_pieces(const engine::Plan& plan, const ops::KernelRe
   }
   return pieces;
 }
+
+/// Weights of these dtypes are made of any floating-point tensor; those of others, codes, hold what
+/// their tensors hold.
+bool is_converted(DType dtype) { return dtype == DType::fp32 || dtype == DType::bf16; }
+bool is_floating_point(DType dtype) { return is_converted(dtype) || dtype == DType::fp16; }
 
 /// Counts of values that are no numbers, by tensor; filled from many threads.
 class Findings {
@@ -79,7 +85,12 @@ class Packer {
  public:
   Packer(const graph::Graph& graph, const engine::Plan& plan, const TensorSource& source,
          const ops::KernelRegistry& target, engine::EngineWriter& writer)
-      : graph_(graph), plan_(plan), source_(source), target_(target), writer_(writer) {}
+      : graph_(graph),
+        plan_(plan),
+        source_(source),
+        target_(target),
+        writer_(writer),
+        quantized_(quantized_operands(graph)) {}
 
   /// Scratch of one thread, reused from piece to piece.
   struct Scratch {
@@ -109,8 +120,10 @@ class Packer {
     const size_t row_bytes = static_cast<size_t>(columns) * dtype_bytes(weight.dtype);
     scratch.plain.resize(static_cast<size_t>(piece.row_end - piece.row_begin) * row_bytes);
     const graph::ValueId id = *graph_.try_find(weight.name, graph::ValueKind::weight);
+    const std::vector<WeightSegment>& segments = graph_.value(id).segments;
     int64_t segment_begin = 0;
-    for (const WeightSegment& segment : graph_.value(id).segments) {
+    for (size_t i = 0; i < segments.size(); ++i) {
+      const WeightSegment& segment = segments[i];
       const int64_t begin = std::max(piece.row_begin, segment_begin);
       const int64_t end = std::min(piece.row_end, segment_begin + segment.rows);
       if (begin < end) {
@@ -119,6 +132,8 @@ class Packer {
             static_cast<size_t>(end - begin) * row_bytes);
         read_segment(segment, begin - segment_begin, end - segment_begin, columns, weight.dtype,
                      scratch.raw, to);
+        const Shape shape{end - begin, columns};
+        check_read(id, i, begin - segment_begin, TensorView(to.data(), weight.dtype, shape));
       }
       segment_begin += segment.rows;
     }
@@ -128,10 +143,43 @@ class Packer {
                     DType to_dtype, std::vector<std::byte>& raw, std::span<std::byte> to) {
     const TensorInfo info = *source_.find(segment.tensor);
     const int64_t count = (end - begin) * columns;
+    if (info.dtype == to_dtype && !is_converted(to_dtype)) {
+      source_.read_rows(segment.tensor, begin, end, to);
+      return;
+    }
     raw.resize(static_cast<size_t>(count) * dtype_bytes(info.dtype));
     source_.read_rows(segment.tensor, begin, end, raw);
     const checkpoint::NonFinite found = checkpoint::convert(info.dtype, raw, to_dtype, to);
     findings_.add(segment.tensor, found.num_nan, found.num_inf);
+  }
+
+  /// Rows [row_begin, ...) of segment `segment_idx` of a weight, as they were read.
+  void check_read(graph::ValueId weight, size_t segment_idx, int64_t row_begin,
+                  const TensorView& rows) {
+    const std::string& tensor = segment_of(weight, segment_idx);
+    if (rows.dtype == DType::int32) {
+      check_permutation(TensorView(rows.data, rows.dtype, {rows.shape[0]}), tensor);
+    } else if (rows.dtype == DType::fp8_e4m3) {
+      findings_.add(tensor, count_nan(rows), 0);
+    } else if (const auto found = quantized_.find(weight); found != quantized_.end()) {
+      const QuantizedOperands& operands = found->second;
+      check_scales(rows, row_begin,
+                   {.codes = segment_of(operands.codes, segment_idx),
+                    .scales = tensor,
+                    .zeros = operands.zeros ? segment_of(*operands.zeros, segment_idx) : ""},
+                   source_);
+    }
+  }
+
+  const std::string& segment_of(graph::ValueId weight, size_t segment_idx) const {
+    return graph_.value(weight).segments.at(segment_idx).tensor;
+  }
+
+  static int64_t count_nan(const TensorView& codes) {
+    constexpr uint8_t kNaN = 0x7f;
+    return std::count_if(codes.as<const uint8_t>(),
+                         codes.as<const uint8_t>() + codes.shape.num_elements(),
+                         [](uint8_t bits) { return (bits & kNaN) == kNaN; });
   }
 
   const graph::Graph& graph_;
@@ -139,6 +187,7 @@ class Packer {
   const TensorSource& source_;
   const ops::KernelRegistry& target_;
   engine::EngineWriter& writer_;
+  const std::map<graph::ValueId, QuantizedOperands> quantized_;  // by the scales
   Findings findings_;
 };
 
@@ -152,6 +201,7 @@ std::vector<size_t> packed_sizes(const engine::Plan& plan, const ops::KernelRegi
 }
 
 void check_tensors(const graph::Graph& graph, const TensorSource& source) {
+  const std::map<graph::ValueId, QuantizedOperands> scales = quantized_operands(graph);
   for (const graph::ValueId id : graph.values_of_kind(graph::ValueKind::weight)) {
     const graph::Value& weight = graph.value(id);
     for (const WeightSegment& segment : weight.segments) {
@@ -169,7 +219,14 @@ void check_tensors(const graph::Graph& graph, const TensorSource& source) {
             fmt::format("tensor \"{}\" has shape {}, config.json asks for {}", segment.tensor,
                         to_string(info->shape), to_string(wanted)),
             "config.json and the weights disagree; check that both come from the same revision");
-      if (info->dtype != DType::fp32 && info->dtype != DType::fp16 && info->dtype != DType::bf16)
+      const bool is_exact = scales.contains(id) || !is_converted(weight.type.dtype);
+      if (is_exact && info->dtype != weight.type.dtype)
+        throw Error(
+            ErrorKind::invalid_input,
+            fmt::format("tensor \"{}\" has dtype {}, its quantization asks for {}", segment.tensor,
+                        to_string(info->dtype), to_string(weight.type.dtype)),
+            "config.json and the weights disagree; check that both come from the same revision");
+      if (!is_exact && !is_floating_point(info->dtype))
         throw Error(ErrorKind::unsupported,
                     fmt::format("tensor \"{}\" has dtype {}, weights are F32, F16 or BF16",
                                 segment.tensor, to_string(info->dtype)),

@@ -11,11 +11,13 @@
 namespace veloz::compiler {
 namespace {
 
-constexpr std::array<PassEntry, 4> kPipeline = {{
+constexpr std::array<PassEntry, 6> kPipeline = {{
     {"canonicalise", canonicalise},
+    {"quantize", quantize},
     {"fuse_qkv", fuse_qkv},
     {"fuse_gate_up", fuse_gate_up},
     {"fuse_add_norm", fuse_add_norm},
+    {"fuse_quantize", fuse_quantize},
 }};
 
 void check_names(const std::vector<std::string>& names) {
@@ -41,7 +43,7 @@ std::vector<PassRecord> run_pipeline(graph::Graph& graph, const PipelineOptions&
     PassRecord record{std::string(entry.name), false, {}};
     record.is_disabled =
         std::ranges::find(options.disabled_passes, entry.name) != options.disabled_passes.end();
-    if (!record.is_disabled) record.report = entry.run(graph, {});
+    if (!record.is_disabled) record.report = entry.run(graph, {options.quantization});
     try {
       graph::verify(graph);
     } catch (const Error& e) {

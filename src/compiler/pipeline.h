@@ -22,6 +22,7 @@ std::span<const PassEntry> pipeline();
 
 struct PipelineOptions {
   std::vector<std::string> disabled_passes;  // names of `pipeline`; others are Error(invalid_input)
+  const checkpoint::QuantPlan* quantization = nullptr;  // null: nothing is quantized
   /// Called after each pass with its name and the graph; empty where nobody looks.
   std::function<void(std::string_view pass, const graph::Graph&)> on_pass;
 };

@@ -9,7 +9,11 @@ namespace veloz::cpu {
 
 /// Paged attention over the one reduction tree of ops/attention.h. Work is cut by sequence, kv head
 /// and queries, all queries of a kv head's group together, so that each block is read once for
-/// them; a few single tokens with long caches are cut by leaves as well. No cut changes a bit.
+/// them; single tokens of sequences that share blocks, as beams do, are kept together too. A few
+/// single tokens with long caches are cut by leaves as well. No cut changes a bit.
+///
+/// A cache of another dtype than q, bf16, fp8_e4m3 or int8, becomes bf16 leaf by leaf in the
+/// thread's scratch, which holds its codes exactly; scales multiply scores and weights.
 void paged_attention(ops::OpContext& context, const ops::PagedAttentionArgs& args,
                      const AttentionMicro& micro) noexcept;
 

@@ -17,7 +17,8 @@
 namespace veloz::cpu {
 namespace {
 
-constexpr std::array<std::string_view, 4> kIsaNames = {"portable", "avx2", "avx512", "avx512_bf16"};
+constexpr std::array<std::string_view, 5> kIsaNames = {"portable", "avx2", "avx512", "avx512_vnni",
+                                                       "avx512_bf16"};
 
 struct Feature {
   std::string_view name;
@@ -34,8 +35,9 @@ constexpr Feature kFeatures[] = {
     {"avx512bw", &CpuFeatures::avx512bw, Isa::avx512, true},
     {"avx512vl", &CpuFeatures::avx512vl, Isa::avx512, true},
     {"avx512dq", &CpuFeatures::avx512dq, Isa::avx512, true},
+    {"avx512_vnni", &CpuFeatures::avx512_vnni, Isa::avx512_vnni, true},
+    {"avx512_vbmi", &CpuFeatures::avx512_vbmi, Isa::avx512_bf16, true},
     {"avx512_bf16", &CpuFeatures::avx512_bf16, Isa::avx512_bf16, true},
-    {"avx512_vnni", &CpuFeatures::avx512_vnni, Isa::avx512_bf16, false},
     {"avx_vnni", &CpuFeatures::avx_vnni, Isa::avx2, false},
     {"amx_bf16", &CpuFeatures::amx_bf16, Isa::avx512_bf16, false},
 };
@@ -120,6 +122,7 @@ CpuFeatures detect_features() {
   features.avx512bw = saves_zmm && bit(seven.ebx, 30);
   features.avx512vl = saves_zmm && bit(seven.ebx, 31);
   features.avx512_vnni = saves_zmm && bit(seven.ecx, 11);
+  features.avx512_vbmi = saves_zmm && bit(seven.ecx, 1);
   features.avx512_bf16 = saves_zmm && bit(seven_one.eax, 5);
   features.amx_bf16 = saves_tiles && bit(seven.edx, 22);
 #endif
@@ -128,7 +131,7 @@ CpuFeatures detect_features() {
 
 Isa best_isa(const CpuFeatures& features) {
   Isa best = Isa::portable;
-  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16})
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16})
     if (missing_for(isa, features).empty()) best = isa;
   return best;
 }

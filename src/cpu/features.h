@@ -13,7 +13,8 @@ enum class Isa : uint8_t {
   portable,     // plain C++ at the compiler's baseline
   avx2,         // AVX2, FMA, F16C
   avx512,       // AVX-512 F, BW, VL, DQ, on top of avx2
-  avx512_bf16,  // AVX-512 BF16, on top of avx512
+  avx512_vnni,  // AVX-512 VNNI, on top of avx512
+  avx512_bf16,  // AVX-512 BF16 and VBMI, on top of avx512_vnni
 };
 
 std::string_view to_string(Isa isa);
@@ -30,8 +31,9 @@ struct CpuFeatures {
   bool avx512bw = false;
   bool avx512vl = false;
   bool avx512dq = false;
-  bool avx512_bf16 = false;
   bool avx512_vnni = false;
+  bool avx512_vbmi = false;
+  bool avx512_bf16 = false;
   bool avx_vnni = false;
   bool amx_bf16 = false;  // instructions only; the permission to use them is not asked for
 };

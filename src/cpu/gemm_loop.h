@@ -2,8 +2,13 @@
 #pragma once
 
 // The loops of a linear tile, written once over the vector operations of an instruction set. Only
-// the files of the instruction sets include this: all is in an anonymous namespace, so each has its
-// own copy, compiled with its own flags.
+// the files of the instruction sets include this, after their lanes.h: all is in an anonymous
+// namespace, so each has its own copy, compiled with its own flags.
+//
+// A `Simd` says how one kind of weights is multiplied: Sums and what Fp32Sums or Int32Sums has;
+// Weights, one step of a panel, ready to multiply, and load_weights(w); Inputs, one step of a row,
+// broadcast, load_inputs(x) and load_part_inputs(x, bytes), kInputBytes of x each;
+// multiply_add(sums, inputs, weights).
 
 #include <cstddef>
 #include <cstdint>
@@ -13,81 +18,165 @@
 namespace veloz::cpu {
 namespace {
 
-/// `Simd` is the Lanes of an instruction set, with Weights (one step of a panel, ready to
-/// multiply), Inputs (one step of a row, broadcast), load_weights(), load_inputs(),
-/// load_half_inputs() and multiply_add(sums, inputs, weights).
-template <typename Simd, int kRows, int kPanels>
-void run_tile(const GemmTile& tile) {
-  const char* const x = static_cast<const char*>(tile.x);
-  const char* const w = static_cast<const char*>(tile.w);
-  const ptrdiff_t x_stride = tile.x_stride;
-  const ptrdiff_t w_stride = tile.w_stride;
-  const ptrdiff_t w_step = tile.w_step;
-  typename Simd::F sums[kRows][kPanels];
-  for (int r = 0; r < kRows; ++r)
-    for (int p = 0; p < kPanels; ++p)
-      sums[r][p] = tile.continues ? Simd::load(tile.sums + r * tile.sums_stride + p * kPanelWidth)
-                                  : Simd::zero();
+/// The sums of floating-point products.
+struct Fp32Sums : Lanes {
+  using Sums = F;
+  static constexpr int64_t kInputBytes = kStepBytesX;
+  static Sums no_sums() { return zero(); }
+  static Sums load_sums(const float* from) { return load(from); }
+  static void store_sums(float* to, const Sums& sums) { store(to, sums); }
+  static F to_fp32(const Sums& sums) { return sums; }
+  static Sums offset_by(const Sums& sums, int32_t) { return sums; }
+};
 
-  const auto step = [&](int64_t i, auto load_inputs) {
-    typename Simd::Weights weights[kPanels];
-    for (int p = 0; p < kPanels; ++p)
-      weights[p] = Simd::load_weights(w + p * w_stride + i * w_step);
-    for (int r = 0; r < kRows; ++r) {
-      const typename Simd::Inputs inputs = load_inputs(x + r * x_stride + i * kStepBytesX);
-      for (int p = 0; p < kPanels; ++p)
-        sums[r][p] = Simd::multiply_add(sums[r][p], inputs, weights[p]);
-    }
-  };
-  const int64_t num_steps = tile.num_steps;
-  if (tile.prefetch_panels == 0) {
-    for (int64_t i = 0; i < num_steps; ++i) step(i, Simd::load_inputs);
-  } else {
-    const int64_t prefetch_end = tile.prefetch_panels * w_stride;
-    for (int64_t i = 0; i < num_steps; ++i) {
-      for (int64_t panel = 0; panel < prefetch_end; panel += w_stride)
-        __builtin_prefetch(tile.prefetch + panel + i * w_step, 0, 2);
-      step(i, Simd::load_inputs);
-    }
+/// The sums of products of integer codes: exact, so that their order is free.
+struct Int32Sums : Lanes {
+  using Sums = I;
+  static constexpr int64_t kInputBytes = kStepBytesX;
+  static Sums no_sums() { return set1_int(0); }
+  static Sums load_sums(const float* from) { return load_int(from); }
+  static void store_sums(float* to, const Sums& sums) { store_int(to, sums); }
+  static F to_fp32(const Sums& sums) { return int_to_fp32(sums); }
+  static Sums offset_by(const Sums& sums, int32_t offset) {
+    return add_int(sums, set1_int(offset));
   }
-  if (tile.has_half_step) step(num_steps, Simd::load_half_inputs);
+};
 
-  for (int r = 0; r < kRows; ++r)
+template <typename Simd, int kRows, int kPanels>
+using TileSums = typename Simd::Sums[kRows][kPanels];
+
+template <typename Simd, int kRows, int kPanels, typename LoadInputs>
+[[gnu::always_inline]] inline void add_step(const GemmTile& tile, int64_t i,
+                                            TileSums<Simd, kRows, kPanels>& sums,
+                                            const LoadInputs& load_inputs) {
+  const char* const x = static_cast<const char*>(tile.x) + i * Simd::kInputBytes;
+  const char* const w = static_cast<const char*>(tile.w) + i * tile.w_step;
+  typename Simd::Weights weights[kPanels];
+  for (int p = 0; p < kPanels; ++p) weights[p] = Simd::load_weights(w + p * tile.w_stride);
+  for (int r = 0; r < kRows; ++r) {
+    const typename Simd::Inputs inputs = load_inputs(x + r * tile.x_stride);
     for (int p = 0; p < kPanels; ++p)
-      Simd::store(tile.sums + r * tile.sums_stride + p * kPanelWidth, sums[r][p]);
+      sums[r][p] = Simd::multiply_add(sums[r][p], inputs, weights[p]);
+  }
 }
 
-/// `Simd` also offers the stores of Lanes.
+/// Adds the products of steps [begin, end), asking for lines that a later tile reads.
+template <typename Simd, int kRows, int kPanels>
+[[gnu::always_inline]] inline void add_steps(const GemmTile& shared, int64_t begin, int64_t end,
+                                             TileSums<Simd, kRows, kPanels>& sums) {
+  const GemmTile tile = shared;  // a copy, whose fields stay in registers
+  if (tile.prefetch_panels == 0) {
+    for (int64_t i = begin; i < end; ++i)
+      add_step<Simd, kRows, kPanels>(tile, i, sums, Simd::load_inputs);
+    return;
+  }
+  const int64_t prefetch_end = tile.prefetch_panels * tile.prefetch_stride;
+  for (int64_t i = begin; i < end; ++i) {
+    for (int64_t panel = 0; panel < prefetch_end; panel += tile.prefetch_stride)
+      __builtin_prefetch(tile.prefetch + panel + i * tile.prefetch_step, 0, 2);
+    add_step<Simd, kRows, kPanels>(tile, i, sums, Simd::load_inputs);
+  }
+}
+
+template <typename Simd, int kRows, int kPanels>
+void run_tile(const GemmTile& tile) {
+  TileSums<Simd, kRows, kPanels> sums;
+  for (int r = 0; r < kRows; ++r)
+    for (int p = 0; p < kPanels; ++p)
+      sums[r][p] = tile.continues
+                       ? Simd::load_sums(tile.sums + r * tile.sums_stride + p * kPanelWidth)
+                       : Simd::no_sums();
+  add_steps<Simd, kRows, kPanels>(tile, 0, tile.num_steps, sums);
+  if (tile.tail_bytes > 0)
+    add_step<Simd, kRows, kPanels>(tile, tile.num_steps, sums, [&](const char* x) {
+      return Simd::load_part_inputs(x, tile.tail_bytes);
+    });
+  for (int r = 0; r < kRows; ++r)
+    for (int p = 0; p < kPanels; ++p)
+      Simd::store_sums(tile.sums + r * tile.sums_stride + p * kPanelWidth, sums[r][p]);
+}
+
+/// As run_tile, for weights with groups. The sums over groups stay in the first-level cache: there
+/// are no registers left for them.
+template <typename Simd, int kRows, int kPanels>
+void run_grouped_tile(const GemmTile& tile) {
+  const GemmGroups& groups = tile.groups;
+  const int64_t num_groups = tile.num_steps / groups.steps;
+  for (int64_t g = 0; g < num_groups; ++g) {
+    TileSums<Simd, kRows, kPanels> sums;
+    for (auto& row : sums)
+      for (auto& sum : row) sum = Simd::no_sums();
+    add_steps<Simd, kRows, kPanels>(tile, g * groups.steps, (g + 1) * groups.steps, sums);
+    for (int p = 0; p < kPanels; ++p) {
+      const typename Simd::F w_scales =
+          Simd::load(groups.w_scales + p * groups.w_scales_stride + g * kPanelWidth);
+      for (int r = 0; r < kRows; ++r) {
+        float* const total = tile.sums + r * tile.sums_stride + p * kPanelWidth;
+        const typename Simd::F scales =
+            Simd::mul(w_scales, Simd::set1(groups.x_scales[r * groups.x_scales_stride + g]));
+        const typename Simd::F before = tile.continues || g > 0 ? Simd::load(total) : Simd::zero();
+        Simd::store(total, Simd::mul_add(Simd::to_fp32(sums[r][p]), scales, before));
+      }
+    }
+  }
+}
+
 template <typename Simd>
 void store_tile(const GemmStore& store) {
   for (int64_t r = 0; r < store.num_rows; ++r) {
     char* const y = static_cast<char*>(store.y) + r * store.y_stride;
+    const int32_t offset = store.row_offsets == nullptr ? 0 : store.row_offsets[r];
     for (int64_t c = 0; c < store.num_columns; c += kPanelWidth) {
       const int64_t left = store.num_columns - c;
       const int64_t columns = left < kPanelWidth ? left : kPanelWidth;
-      typename Simd::F sums = Simd::load(store.sums + r * store.sums_stride + c);
-      if (store.bias != nullptr) sums = Simd::add(sums, Simd::load(store.bias + c, columns));
+      typename Simd::F value = Simd::to_fp32(
+          Simd::offset_by(Simd::load_sums(store.sums + r * store.sums_stride + c), offset));
+      if (store.w_scales != nullptr)
+        value = Simd::mul(value, Simd::load(store.w_scales + c, columns));
+      if (store.x_scales != nullptr)
+        value = Simd::mul(value, Simd::set1(store.x_scales[r * store.x_scales_stride]));
+      if (store.bias != nullptr) value = Simd::add(value, Simd::load(store.bias + c, columns));
       if (store.is_bf16)
-        Simd::store_bf16(y + 2 * c, sums, columns);
+        Simd::store_bf16(y + 2 * c, value, columns);
       else
-        Simd::store(reinterpret_cast<float*>(y) + c, sums, columns);
+        Simd::store(reinterpret_cast<float*>(y) + c, value, columns);
     }
   }
 }
 
-/// Tiles of up to kRows x kPanels; the table's other entries stay null.
-template <typename Simd, int kRows, int kPanels>
-constexpr GemmMicro make_gemm_micro() {
-  GemmMicro micro{.max_rows = kRows, .max_panels = kPanels, .tiles = {}, .store = store_tile<Simd>};
+/// The table's entries for tiles of up to kRows x kPanels; the others stay null.
+template <typename Simd, int kRows, int kPanels, bool kHasGroups>
+constexpr GemmMicro make_micro() {
+  GemmMicro micro{.max_rows = kRows,
+                  .max_panels = kPanels,
+                  .step_bytes_x = Simd::kInputBytes,
+                  .tiles = {},
+                  .store = store_tile<Simd>};
   constexpr auto kFill = []<int kCount>(GemmMicro& m, auto&& self) {
     if constexpr (kCount > 0) {
       constexpr int kRow = (kCount - 1) / kPanels;
       constexpr int kPanel = (kCount - 1) % kPanels;
-      m.tiles[kRow][kPanel] = run_tile<Simd, kRow + 1, kPanel + 1>;
+      if constexpr (kHasGroups)
+        m.tiles[kRow][kPanel] = run_grouped_tile<Simd, kRow + 1, kPanel + 1>;
+      else
+        m.tiles[kRow][kPanel] = run_tile<Simd, kRow + 1, kPanel + 1>;
       self.template operator()<kCount - 1>(m, self);
     }
   };
   kFill.template operator()<kRows * kPanels>(micro, kFill);
+  return micro;
+}
+
+template <typename Simd, int kRows, int kPanels>
+constexpr GemmMicro make_gemm_micro() {
+  return make_micro<Simd, kRows, kPanels, false>();
+}
+
+/// After a fold the sums are fp32, whatever the codes are.
+template <typename Simd, int kRows, int kPanels>
+constexpr GemmMicro make_grouped_gemm_micro() {
+  GemmMicro micro = make_micro<Simd, kRows, kPanels, true>();
+  micro.store = store_tile<Fp32Sums>;
   return micro;
 }
 

@@ -8,39 +8,66 @@ namespace veloz::cpu {
 
 /// Output channels of a panel: one ZMM register of fp32 sums.
 inline constexpr int64_t kPanelWidth = 16;
-/// A panel is a row of steps of 64 bytes: 16 channels x 4 bytes, one fp32 or two bf16 of K.
+/// A panel is a row of steps of 64 bytes: 16 channels x 4 bytes, one fp32, two bf16 or four codes
+/// of K.
 inline constexpr int64_t kStepBytes = 64;
-inline constexpr int64_t kStepBytesX = 4;  // what a step takes of a row of x
+/// What a step of unquantized weights, or of int8 codes, takes of a row of x.
+inline constexpr int64_t kStepBytesX = 4;
+
+/// Weights whose sums over K are scaled group by group.
+struct GemmGroups {
+  int64_t steps = 0;                // of a group; 0: there are no groups
+  const float* w_scales = nullptr;  // [panels][groups][16], at this block's first group
+  int64_t w_scales_stride = 0;      // floats from panel to panel
+  const float* x_scales = nullptr;  // [rows][groups], at this block's first group
+  int64_t x_scales_stride = 0;      // floats from row to row
+};
 
 /// sums[r][c] += x[r] . w[c] over some steps of K, for a few rows and panels: the inside of
-/// `linear` and, with the cache's blocks as weights, of attention. Every output element is one
-/// chain of fused multiply-adds in step order, whatever the tile; within a step of bf16 the odd
-/// element comes first, as vdpbf16ps has it.
+/// `linear` and its quantized forms and, with the cache's blocks as weights, of attention. Every
+/// output element is one chain of fused multiply-adds in step order, whatever the tile; within a
+/// step of bf16 the odd element comes first, as vdpbf16ps has it. With groups, the sum of each is a
+/// chain of its own, and sums is the chain of sum * w_scale * x_scale over the groups.
 struct GemmTile {
   const void* x;            // [rows][...], at this block's first step
   ptrdiff_t x_stride;       // bytes from row to row
   const void* w;            // first panel, at this block's first step
   ptrdiff_t w_stride;       // bytes from panel to panel
   ptrdiff_t w_step;         // bytes from step to step; kStepBytes in packed weights
-  int64_t num_steps;        // whole ones
-  bool has_half_step;       // bf16, odd K: one more element of x, paired with a zero
+  int64_t num_steps;        // whole ones, and whole groups of them
+  int64_t tail_bytes = 0;   // of x after them, less than a step takes; what is missing is zero
   bool continues;           // sums hold the chain so far; otherwise it starts at zero
-  float* sums;              // [rows][sums_stride]
-  int64_t sums_stride;      // floats, a multiple of the panel width
+  float* sums;              // [rows][sums_stride]; int32 where codes are integers
+  int64_t sums_stride;      // elements, a multiple of the panel width
+  GemmGroups groups = {};   // for the micro-kernels of grouped weights
   const char* prefetch;     // first of some panels that a later tile reads
-  int64_t prefetch_panels;  // each step asks for one step of each; may be 0
+  int64_t prefetch_panels;  // each step asks for one line of each; may be 0
+  ptrdiff_t prefetch_stride = 0;         // bytes from panel to panel
+  ptrdiff_t prefetch_step = kStepBytes;  // bytes from step to step
 };
 
-/// y[r][c] = sums[r][c] (+ bias[c]), rounded once.
+/// y[r][c] = (sums[r][c] + row_offsets[r]) * w_scales[c] * x_scales[r] + bias[c], each operation
+/// rounded to fp32 and the result once more to y's dtype; what is null is left out.
 struct GemmStore {
-  const float* sums;  // [rows][sums_stride]
-  int64_t sums_stride;
-  int64_t num_rows;
-  int64_t num_columns;  // of y: the last panel may be cut
-  const float* bias;    // [num_columns] or null
-  void* y;
-  ptrdiff_t y_stride;  // bytes from row to row
-  bool is_bf16;        // y's dtype; fp32 otherwise
+  const float* sums = nullptr;  // [rows][sums_stride]; int32 where codes are integers
+  int64_t sums_stride = 0;
+  int64_t num_rows = 0;
+  int64_t num_columns = 0;               // of y: the last panel may be cut
+  const int32_t* row_offsets = nullptr;  // [num_rows], of integer sums alone
+  const float* w_scales = nullptr;       // [num_columns]
+  const float* x_scales = nullptr;       // [num_rows], x_scales_stride apart
+  int64_t x_scales_stride = 0;
+  const float* bias = nullptr;  // [num_columns]
+  void* y = nullptr;
+  ptrdiff_t y_stride = 0;  // bytes from row to row
+  bool is_bf16 = false;    // y's dtype; fp32 otherwise
+};
+
+/// Turns a stretch of one panel's codes into the panel that other micro-kernels read.
+struct GemmExpand {
+  const char* w;      // of one panel, at the first step
+  int64_t num_steps;  // of codes
+  char* to;
 };
 
 using GemmTileFunction = void (*)(const GemmTile&);
@@ -52,8 +79,26 @@ inline constexpr int64_t kMaxTilePanels = 4;
 struct GemmMicro {
   int64_t max_rows;                                      // of a tile, at most kMaxTileRows
   int64_t max_panels;                                    // of a tile, at most kMaxTilePanels
+  int64_t step_bytes_x;                                  // what a step takes of a row of x
   GemmTileFunction tiles[kMaxTileRows][kMaxTilePanels];  // [rows - 1][panels - 1]
   void (*store)(const GemmStore&);
+};
+
+/// A second way for many rows: the codes of a block are expanded once, and each tile of rows reads
+/// the result. Both ways add in the same order.
+struct GemmExpansion {
+  void (*expand)(const GemmExpand&);
+  const GemmMicro* micro;  // for the expanded panels; several of its steps are one of the codes
+};
+
+/// The micro-kernels of fp8 x fp8, x being bf16: weights with one scale a row, and with groups.
+struct Fp8Micro {
+  const GemmMicro* whole;
+  GemmExpansion whole_expansion;
+  const GemmMicro* grouped;
+  GemmExpansion grouped_expansion;
+  /// A row of codes to bf16, filled up with zeros to a multiple of four.
+  void (*widen)(const uint8_t* codes, int64_t count, void* to);
 };
 
 // x and weights in fp32; in bf16, widened to fp32; x in fp32 and weights in bf16, 16 to a step.
@@ -67,5 +112,21 @@ extern const GemmMicro kGemmAvx512Fp32;
 extern const GemmMicro kGemmAvx512Bf16;
 extern const GemmMicro kGemmAvx512Fp32ByBf16;
 extern const GemmMicro kGemmAvx512DotBf16;  // vdpbf16ps
+// A step of x is two int16, of a panel 16 pairs of int8; sums are int32 in the place of floats.
+extern const GemmMicro kGemmPortableInt16ByInt8;
+extern const GemmMicro kGemmAvx2Int16ByInt8;
+extern const GemmMicro kGemmAvx512Int16ByInt8;
+extern const GemmMicro kGemmAvx512DotInt16ByInt8;  // vpdpwssd
+
+// Activations int8, weights code + 128, sums int32.
+extern const GemmMicro kGemmPortableInt8;
+extern const GemmMicro kGemmAvx2Int8;
+extern const GemmMicro kGemmAvx512Int8;
+extern const GemmMicro kGemmAvx512VnniInt8;  // vpdpbusd
+
+extern const Fp8Micro kFp8Portable;
+extern const Fp8Micro kFp8Avx2;
+extern const Fp8Micro kFp8Avx512;
+extern const Fp8Micro kFp8Avx512DotBf16;
 
 }  // namespace veloz::cpu

@@ -20,15 +20,28 @@ inline Range part_of(int64_t n, int64_t idx, int64_t parts) {
   return {n * idx / parts, n * (idx + 1) / parts};
 }
 
-/// Calls f(row) for each of `num_rows` independent rows of `width` elements, on as many threads as
-/// have enough to do: a few microseconds, since waking one costs about that.
+/// Calls f(thread_idx, row) for each of `num_rows` independent rows of `width` elements, on as many
+/// threads as have enough to do: a few microseconds, since waking one costs about that.
+template <typename F>
+void for_each_row_of_thread(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {
+  constexpr int64_t kElementsPerThread = 16384;
+  const int64_t rows_per_part = std::max<int64_t>(1, kElementsPerThread / width);
+  const int64_t num_parts = (num_rows + rows_per_part - 1) / rows_per_part;
+  if (num_parts <= 1) {
+    for (int64_t row = 0; row < num_rows; ++row) f(0, row);
+    return;
+  }
+  pool.run([&](int thread_idx) {
+    const Range parts = part_of(num_parts, thread_idx, pool.num_threads());
+    const int64_t end = std::min(parts.end * rows_per_part, num_rows);
+    for (int64_t row = parts.begin * rows_per_part; row < end; ++row) f(thread_idx, row);
+  });
+}
+
+/// The same, calling f(row).
 template <typename F>
 void for_each_row(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {
-  constexpr int64_t kElementsPerThread = 16384;
-  const int64_t rows_per_thread = std::max<int64_t>(1, kElementsPerThread / width);
-  pool.for_range(num_rows, rows_per_thread, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) f(row);
-  });
+  for_each_row_of_thread(pool, num_rows, width, [&](int, int64_t row) { f(row); });
 }
 
 }  // namespace veloz::cpu

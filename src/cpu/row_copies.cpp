@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/error.h"
 #include "base/numeric.h"
@@ -21,6 +22,21 @@ void copy_rows(ThreadPool& pool, const TensorView& x, const TensorView& rows, co
     const int64_t from = rows.as<const int32_t>()[r];
     VELOZ_DCHECK(from >= 0 && from < x.shape[0], "row {} of {}", from, x.shape[0]);
     std::memcpy(row_of(y, r), row_of(x, from), bytes);
+  });
+}
+
+template <typename Element>
+void permute_columns_of(ThreadPool& pool, const ops::PermuteColumnsArgs& a) {
+  const Element no_number(std::numeric_limits<float>::quiet_NaN());
+  const int64_t width = a.x.shape[1];
+  const auto* const columns = a.p.as<const int32_t>();
+  for_each_row(pool, a.y.shape[0], width, [&](int64_t t) {
+    const Element* const from = a.x.row<const Element>(t);
+    Element* const to = a.y.row<Element>(t);
+    for (int64_t k = 0; k < width; ++k) {
+      const int64_t column = columns[k];
+      to[k] = column >= 0 && column < width ? from[column] : no_number;
+    }
   });
 }
 
@@ -50,6 +66,13 @@ void packed_embedding(ops::OpContext& context, const ops::EmbeddingArgs& a) noex
     if (done < row_bytes)  // odd K in bf16
       std::memcpy(to + done, from, static_cast<size_t>(row_bytes - done));
   });
+}
+
+void permute_columns(ops::OpContext& context, const ops::PermuteColumnsArgs& a) noexcept {
+  if (a.x.dtype == DType::fp32)
+    permute_columns_of<float>(*context.pool, a);
+  else
+    permute_columns_of<BFloat16>(*context.pool, a);
 }
 
 void kv_append(ops::OpContext& context, const ops::KvAppendArgs& a) noexcept {

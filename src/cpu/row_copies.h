@@ -15,6 +15,7 @@ void gather_rows(ops::OpContext& context, const ops::GatherRowsArgs& args) noexc
 void embedding(ops::OpContext& context, const ops::EmbeddingArgs& args) noexcept;
 /// From a table in the panels that `linear` reads (cpu/layouts.h).
 void packed_embedding(ops::OpContext& context, const ops::EmbeddingArgs& args) noexcept;
+void permute_columns(ops::OpContext& context, const ops::PermuteColumnsArgs& args) noexcept;
 void kv_append(ops::OpContext& context, const ops::KvAppendArgs& args) noexcept;
 
 }  // namespace veloz::cpu

@@ -5,6 +5,7 @@
 
 #include "cpu/activation_loop.h"
 #include "cpu/norm_loop.h"
+#include "cpu/quantize_loop.h"
 #include "cpu/rope_loop.h"
 #include "cpu/row_loop.h"
 #include "cpu/row_tile.h"
@@ -29,7 +30,10 @@ constexpr RowMicro make_row_micro() {
       .gated_act = {gated_act_row<Row, silu>, gated_act_row<Row, gelu>,
                     gated_act_row<Row, gelu_tanh>, gated_act_row<Row, relu>},
       .rope_neox = rope_row<Row, rotate_neox<Row>>,
-      .rope_interleaved = rope_row<Row, rotate_interleaved<Row>>};
+      .rope_interleaved = rope_row<Row, rotate_interleaved<Row>>,
+      .largest = largest_of_row<Row>,
+      .quantize_int8 = quantize_row<Row, int8_codes>,
+      .quantize_fp8 = quantize_row<Row, fp8_codes>};
 }
 
 constexpr RowMicros make_row_micros() {

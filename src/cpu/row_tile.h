@@ -47,6 +47,14 @@ struct RopeRow {
   int64_t rotary_dim;
 };
 
+/// codes = x * inverse, saturated and rounded as ops/quantize.h says; x and inverse are finite.
+struct QuantizeRow {
+  const void* x;
+  uint8_t* codes;
+  int64_t width;
+  float inverse;
+};
+
 inline constexpr int64_t kNumActivations = 4;  // as ops::Activation numbers them
 
 /// For rows of one dtype.
@@ -58,6 +66,10 @@ struct RowMicro {
   void (*gated_act[kNumActivations])(const ActRow&);
   void (*rope_neox)(const RopeRow&);
   void (*rope_interleaved)(const RopeRow&);
+  /// The largest magnitude; infinity or NaN where there is one.
+  float (*largest)(const void* x, int64_t width);
+  void (*quantize_int8)(const QuantizeRow&);
+  void (*quantize_fp8)(const QuantizeRow&);
 };
 
 /// The micro-kernels of one instruction set.

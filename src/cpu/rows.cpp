@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/rows.h"
 
+#include <cstring>
+
+#include "base/numeric.h"
 #include "cpu/parallel.h"
 #include "cpu/row_of.h"
 
@@ -11,35 +14,81 @@ const RowMicro& micro_of(const RowMicros& micros, DType dtype) {
   return dtype == DType::bf16 ? micros.bf16 : micros.fp32;
 }
 
+/// Codes and scales of row `t` from its numbers at `x`.
+void quantize_row(const RowMicro& micro, const std::byte* x, DType dtype,
+                  const ops::QuantizeArgs& a, int64_t t) {
+  const auto run = a.codes.dtype == DType::int8 ? micro.quantize_int8 : micro.quantize_fp8;
+  const int64_t group_bytes = a.group() * static_cast<int64_t>(dtype_bytes(dtype));
+  for (int64_t g = 0; g < a.num_groups(); ++g) {
+    const std::byte* const group = x + g * group_bytes;
+    uint8_t* const codes = a.codes.row<uint8_t>(t) + g * a.group();
+    const ops::GroupScale scale = a.scale_of(micro.largest(group, a.group()));
+    a.scales.row<float>(t)[g] = scale.scale;
+    if (scale.inverse == 0)
+      std::memset(codes, 0, static_cast<size_t>(a.group()));
+    else
+      run({.x = group, .codes = codes, .width = a.group(), .inverse = scale.inverse});
+  }
+}
+
+size_t scratch_row_bytes(const TensorView& x) {
+  constexpr size_t kAlignment = 64;
+  return round_up(static_cast<size_t>(x.shape[1]) * dtype_bytes(x.dtype), kAlignment);
+}
+
+/// Calls run(t, row of y) for each row of x, the row of y being scratch where y is quantized: it is
+/// still in the first-level cache when it becomes codes.
+template <typename Args, typename F>
+void for_each_output_row(ops::OpContext& context, const Args& a, const RowMicro& micro,
+                         const F& run) {
+  if (!a.quantized) {
+    for_each_row(*context.pool, a.x.shape[0], a.x.shape[1],
+                 [&](int64_t t) { run(t, row_of(a.y, t)); });
+    return;
+  }
+  for_each_row_of_thread(*context.pool, a.x.shape[0], a.x.shape[1], [&](int thread_idx, int64_t t) {
+    std::byte* const y =
+        context.workspace.data() + static_cast<size_t>(thread_idx) * scratch_row_bytes(a.x);
+    run(t, y);
+    quantize_row(micro, y, a.x.dtype, *a.quantized, t);
+  });
+}
+
 }  // namespace
+
+size_t rows_workspace_bytes(const ops::OpCall& call, int num_threads) {
+  return call.attrs.contains("quantize")
+             ? static_cast<size_t>(num_threads) * scratch_row_bytes(call.inputs[0])
+             : 0;
+}
 
 void rms_norm(ops::OpContext& context, const ops::RmsNormArgs& a,
               const RowMicros& micros) noexcept {
-  const auto run = micro_of(micros, a.x.dtype).rms_norm;
-  for_each_row(*context.pool, a.x.shape[0], a.x.shape[1], [&](int64_t t) {
-    run({.x = row_of(a.x, t),
-         .delta = row_of(a.delta, t),
-         .sum = row_of(a.sum, t),
-         .gamma = a.gamma.as<const float>(),
-         .beta = nullptr,
-         .y = row_of(a.y, t),
-         .width = a.x.shape[1],
-         .eps = a.eps});
+  const RowMicro& micro = micro_of(micros, a.x.dtype);
+  for_each_output_row(context, a, micro, [&](int64_t t, std::byte* y) {
+    micro.rms_norm({.x = row_of(a.x, t),
+                    .delta = row_of(a.delta, t),
+                    .sum = row_of(a.sum, t),
+                    .gamma = a.gamma.as<const float>(),
+                    .beta = nullptr,
+                    .y = y,
+                    .width = a.x.shape[1],
+                    .eps = a.eps});
   });
 }
 
 void layer_norm(ops::OpContext& context, const ops::LayerNormArgs& a,
                 const RowMicros& micros) noexcept {
-  const auto run = micro_of(micros, a.x.dtype).layer_norm;
-  for_each_row(*context.pool, a.x.shape[0], a.x.shape[1], [&](int64_t t) {
-    run({.x = row_of(a.x, t),
-         .delta = row_of(a.delta, t),
-         .sum = row_of(a.sum, t),
-         .gamma = a.gamma.as<const float>(),
-         .beta = a.beta.as<const float>(),
-         .y = row_of(a.y, t),
-         .width = a.x.shape[1],
-         .eps = a.eps});
+  const RowMicro& micro = micro_of(micros, a.x.dtype);
+  for_each_output_row(context, a, micro, [&](int64_t t, std::byte* y) {
+    micro.layer_norm({.x = row_of(a.x, t),
+                      .delta = row_of(a.delta, t),
+                      .sum = row_of(a.sum, t),
+                      .gamma = a.gamma.as<const float>(),
+                      .beta = a.beta.as<const float>(),
+                      .y = y,
+                      .width = a.x.shape[1],
+                      .eps = a.eps});
   });
 }
 
@@ -51,11 +100,11 @@ void add(ops::OpContext& context, const ops::AddArgs& a, const RowMicros& micros
 }
 
 void act(ops::OpContext& context, const ops::ActArgs& a, const RowMicros& micros) noexcept {
-  const RowMicro& micro = micro_of(micros, a.y.dtype);
+  const RowMicro& micro = micro_of(micros, a.x.dtype);
   const auto activation = static_cast<size_t>(a.activation);
   const auto run = a.up.data == nullptr ? micro.act[activation] : micro.gated_act[activation];
-  for_each_row(*context.pool, a.y.shape[0], a.y.shape[1], [&](int64_t t) {
-    run({.x = row_of(a.x, t), .up = row_of(a.up, t), .y = row_of(a.y, t), .width = a.y.shape[1]});
+  for_each_output_row(context, a, micro, [&](int64_t t, std::byte* y) {
+    run({.x = row_of(a.x, t), .up = row_of(a.up, t), .y = y, .width = a.x.shape[1]});
   });
 }
 
@@ -73,6 +122,13 @@ void rope(ops::OpContext& context, const ops::RopeArgs& a, const RowMicros& micr
          .head_dim = a.head_dim,
          .rotary_dim = rotary_dim});
   });
+}
+
+void quantize(ops::OpContext& context, const ops::QuantizeArgs& a,
+              const RowMicros& micros) noexcept {
+  const RowMicro& micro = micro_of(micros, a.x.dtype);
+  for_each_row(*context.pool, a.x.shape[0], a.x.shape[1],
+               [&](int64_t t) { quantize_row(micro, row_of(a.x, t), a.x.dtype, a, t); });
 }
 
 }  // namespace veloz::cpu

@@ -6,12 +6,16 @@
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
 #include "ops/norm.h"
+#include "ops/quantize.h"
 #include "ops/rope.h"
 
 namespace veloz::cpu {
 
 // Ops that map rows of fp32 or bf16 to rows. Threads take rows; a few short ones stay on the
 // caller.
+
+/// One row of each thread where the op's output is quantized, nothing otherwise.
+size_t rows_workspace_bytes(const ops::OpCall& call, int num_threads);
 
 /// rms_norm and add_rms_norm.
 void rms_norm(ops::OpContext& context, const ops::RmsNormArgs& args,
@@ -23,6 +27,8 @@ void add(ops::OpContext& context, const ops::AddArgs& args, const RowMicros& mic
 /// act and gated_act.
 void act(ops::OpContext& context, const ops::ActArgs& args, const RowMicros& micros) noexcept;
 void rope(ops::OpContext& context, const ops::RopeArgs& args, const RowMicros& micros) noexcept;
+void quantize(ops::OpContext& context, const ops::QuantizeArgs& args,
+              const RowMicros& micros) noexcept;
 
 /// Kernel::run of one of the above for a set of micro-kernels.
 template <typename Args, void (*front)(ops::OpContext&, const Args&, const RowMicros&) noexcept,

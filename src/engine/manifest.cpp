@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/numeric.h"
+#include "base/verdict.h"
 #include "engine/file_names.h"
 #include "engine/json_fields.h"
 #include "engine/limits_json.h"
@@ -82,6 +83,31 @@ ModelFacts parse_model(const JsonNode& node) {
   model.pad_token_id = parse_token_id(node.at("pad_token_id"));
   model.generation_config = node.at("generation_config").text(kMaxTextBytes);
   return model;
+}
+
+OrderedJson quantization_json(const QuantizationFacts& facts) {
+  OrderedJson linears = OrderedJson::array();
+  for (const auto& [scheme, count] : facts.linears)
+    linears.push_back({{"scheme", scheme}, {"count", count}});
+  return {{"name", facts.name}, {"linears", linears}};
+}
+
+QuantizationFacts parse_quantization(const JsonNode& node) {
+  node.expect_keys({"name", "linears"});
+  QuantizationFacts facts;
+  facts.name = node.at("name").text(kMaxNameBytes);
+  for (const JsonNode& item : node.at("linears").items(kMaxItems)) {
+    item.expect_keys({"scheme", "count"});
+    facts.linears.emplace_back(item.at("scheme").text(kMaxNameBytes),
+                               item.at("count").integer(0, kMaxCount));
+  }
+  return facts;
+}
+
+std::string parse_verdict(const JsonNode& node) {
+  std::string verdict = node.text(kMaxNameBytes);
+  if (!is_verdict(verdict)) node.fail(fmt::format("none of {}", fmt::join(kVerdicts, ", ")));
+  return verdict;
 }
 
 uint64_t parse_checksum(const JsonNode& node) {
@@ -197,6 +223,8 @@ std::string print_manifest(const Manifest& manifest) {
   add("load_format", manifest.load_format);
   add("model", model_json(manifest.model));
   add("limits", limits_json(manifest.limits));
+  if (manifest.quantization) add("quantization", quantization_json(*manifest.quantization));
+  if (manifest.verdict) add("verdict", *manifest.verdict);
   add_lines("passes", {manifest.pass_reports.begin(), manifest.pass_reports.end()});
   std::vector<OrderedJson> files;
   for (const FileRecord& record : manifest.files) {
@@ -218,7 +246,7 @@ Manifest parse_manifest(std::string_view json) {
   // Before anything else: a newer format may have other keys.
   std::tie(manifest.format_major, manifest.format_minor) = parse_format(root.at("format_version"));
   root.expect_keys({"format_version", "producer", "source_hash", "target", "load_format", "model",
-                    "limits", "passes", "files", "checksum"});
+                    "limits", "quantization", "verdict", "passes", "files", "checksum"});
   manifest.producer = root.at("producer").text(kMaxNameBytes);
   manifest.source_hash = root.at("source_hash").text(kMaxNameBytes);
   manifest.target = root.at("target").text(kMaxNameBytes);
@@ -227,6 +255,8 @@ Manifest parse_manifest(std::string_view json) {
     root.at("load_format").fail("not \"safetensors\" or \"dummy\"");
   manifest.model = parse_model(root.at("model"));
   manifest.limits = parse_limits(root.at("limits"));
+  if (root.has("quantization")) manifest.quantization = parse_quantization(root.at("quantization"));
+  if (root.has("verdict")) manifest.verdict = parse_verdict(root.at("verdict"));
   for (const JsonNode& item : root.at("passes").items(kMaxItems))
     manifest.pass_reports.push_back(item.text(kMaxTextBytes));
   manifest.files = parse_files(root.at("files"));

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/dtype.h"
@@ -15,7 +16,7 @@ namespace veloz::engine {
 /// Version of the directory's format. A reader accepts every minor version up to its own of the
 /// same major.
 inline constexpr int64_t kFormatMajor = 1;
-inline constexpr int64_t kFormatMinor = 0;
+inline constexpr int64_t kFormatMinor = 1;
 
 /// Facts about the model that the runtime and its users need beside the plan.
 struct ModelFacts {
@@ -34,6 +35,13 @@ struct ModelFacts {
   std::optional<int64_t> bos_token_id;
   std::optional<int64_t> pad_token_id;
   std::string generation_config;  // generation_config.json as it was, or ""
+};
+
+/// How the model's linears are quantized, for people; the graph says it exactly.
+struct QuantizationFacts {
+  std::string name;                                      // "int4", "fp8 (modelopt)"
+  std::vector<std::pair<std::string, int64_t>> linears;  // a scheme in words, and how many have it
+  bool operator==(const QuantizationFacts&) const = default;
 };
 
 /// One file of the engine with its XXH3-64 checksums: one per kChecksumChunk bytes (the last may be
@@ -56,6 +64,8 @@ struct Manifest {
   std::string load_format;  // "safetensors" or "dummy"
   ModelFacts model;
   Limits limits;
+  std::optional<QuantizationFacts> quantization;  // since format 1.1
+  std::optional<std::string> verdict;             // base/verdict.h; since format 1.1
   std::vector<std::string> pass_reports;  // what each pass did, in pipeline order, with its remarks
   std::vector<FileRecord> files;
 };

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "engine/json_fields.h"
 #include "engine/weights_file.h"
+#include "ops/kv_layout.h"
 
 namespace veloz::engine {
 namespace {
@@ -50,10 +51,12 @@ const std::vector<StepInput>& step_inputs() {
 /// Ops that may stand in a program, safe on any contents of their operands but the indices below.
 /// Sampling ops run outside, on operands the runtime makes itself.
 constexpr Op kProgramOps[] = {
-    Op::add,        Op::add_layer_norm, Op::add_rms_norm,    Op::act,
-    Op::embedding,  Op::gated_act,      Op::gather_rows,     Op::kv_append,
-    Op::layer_norm, Op::linear,         Op::paged_attention, Op::rms_norm,
-    Op::rope,       Op::rope_angles,
+    Op::add,         Op::add_layer_norm,   Op::add_rms_norm,
+    Op::act,         Op::embedding,        Op::gated_act,
+    Op::gather_rows, Op::kv_append,        Op::layer_norm,
+    Op::linear,      Op::paged_attention,  Op::permute_columns,
+    Op::quantize,    Op::quantized_linear, Op::rms_norm,
+    Op::rope,        Op::rope_angles,      Op::weight_only_linear,
 };
 
 /// Operands that are indices, and the one input of the step that holds what the op needs.
@@ -274,9 +277,10 @@ class ProgramVerifier {
       refuse(
           fmt::format("operand {} is {}, which no earlier step has written", operand, name(value)));
     const WeightSlot* weight = slot<WeightSlot>(value);
-    const bool may_pack = (step.op == Op::linear || step.op == Op::embedding) && operand == 1;
+    const std::optional<ops::PackedOperands> packed = ops::packed_operands(step.op, step.attrs);
+    const bool may_pack = packed && operand >= packed->weight && operand < packed->companions_end;
     if (may_pack && weight == nullptr)
-      refuse(fmt::format("operand 1 is {}, not a weight", name(value)));
+      refuse(fmt::format("operand {} is {}, not a weight", operand, name(value)));
     if (!may_pack && weight != nullptr) {
       const PlanWeight& stored = plan_.weights[static_cast<size_t>(weight->weight)];
       if (stored.layout != kPlainLayout)
@@ -309,7 +313,7 @@ class ProgramVerifier {
     }
   }
 
-  /// cache [N, 2, num_kv_heads, block_size, head_dim]; infer has compared it with the heads.
+  /// cache [N, 2, num_kv_heads, block_size, row extent]; infer has compared it with the heads.
   void verify_cache(const PlanStep& step) const {
     const size_t operand = step.op == Op::kv_append ? 0 : 1;
     const auto value = static_cast<size_t>(step.inputs[operand]);
@@ -320,7 +324,8 @@ class ProgramVerifier {
     const int64_t num_kv_heads = step.attrs.get_int("num_kv_heads");
     const int64_t head_dim = step.attrs.get_int("head_dim");
     const ValueType expected{cache.dtype,
-                             {Symbol::N, 2, num_kv_heads, plan_.limits.block_size, head_dim}};
+                             {Symbol::N, 2, num_kv_heads, plan_.limits.block_size,
+                              ops::kv_row_extent(cache.dtype, head_dim)}};
     if (cache != expected)
       refuse(fmt::format("the cache {} is {}, num_kv_heads, head_dim and block_size ask for {}",
                          name(value), ops::to_string(cache), ops::to_string(expected)));

@@ -41,7 +41,10 @@ std::string_view safetensors_dtype(DType dtype) {
       return "I32";
     case DType::int8:
       return "I8";
+    case DType::fp8_e4m3:
+      return "F8_E4M3";
     case DType::uint8:
+    case DType::uint4x2:  // the format has no such type; the plan says what the bytes are
       return "U8";
   }
   return "";

@@ -10,6 +10,15 @@
 #include "base/error.h"
 
 namespace veloz::graph {
+namespace {
+
+ops::ValueType constant_type(DType dtype, const Shape& shape) {
+  ops::ValueType type{dtype, {}};
+  for (const int64_t dim : shape.dims()) type.dims.emplace_back(dim);
+  return type;
+}
+
+}  // namespace
 
 ValueId Graph::add_value(Value value) {
   value.name = unique_name(std::move(value.name), value.kind == ValueKind::weight);
@@ -40,9 +49,12 @@ ValueId Graph::add_state(std::string name, ops::ValueType type) {
 
 ValueId Graph::add_weight(std::string name, DType dtype, const Shape& shape,
                           std::vector<WeightSegment> segments) {
-  ops::ValueType type{dtype, {}};
-  for (const int64_t dim : shape.dims()) type.dims.emplace_back(dim);
-  return add_value({std::move(name), std::move(type), ValueKind::weight, std::move(segments)});
+  return add_value(
+      {std::move(name), constant_type(dtype, shape), ValueKind::weight, std::move(segments)});
+}
+
+void Graph::set_weight_type(ValueId weight, DType dtype, const Shape& shape) {
+  values_[static_cast<size_t>(weight)].type = constant_type(dtype, shape);
 }
 
 ValueId Graph::add_result(std::string name, ops::ValueType type) {

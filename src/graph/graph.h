@@ -73,6 +73,8 @@ class Graph {
 
   // For passes.
   ValueId add_result(std::string name, ops::ValueType type);
+  /// Gives a weight another dtype and shape of as many rows; its segments stay.
+  void set_weight_type(ValueId weight, DType dtype, const Shape& shape);
   void replace_nodes(std::vector<Node> nodes) { nodes_ = std::move(nodes); }
   /// Lets every reader of `from`, graph outputs included, read `to`.
   void replace_uses(ValueId from, ValueId to);

@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 
+#include "base/error.h"
 #include "models/config_names.h"
+#include "ops/kv_layout.h"
 
 namespace veloz::models {
 
@@ -24,11 +27,17 @@ Builder::Builder(std::string name, const checkpoint::ModelConfig& config,
   kv_lens_ = graph_.add_input("kv_lens", {DType::int32, {Symbol::S}});
   block_tables_ = graph_.add_input("block_tables", {DType::int32, {Symbol::S, Symbol::B}});
   logit_rows_ = graph_.add_input("logit_rows", {DType::int32, {Symbol::R}});
+  if (!options.kv_scales.empty() && std::ssize(options.kv_scales) != config.num_layers)
+    throw Error(ErrorKind::corrupt_data,
+                fmt::format("{} pairs of KV cache scales for {} layers", options.kv_scales.size(),
+                            config.num_layers),
+                "each layer needs a k_scale and a v_scale; quantize the checkpoint again");
   for (int64_t layer = 0; layer < config.num_layers; ++layer)
-    caches_.push_back(graph_.add_state(
-        fmt::format("kv.{}", layer),
-        {options.kv_cache_dtype,
-         {Symbol::N, int64_t{2}, config.num_kv_heads, options.block_size, config.head_dim}}));
+    caches_.push_back(
+        graph_.add_state(fmt::format("kv.{}", layer),
+                         {options.kv_cache_dtype,
+                          {Symbol::N, int64_t{2}, config.num_kv_heads, options.block_size,
+                           ops::kv_row_extent(options.kv_cache_dtype, config.head_dim)}}));
   angles_ = angles();
 }
 
@@ -111,17 +120,24 @@ ValueId Builder::attention(ValueId q, ValueId k, ValueId v, int64_t layer) {
   };
   const ValueId rotated_q = rotate(q, config_.num_heads, "q_rotated");
   const ValueId rotated_k = rotate(k, config_.num_kv_heads, "k_rotated");
+  ops::Attrs append{{"head_dim", config_.head_dim}, {"num_kv_heads", config_.num_kv_heads}};
+  ops::Attrs attend{{"head_dim", config_.head_dim},
+                    {"num_heads", config_.num_heads},
+                    {"num_kv_heads", config_.num_kv_heads},
+                    {"scale", 1.0 / std::sqrt(static_cast<double>(config_.head_dim))}};
+  if (options_.kv_cache_dtype == DType::fp8_e4m3 && !options_.kv_scales.empty()) {
+    const checkpoint::KvScales& scales = options_.kv_scales[static_cast<size_t>(layer)];
+    for (ops::Attrs* const attrs : {&append, &attend}) {
+      attrs->set("k_scale", scales.k);
+      attrs->set("v_scale", scales.v);
+    }
+  }
   ValueId& cache = caches_[static_cast<size_t>(layer)];
-  cache = graph_.add(Op::kv_append, {cache, rotated_k, v, slots_},
-                     {{"head_dim", config_.head_dim}, {"num_kv_heads", config_.num_kv_heads}},
+  cache = graph_.add(Op::kv_append, {cache, rotated_k, v, slots_}, std::move(append),
                      fmt::format("kv.{}.appended", layer));
   return graph_.add(Op::paged_attention,
                     {rotated_q, cache, q_starts_, q_lens_, kv_lens_, block_tables_},
-                    {{"head_dim", config_.head_dim},
-                     {"num_heads", config_.num_heads},
-                     {"num_kv_heads", config_.num_kv_heads},
-                     {"scale", 1.0 / std::sqrt(static_cast<double>(config_.head_dim))}},
-                    prefix + "context");
+                    std::move(attend), prefix + "context");
 }
 
 ValueId Builder::gather_logit_rows(ValueId x) {

@@ -18,19 +18,21 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kNames = {"silu", "gelu", "gelu_tanh", "relu"};
 
-std::vector<ValueType> infer_act(const OpSignature& signature) {
-  const ShapeRule rule("act", signature, {"x"}, {"act"});
+std::vector<ValueType> infer(const ShapeRule& rule, const Attrs& attrs) {
   const ValueType& x = rule.expect_matrix(0);
+  if (rule.has(1)) rule.expect_type(1, x, "as gate");
   rule.choice_attr("act", {"silu", "gelu", "gelu_tanh", "relu"});
-  return {x};
+  return with_quantized_output(rule, attrs, {x});
 }
 
+std::vector<ValueType> infer_act(const OpSignature& signature) {
+  return infer(ShapeRule("act", signature, {"x"}, {"act", "quantize", "group", "scale"}),
+               signature.attrs);
+}
 std::vector<ValueType> infer_gated_act(const OpSignature& signature) {
-  const ShapeRule rule("gated_act", signature, {"gate", "up"}, {"act"});
-  const ValueType& gate = rule.expect_matrix(0);
-  rule.expect_type(1, gate, "as gate");
-  rule.choice_attr("act", {"silu", "gelu", "gelu_tanh", "relu"});
-  return {gate};
+  return infer(
+      ShapeRule("gated_act", signature, {"gate", "up"}, {"act", "quantize", "group", "scale"}),
+      signature.attrs);
 }
 
 Cost cost(const OpCall& call) {
@@ -38,8 +40,9 @@ Cost cost(const OpCall& call) {
   return {.flops = 8 * elements, .bytes = operand_bytes(call)};
 }
 
-void reference(OpContext&, const OpCall& call) noexcept {
-  const ActArgs a = ActArgs::from(call);
+void reference(OpContext& context, const OpCall& call) noexcept {
+  ActArgs a = ActArgs::from(call);
+  if (a.quantized) a.y = unquantized_output(context, call);
   for (int64_t t = 0; t < a.x.shape[0]; ++t) {
     for (int64_t i = 0; i < a.x.shape[1]; ++i) {
       double y = activate(a.activation, load_element(a.x, t, i));
@@ -47,17 +50,21 @@ void reference(OpContext&, const OpCall& call) noexcept {
       store_element(a.y, t, i, static_cast<float>(y));
     }
   }
+  if (a.quantized) quantize_reference(*a.quantized, a.y);
 }
 
 /// A few ulp of fp32 in f and in the product; where gelu's 1 + erf cancels, relative to x.
-double tolerance(const OpCall& call, size_t, int64_t t, int64_t i) {
+double tolerance(const OpCall& call, size_t output, int64_t t, int64_t i) {
   const ActArgs a = ActArgs::from(call);
-  if (a.activation == Activation::relu && a.up.data == nullptr) return 0;
-  const double y = std::abs(load_element(a.y, t, i));
-  const double x = std::abs(load_element(a.x, t, i));
-  const double up = a.up.data != nullptr ? std::abs(load_element(a.up, t, i)) : 1.0;
-  return unit_roundoff(DType::fp32) * (16 * y + 4 * std::min(x, 16.0) * up) +
-         2 * unit_roundoff(a.y.dtype) * y;
+  const auto y_tolerance = [&](int64_t column, double y) {
+    if (a.activation == Activation::relu && a.up.data == nullptr) return 0.0;
+    const double x = std::abs(load_element(a.x, t, column));
+    const double up = a.up.data != nullptr ? std::abs(load_element(a.up, t, column)) : 1.0;
+    return unit_roundoff(DType::fp32) * (16 * y + 4 * std::min(x, 16.0) * up) +
+           2 * unit_roundoff(a.x.dtype) * y;
+  };
+  if (!a.quantized) return y_tolerance(i, std::abs(load_element(a.y, t, i)));
+  return quantized_tolerance(*a.quantized, a.x.dtype, output == 0, t, i, y_tolerance);
 }
 
 }  // namespace
@@ -94,11 +101,13 @@ double activate(Activation activation, double x) {
 }
 
 ActArgs ActArgs::from(const OpCall& call) {
-  VELOZ_DCHECK(!call.inputs.empty() && call.outputs.size() == 1, "act of {} operands",
+  VELOZ_DCHECK(!call.inputs.empty() && !call.outputs.empty(), "act of {} operands",
                call.inputs.size());
+  const std::optional<QuantizeArgs> quantized = quantized_output(call);
   return {.x = call.inputs[0],
           .up = call.inputs.size() > 1 ? call.inputs[1] : TensorView(),
-          .y = call.outputs[0],
+          .y = quantized ? TensorView() : call.outputs[0],
+          .quantized = quantized,
           .activation = parse_activation(call.attrs.get_string("act"))};
 }
 
@@ -108,7 +117,8 @@ OpDef act_def() {
           .infer = infer_act,
           .cost = cost,
           .reference = reference,
-          .tolerance = tolerance};
+          .tolerance = tolerance,
+          .workspace_bytes = unquantized_output_bytes};
 }
 OpDef gated_act_def() {
   return {.op = Op::gated_act,
@@ -116,7 +126,8 @@ OpDef gated_act_def() {
           .infer = infer_gated_act,
           .cost = cost,
           .reference = reference,
-          .tolerance = tolerance};
+          .tolerance = tolerance,
+          .workspace_bytes = unquantized_output_bytes};
 }
 
 }  // namespace veloz::ops

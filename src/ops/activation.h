@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "ops/op.h"
+#include "ops/quantize.h"
 
 namespace veloz::ops {
 
@@ -20,11 +22,13 @@ double activate(Activation activation, double x);
 
 /// act(x) {act="..."} -> y;   y = f(x).   gated_act(gate, up) {act="..."} -> y;   y = f(gate) * up.
 /// All [T, D], fp32 or bf16, rows may be strided (gate and up are often halves of one matrix). f
-/// and the product are computed in fp32, one rounding. y may be x.
+/// and the product are computed in fp32, one rounding. y may be x. With the attribute `quantize`
+/// codes and scales stand in place of y (ops/quantize.h).
 struct ActArgs {
   TensorView x;   // or gate
   TensorView up;  // data is null in act
-  TensorView y;
+  TensorView y;   // data is null where it is quantized
+  std::optional<QuantizeArgs> quantized;
   Activation activation = Activation::silu;
 
   static ActArgs from(const OpCall& call);

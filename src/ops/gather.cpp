@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/gather.h"
 
+#include <limits>
+
 #include "base/error.h"
 #include "ops/element.h"
 #include "ops/shape_rule.h"
@@ -22,6 +24,15 @@ std::vector<ValueType> infer_embedding(const OpSignature& signature) {
   rule.constant_extent(1, 0);
   return {{table.dtype, {tokens.dims[0], table.dims[1]}}};
 }
+
+std::vector<ValueType> infer_permute_columns(const OpSignature& signature) {
+  const ShapeRule rule("permute_columns", signature, {"x", "p"}, {});
+  const ValueType& x = rule.expect_matrix(0);
+  rule.expect_type(1, {DType::int32, {x.dims[1]}}, "one per column of x");
+  return {x};
+}
+
+Cost permute_columns_cost(const OpCall& call) { return {.flops = 0, .bytes = operand_bytes(call)}; }
 
 /// Only the rows that are read move, and the indices.
 Cost gather_cost(const OpCall& call) {
@@ -46,6 +57,19 @@ void embedding_reference(OpContext&, const OpCall& call) noexcept {
     copy_row(a.table, a.tokens.as<const int32_t>()[t], a.y, t);
 }
 
+void permute_columns_reference(OpContext&, const OpCall& call) noexcept {
+  const PermuteColumnsArgs a = PermuteColumnsArgs::from(call);
+  for (int64_t t = 0; t < a.y.shape[0]; ++t) {
+    for (int64_t k = 0; k < a.y.shape[1]; ++k) {
+      const int32_t from = a.p.as<const int32_t>()[k];
+      const bool is_column = from >= 0 && from < a.x.shape[1];
+      store_element(
+          a.y, t, k,
+          is_column ? load_element(a.x, t, from) : std::numeric_limits<float>::quiet_NaN());
+    }
+  }
+}
+
 }  // namespace
 
 GatherRowsArgs GatherRowsArgs::from(const OpCall& call) {
@@ -60,6 +84,19 @@ EmbeddingArgs EmbeddingArgs::from(const OpCall& call) {
   return {.tokens = call.inputs[0], .table = call.inputs[1], .y = call.outputs[0]};
 }
 
+PermuteColumnsArgs PermuteColumnsArgs::from(const OpCall& call) {
+  VELOZ_DCHECK(call.inputs.size() == 2 && call.outputs.size() == 1,
+               "permute_columns of {} operands", call.inputs.size());
+  return {.x = call.inputs[0], .p = call.inputs[1], .y = call.outputs[0]};
+}
+
+OpDef permute_columns_def() {
+  return {.op = Op::permute_columns,
+          .name = "permute_columns",
+          .infer = infer_permute_columns,
+          .cost = permute_columns_cost,
+          .reference = permute_columns_reference};
+}
 OpDef gather_rows_def() {
   return {.op = Op::gather_rows,
           .name = "gather_rows",

@@ -26,7 +26,19 @@ struct EmbeddingArgs {
   static EmbeddingArgs from(const OpCall& call);
 };
 
+/// permute_columns(x, p) -> y: y[t,k] = x[t,p[k]].   x [T, K] fp32 or bf16, rows may be strided; p
+/// [K] int32, the order in which a quantized weight has its columns; y [T, K], shares no memory
+/// with x. An index outside [0, K) gives NaN.
+struct PermuteColumnsArgs {
+  TensorView x;
+  TensorView p;
+  TensorView y;
+
+  static PermuteColumnsArgs from(const OpCall& call);
+};
+
 OpDef gather_rows_def();
+OpDef permute_columns_def();
 OpDef embedding_def();
 
 }  // namespace veloz::ops

@@ -111,8 +111,10 @@ std::vector<Kernel> reference_kernels() {
 }
 
 std::vector<WeightLayout> plain_layouts() {
-  return {plain_layout<DType::fp32>(),  plain_layout<DType::bf16>(), plain_layout<DType::fp16>(),
-          plain_layout<DType::int32>(), plain_layout<DType::int8>(), plain_layout<DType::uint8>()};
+  return {plain_layout<DType::fp32>(),     plain_layout<DType::bf16>(),
+          plain_layout<DType::fp16>(),     plain_layout<DType::int32>(),
+          plain_layout<DType::int8>(),     plain_layout<DType::uint8>(),
+          plain_layout<DType::fp8_e4m3>(), plain_layout<DType::uint4x2>()};
 }
 
 }  // namespace veloz::ops

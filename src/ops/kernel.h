@@ -62,6 +62,8 @@ struct WeightLayout {
   /// zero.
   void (*pack)(const PackRange& range, const std::byte* plain, std::byte* packed);
   void (*unpack)(const PackRange& range, const std::byte* packed, std::byte* plain);
+  /// Layout of the weight's scales and zeros, which are [rows, groups].
+  std::string_view companion = "plain";
 };
 
 /// The kernels and layouts of one device, best first within an op. Filled once, then read only.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "ops/op.h"
+#include "ops/quantize.h"
 
 namespace veloz::ops {
 
@@ -11,13 +14,15 @@ namespace veloz::ops {
 /// rms_norm(x, gamma) {eps} -> y;   add_rms_norm(x, delta, gamma) {eps} -> sum, y
 /// sum = x + delta rounded to its dtype; the norm reads the rounded sum, so fusing changes no bit.
 /// x, delta [T, D] fp32 or bf16, rows may be strided; gamma [D] fp32; sum, y [T, D] dtype of x.
-/// y may be x; sum may be x or delta. T may be 0.
+/// y may be x; sum may be x or delta. T may be 0. With the attribute `quantize` codes and scales
+/// stand in place of y (ops/quantize.h).
 struct RmsNormArgs {
   TensorView x;
   TensorView delta;  // data is null in rms_norm
   TensorView gamma;
   TensorView sum;  // data is null in rms_norm
-  TensorView y;
+  TensorView y;    // data is null where it is quantized
+  std::optional<QuantizeArgs> quantized;
   float eps = 0;
 
   static RmsNormArgs from(const OpCall& call);
@@ -34,7 +39,8 @@ struct LayerNormArgs {
   TensorView gamma;
   TensorView beta;
   TensorView sum;
-  TensorView y;
+  TensorView y;  // data is null where it is quantized
+  std::optional<QuantizeArgs> quantized;
   float eps = 0;
 
   static LayerNormArgs from(const OpCall& call);

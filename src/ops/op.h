@@ -34,12 +34,16 @@ enum class Op : uint8_t {
   mask_logits,
   paged_attention,
   penalize,
+  permute_columns,
+  quantize,
+  quantized_linear,
   rms_norm,
   rope,
   rope_angles,
   sample,
   slice,
   top_logprobs,
+  weight_only_linear,
 };
 
 /// Types and constants of one node, as shape rules see it.
@@ -85,6 +89,15 @@ struct OpDef {
   /// trust the contents of their operands.
   bool stands_in_graphs = true;
 };
+
+/// Operands whose bytes are in a kernel's layout: the weight, and after it its scales and zeros,
+/// which are in the companion of the weight's layout (WeightLayout::companion).
+struct PackedOperands {
+  size_t weight;
+  size_t companions_end;  // one past the last companion; weight + 1 where there are none
+};
+/// Nothing for ops without a packed weight.
+std::optional<PackedOperands> packed_operands(Op op, const Attrs& attrs);
 
 /// All ops, indexed by Op.
 std::span<const OpDef> op_defs();

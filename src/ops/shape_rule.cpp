@@ -138,10 +138,13 @@ double unit_roundoff(DType dtype) {
       return 0x1p-11;
     case DType::bf16:
       return 0x1p-8;
+    case DType::fp8_e4m3:
+      return 0x1p-4;
     case DType::int64:
     case DType::int32:
     case DType::int8:
     case DType::uint8:
+    case DType::uint4x2:
       return 0;
   }
   return 0;

@@ -29,11 +29,50 @@ struct StepTypes {
   std::vector<ops::ValueType> outputs;
 };
 
-/// The weight whose layout is the kernel's affair: operand 1 of linear and embedding.
-std::optional<size_t> packed_weight(const Program& program, const PlanStep& step) {
-  if (step.op != ops::Op::linear && step.op != ops::Op::embedding) return std::nullopt;
-  const engine::Slot& slot = program.values[static_cast<size_t>(step.inputs[1])].slot;
+size_t weight_of(const Program& program, int64_t value) {
+  const engine::Slot& slot = program.values[static_cast<size_t>(value)].slot;
   return static_cast<size_t>(std::get<engine::WeightSlot>(slot).weight);
+}
+
+/// The weight whose layout is the kernel's affair, where the op has one.
+std::optional<size_t> packed_weight(const Program& program, const PlanStep& step) {
+  const std::optional<ops::PackedOperands> packed = ops::packed_operands(step.op, step.attrs);
+  if (!packed) return std::nullopt;
+  return weight_of(program, step.inputs[packed->weight]);
+}
+
+/// How the steps of a program read one weight.
+struct Reading {
+  std::vector<const PlanStep*> as_matrix;
+  std::optional<size_t> beside;  // the matrix whose scales or zeros it is
+  bool has_other_readers = false;
+
+  bool is_companion_of(size_t matrix) const {
+    return beside == matrix && as_matrix.empty() && !has_other_readers;
+  }
+};
+
+std::vector<Reading> find_readings(const engine::Plan& plan, const Program& program) {
+  std::vector<Reading> readings(plan.weights.size());
+  for (const PlanStep& step : program.steps) {
+    const std::optional<ops::PackedOperands> packed = ops::packed_operands(step.op, step.attrs);
+    for (size_t i = 0; i < step.inputs.size(); ++i) {
+      const engine::Slot& slot = program.values[static_cast<size_t>(step.inputs[i])].slot;
+      const auto* weight = std::get_if<engine::WeightSlot>(&slot);
+      if (weight == nullptr) continue;
+      Reading& reading = readings[static_cast<size_t>(weight->weight)];
+      if (packed && i == packed->weight) {
+        reading.as_matrix.push_back(&step);
+      } else if (packed && i > packed->weight && i < packed->companions_end) {
+        const size_t matrix = weight_of(program, step.inputs[packed->weight]);
+        reading.has_other_readers |= reading.beside.value_or(matrix) != matrix;
+        reading.beside = matrix;
+      } else {
+        reading.has_other_readers = true;
+      }
+    }
+  }
+  return readings;
 }
 
 bool can_run(const ops::KernelRegistry& registry, const ops::KernelQuery& query) {
@@ -42,45 +81,93 @@ bool can_run(const ops::KernelRegistry& registry, const ops::KernelQuery& query)
   });
 }
 
-const ops::WeightLayout& choose_layout(const engine::PlanWeight& weight, const Program& program,
-                                       const std::vector<const PlanStep*>& readers,
-                                       const ops::WeightLayout& stored,
-                                       const ops::KernelRegistry& registry) {
-  const auto serves_all = [&](const ops::WeightLayout& layout) {
-    return layout.dtype == weight.dtype &&
-           std::ranges::all_of(readers, [&](const PlanStep* reader) {
-             return can_run(registry, StepTypes(program, *reader).query(*reader, layout.name));
-           });
-  };
-  if (serves_all(stored)) return stored;
-  for (const ops::WeightLayout& layout : registry.layouts())
-    if (serves_all(layout)) return layout;
-  std::vector<std::string_view> ops;
-  ops.reserve(readers.size());
-  for (const PlanStep* reader : readers) ops.push_back(ops::op_def(reader->op).name);
-  throw Error(
-      ErrorKind::unsupported,
-      fmt::format("no kernel here runs {} on weight \"{}\" : {} {}, in layout \"{}\" or any "
-                  "other",
-                  fmt::join(ops, ", "), weight.name, to_string(weight.dtype),
-                  to_string(weight.shape), stored.name),
-      "build the engine for this machine");
+const ops::WeightLayout* find_layout(const ops::KernelRegistry& registry, std::string_view name,
+                                     DType dtype) {
+  const auto found = std::ranges::find_if(registry.layouts(), [&](const ops::WeightLayout& l) {
+    return l.name == name && l.dtype == dtype;
+  });
+  return found == registry.layouts().end() ? nullptr : &*found;
 }
+
+/// Chooses the layouts of a program's weights.
+class LayoutChooser {
+ public:
+  LayoutChooser(const engine::Plan& plan, const Program& program,
+                const ops::KernelRegistry& registry)
+      : plan_(plan),
+        program_(program),
+        registry_(registry),
+        readings_(find_readings(plan, program)) {}
+
+  const ops::WeightLayout& stored(size_t weight) const {
+    return registry_.layout(plan_.weights[weight].layout, plan_.weights[weight].dtype);
+  }
+
+  const ops::WeightLayout& choose(size_t weight) const {
+    const Reading& reading = readings_[weight];
+    if (reading.beside)
+      return registry_.layout(choose_of_matrix(*reading.beside).companion,
+                              plan_.weights[weight].dtype);
+    // What is read element by element is plain: the plan was verified.
+    return reading.as_matrix.empty() ? stored(weight) : choose_of_matrix(weight);
+  }
+
+ private:
+  const ops::WeightLayout& choose_of_matrix(size_t weight) const {
+    const Reading& reading = readings_[weight];
+    if (reading.beside || reading.has_other_readers)
+      return registry_.layout("plain", plan_.weights[weight].dtype);
+    const ops::WeightLayout& as_stored = stored(weight);
+    if (serves_all(as_stored, weight)) return as_stored;
+    for (const ops::WeightLayout& layout : registry_.layouts())
+      if (serves_all(layout, weight)) return layout;
+    const engine::PlanWeight& value = plan_.weights[weight];
+    std::vector<std::string_view> ops;
+    ops.reserve(reading.as_matrix.size());
+    for (const PlanStep* reader : reading.as_matrix) ops.push_back(ops::op_def(reader->op).name);
+    throw Error(
+        ErrorKind::unsupported,
+        fmt::format("no kernel here runs {} on weight \"{}\" : {} {}, in layout \"{}\" or any "
+                    "other",
+                    fmt::join(ops, ", "), value.name, to_string(value.dtype),
+                    to_string(value.shape), as_stored.name),
+        "build the engine for this machine");
+  }
+
+  bool serves_all(const ops::WeightLayout& layout, size_t weight) const {
+    return layout.dtype == plan_.weights[weight].dtype &&
+           std::ranges::all_of(readings_[weight].as_matrix, [&](const PlanStep* reader) {
+             return have_companions(layout.companion, weight, *reader) &&
+                    can_run(registry_, StepTypes(program_, *reader).query(*reader, layout.name));
+           });
+  }
+
+  /// Whether what lies beside the matrix can have the companion of its layout.
+  bool have_companions(std::string_view companion, size_t matrix, const PlanStep& reader) const {
+    const ops::PackedOperands packed = *ops::packed_operands(reader.op, reader.attrs);
+    for (size_t i = packed.weight + 1; i < packed.companions_end; ++i) {
+      const size_t weight = weight_of(program_, reader.inputs[i]);
+      if (companion != "plain" && !readings_[weight].is_companion_of(matrix)) return false;
+      if (find_layout(registry_, companion, plan_.weights[weight].dtype) == nullptr) return false;
+    }
+    return true;
+  }
+
+  const engine::Plan& plan_;
+  const Program& program_;
+  const ops::KernelRegistry& registry_;
+  const std::vector<Reading> readings_;
+};
 
 }  // namespace
 
 KernelChoice choose_kernels(const engine::Plan& plan, const Program& program,
                             const ops::KernelRegistry& registry) {
   KernelChoice choice;
-  std::vector<std::vector<const PlanStep*>> readers(plan.weights.size());
-  for (const PlanStep& step : program.steps)
-    if (const std::optional<size_t> weight = packed_weight(program, step))
-      readers[*weight].push_back(&step);
+  const LayoutChooser chooser(plan, program, registry);
   for (size_t i = 0; i < plan.weights.size(); ++i) {
-    const engine::PlanWeight& weight = plan.weights[i];
-    const ops::WeightLayout& stored = registry.layout(weight.layout, weight.dtype);
-    choice.stored.push_back(&stored);
-    choice.layouts.push_back(&choose_layout(weight, program, readers[i], stored, registry));
+    choice.stored.push_back(&chooser.stored(i));
+    choice.layouts.push_back(&chooser.choose(i));
   }
   for (const PlanStep& step : program.steps) {
     const std::optional<size_t> weight = packed_weight(program, step);

@@ -17,9 +17,9 @@ struct KernelChoice {
   std::vector<const ops::WeightLayout*> layouts;  // one per weight: as the kernels want it
 };
 
-/// Chooses for each weight the layout it is stored in if this registry has kernels for all its
-/// readers, else the first layout that all of them accept, and then each step's kernel. Throws
-/// Error(unsupported) where an op cannot run at all.
+/// Chooses for each matrix the layout it is stored in if this registry has kernels for all its
+/// readers, else the first layout that all of them accept; for its scales and zeros that layout's
+/// companion; and then each step's kernel. Throws Error(unsupported) where an op cannot run at all.
 KernelChoice choose_kernels(const engine::Plan& plan, const engine::Program& program,
                             const ops::KernelRegistry& registry);
 

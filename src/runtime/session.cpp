@@ -208,12 +208,7 @@ TensorView Session::run(const Batch& batch) {
     std::memcpy(input.host.data(), bytes.data(), bytes.size());
     state.device.copy_in(*state.stream, input.device.data(), input.host.data(), bytes.size());
   }
-  ops::Binding binding = with_blocks(state.num_kv_blocks);
-  binding[static_cast<size_t>(Symbol::T)] = batch.num_tokens();
-  binding[static_cast<size_t>(Symbol::S)] = batch.num_seqs();
-  binding[static_cast<size_t>(Symbol::R)] = static_cast<int64_t>(batch.logit_rows.size());
-  binding[static_cast<size_t>(Symbol::B)] = batch.blocks_per_seq;
-  state.steps->bind(binding);
+  state.steps->bind(binding_of(batch, state.num_kv_blocks));
   ops::OpContext context{
       &state.pool,
       state.stream.get(),
@@ -272,6 +267,15 @@ std::vector<std::string_view> Session::kernel_names() const {
   std::vector<std::string_view> names;
   for (const ops::Kernel* kernel : state_->steps->kernels()) names.push_back(kernel->name);
   return names;
+}
+
+ops::Binding binding_of(const Batch& batch, int64_t num_kv_blocks) {
+  ops::Binding binding = with_blocks(num_kv_blocks);
+  binding[static_cast<size_t>(Symbol::T)] = batch.num_tokens();
+  binding[static_cast<size_t>(Symbol::S)] = batch.num_seqs();
+  binding[static_cast<size_t>(Symbol::R)] = static_cast<int64_t>(batch.logit_rows.size());
+  binding[static_cast<size_t>(Symbol::B)] = batch.blocks_per_seq;
+  return binding;
 }
 
 size_t kv_block_bytes(const engine::Plan& plan) {

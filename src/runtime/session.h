@@ -75,6 +75,9 @@ class Session {
   std::unique_ptr<State> state_;
 };
 
+/// Values of all symbols in a step of this batch over a cache of so many blocks.
+ops::Binding binding_of(const Batch& batch, int64_t num_kv_blocks);
+
 /// Bytes of one KV block over all layers: what the planner divides a budget by.
 size_t kv_block_bytes(const engine::Plan& plan);
 

@@ -48,4 +48,11 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
   return decode_all(*this, ids, skip_special_tokens ? SpecialTokens::skip : SpecialTokens::keep);
 }
 
+std::vector<int32_t> ids_without_token(const Tokenizer& tokenizer, int64_t vocab_size) {
+  std::vector<int32_t> ids;
+  for (int32_t id = 0; id < vocab_size; ++id)
+    if (!tokenizer.has_token(id)) ids.push_back(id);
+  return ids;
+}
+
 }  // namespace veloz::text

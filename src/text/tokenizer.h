@@ -38,4 +38,7 @@ class Tokenizer : public TokenPieces {
   virtual int32_t vocab_size() const = 0;
 };
 
+/// Ids below `vocab_size` that the model has and the tokenizer lacks: padding of the vocabulary.
+std::vector<int32_t> ids_without_token(const Tokenizer& tokenizer, int64_t vocab_size);
+
 }  // namespace veloz::text

@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 
+#include "compiler/quant_schemes.h"
 #include "support/golden_models.h"
 #include "support/temp_directory.h"
 
@@ -63,6 +64,17 @@ TEST(BuildBytes, GivesTheSameBytesForTheSameDummySeedAndOthersForAnother) {
   const std::string bytes = build_with_threads(options, 1).at("weights.safetensors");
   options.seed = 4;
   EXPECT_NE(build_with_threads(options, 1).at("weights.safetensors"), bytes);
+}
+
+TEST(BuildBytes, GivesTheSameBytesForEveryQuantization) {
+  for (const compiler::QuantScheme& scheme : compiler::quant_schemes()) {
+    BuildOptions options = test::small_build(test::bundled_model("tiny-llama"), "");
+    options.quant = std::string(scheme.name);
+    options.quant_layers = {"*.layers.1.mlp.down_proj=int8", "*.layers.3.*=none"};
+    options.quant_lm_head = "int8";
+    SCOPED_TRACE(scheme.name);
+    expect_same_bytes(options);
+  }
 }
 
 TEST(BuildBytes, SaysHowFarItIs) {

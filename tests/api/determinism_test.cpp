@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "compiler/quant_schemes.h"
+#include "support/checkpoint_files.h"
 #include "support/golden_models.h"
 #include "support/isas.h"
 #include "support/mixed_requests.h"
@@ -28,6 +30,8 @@ struct Model {
   fs::path checkpoint;
   std::string dtype;
   bool is_random = false;  // tiny: many runs take no time
+  std::string quant = "none";
+  std::string kv_cache_dtype = "auto";
 };
 
 void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
@@ -37,17 +41,45 @@ std::vector<Model> every_model() {
       {"gptj_random_fp32", test::golden_model("gptj"), "fp32", true},
       {"gptj_random_bf16", test::golden_model("gptj"), "bf16", true},
       {"llama_random_fp32", test::golden_model("llama-gqa-bf16"), "fp32", true},
-      {"llama_random_bf16", test::golden_model("llama-gqa-bf16"), "bf16", true}};
+      {"llama_random_bf16", test::golden_model("llama-gqa-bf16"), "bf16", true},
+      {"llama_random_bf16_kv_fp8", test::golden_model("llama-gqa-bf16"), "bf16", true, "none",
+       "fp8"},
+      {"llama_random_bf16_kv_int8", test::golden_model("llama-gqa-bf16"), "bf16", true, "none",
+       "int8"},
+      {"gptj_random_fp32_kv_bf16", test::golden_model("gptj"), "fp32", true, "none", "bf16"},
+      {"gptj_random_fp32_kv_int8", test::golden_model("gptj"), "fp32", true, "none", "int8"}};
   for (const std::string name : {"gptj", "llama"})
     if (fs::exists(test::bundled_model("tiny-" + name)))
       models.push_back({"tiny_" + name, test::bundled_model("tiny-" + name), "auto", false});
+  for (const compiler::QuantScheme& scheme : compiler::quant_schemes()) {
+    if (scheme.has_one_scale) continue;  // runs as one with a scale per channel
+    std::string name = "quantized_" + std::string(scheme.name);
+    std::ranges::replace(name, '-', '_');
+    models.push_back({name, "", "auto", false, std::string(scheme.name)});
+  }
   return models;
 }
+
+/// Every scheme fits these shapes.
+constexpr const char* kEvenLlama = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 128,
+  "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4,
+  "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 131, "max_position_embeddings": 512,
+  "rms_norm_eps": 1e-5, "dtype": "bfloat16", "tie_word_embeddings": true})";
 
 class Determinism : public testing::TestWithParam<Model> {
  protected:
   void SetUp() override {
-    build(test::small_build(GetParam().checkpoint, engine(), GetParam().dtype.c_str()));
+    BuildOptions options =
+        test::small_build(GetParam().checkpoint, engine(), GetParam().dtype.c_str());
+    options.kv_cache_dtype = GetParam().kv_cache_dtype;
+    if (GetParam().quant != "none") {
+      options.model = directory_.path() / "even";
+      fs::create_directories(options.model);
+      test::write_bytes(options.model / "config.json", kEvenLlama);
+      options.load_format = "dummy";
+      options.quant = options.quant_lm_head = GetParam().quant;
+    }
+    build(options);
     LLM llm = load({.num_threads = 1});
     requests_ = test::mixed_requests(llm.vocab_size(), kMaxTokens);
     alone_ = test::run_alone(llm, requests_);

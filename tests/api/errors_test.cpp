@@ -217,7 +217,7 @@ TEST_F(Errors, StepsShorterThanTheEnginesSequencesLowerTheirNumber) {
 
 TEST_F(Errors, AnUnknownInstructionSetIsRefused) {
   EXPECT_TRUE(throws_error(ErrorKind::invalid_input,
-                           {"\"sse9\"", "portable, avx2, avx512, avx512_bf16"},
+                           {"\"sse9\"", "portable, avx2, avx512, avx512_vnni, avx512_bf16"},
                            [] { load({.isa = "sse9"}); }));
 }
 

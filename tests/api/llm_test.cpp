@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "support/expect_error.h"
+#include "support/letter_tokenizer.h"
 #include "support/sentencepiece_bytes.h"
 #include "support/temp_directory.h"
 #include "support/tiny_checkpoint.h"
@@ -18,22 +19,11 @@ namespace fs = std::filesystem;
 using test::throws_error;
 using Tokens = std::vector<int32_t>;
 
-/// Byte-level BPE without merges, of which ids 3 to 12 are "a" to "j": the model's other ids, 13 to
-/// 39, pad its vocabulary.
-constexpr const char* kTokenizer = R"({
-  "added_tokens": [
-    {"id": 0, "content": "<pad>", "special": true}, {"id": 1, "content": "<s>", "special": true},
-    {"id": 2, "content": "</s>", "special": true}],
-  "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
-  "post_processor": null, "decoder": {"type": "ByteLevel"},
-  "model": {"type": "BPE", "merges": [], "vocab": {"<pad>": 0, "<s>": 1, "</s>": 2, "a": 3,
-    "b": 4, "c": 5, "d": 6, "e": 7, "f": 8, "g": 9, "h": 10, "i": 11, "j": 12}}})";
-
 class LLMTest : public testing::Test {
  protected:
   void SetUp() override {
     checkpoint_.write(model_);
-    test::write_bytes(model_ / "tokenizer.json", kTokenizer);
+    test::write_bytes(model_ / "tokenizer.json", test::kLetterTokenizer);
     build({.model = model_, .output = engine_, .num_threads = 2});
   }
   LLM load() const {

@@ -199,10 +199,10 @@ TEST(ModelConfig, RefusesOtherArchitecturesWithTheListOfThoseItHas) {
                            [] { parse_model_config("{}"); }));
 }
 
-TEST(ModelConfig, RefusesQuantizedCheckpoints) {
-  EXPECT_TRUE(refuses(ErrorKind::unsupported, kLlama,
-                      {{"quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}}},
-                      {"quantized (\"gptq\")", "F32, F16 or BF16"}));
+TEST(ModelConfig, LeavesTheQuantizationToItsReader) {
+  const json quantized = {{"quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}}};
+  EXPECT_EQ(parse_with(kLlama, quantized).hidden_size,
+            parse_with(kLlama, json::object()).hidden_size);
 }
 
 TEST(ModelConfig, RefusesASlidingWindowThatWouldApply) {

@@ -64,6 +64,67 @@ TEST(Lower, KeepsATiedTablePlainWhereOneReaderCannotUnpack) {
   EXPECT_EQ(lowered.plan.weights[0].layout, "plain");
 }
 
+constexpr const char* kQuantized = R"(graph quantized {
+  input %tokens : int32[T]
+  input %logit_rows : int32[R]
+  weight @embed : bf16[48,64] = "embed"[48]
+  weight @w.scale : fp32[48,1] = "scale"[48]
+  weight @w : int8[48,64] = "codes"[48]
+  %0 = embedding(%tokens, @embed) : bf16[T,64]
+  %1 = gather_rows(%0, %logit_rows) : bf16[R,64]
+  %logits = weight_only_linear(%1, @w, @w.scale) {out="fp32"} : fp32[R,48]
+  return %logits
+}
+)";
+
+/// The reference kernels, preceded by a weight_only_linear whose scales lie in "beside", a layout
+/// that there is for `scale_dtype`.
+ops::KernelRegistry target_with_companions(DType scale_dtype) {
+  std::vector<ops::Kernel> kernels = {
+      {"weight_only_linear/packed", ops::Op::weight_only_linear, accepts_packed, do_nothing}};
+  for (const ops::Kernel& kernel : ops::reference_kernels()) kernels.push_back(kernel);
+  std::vector<ops::WeightLayout> layouts = ops::plain_layouts();
+  ops::WeightLayout packed = layouts.front();
+  packed.name = "packed";
+  packed.dtype = DType::int8;
+  packed.companion = "beside";
+  layouts.push_back(packed);
+  ops::WeightLayout beside = layouts.front();
+  beside.name = "beside";
+  beside.dtype = scale_dtype;
+  layouts.push_back(beside);
+  return {std::move(kernels), std::move(layouts)};
+}
+
+TEST(Lower, GivesScalesTheCompanionOfTheirMatrixsLayout) {
+  const LoweredGraph lowered =
+      lower(graph::parse(kQuantized), small_limits(), target_with_companions(DType::fp32));
+  EXPECT_EQ(lowered.plan.weights[1].layout, "beside");
+  EXPECT_EQ(lowered.layouts[1].reason, "beside @w");
+  EXPECT_EQ(lowered.plan.weights[2].layout, "packed");
+  EXPECT_EQ(lowered.layouts[2].reason, "for weight_only_linear/packed");
+}
+
+TEST(Lower, LeavesAMatrixPlainWhoseScalesCannotHaveTheCompanion) {
+  const LoweredGraph lowered =
+      lower(graph::parse(kQuantized), small_limits(), target_with_companions(DType::bf16));
+  EXPECT_EQ(lowered.plan.weights[1].layout, "plain");
+  EXPECT_EQ(lowered.plan.weights[2].layout, "plain");
+}
+
+TEST(Lower, LeavesAMatrixPlainWhoseScalesOthersReadToo) {
+  std::string text = kQuantized;
+  const std::string logits = "  return %logits";
+  text.replace(text.find(logits), logits.size(),
+               "  %two = weight_only_linear(%1, @v, @w.scale) {out=\"fp32\"} : fp32[R,48]\n"
+               "  return %logits, %two");
+  const std::string codes = "  weight @w : ";
+  text.insert(text.find(codes), "  weight @v : int8[48,64] = \"v\"[48]\n");
+  const LoweredGraph lowered =
+      lower(graph::parse(text), small_limits(), target_with_companions(DType::fp32));
+  for (const engine::PlanWeight& weight : lowered.plan.weights) EXPECT_EQ(weight.layout, "plain");
+}
+
 TEST(Lower, TurnsSlicesIntoViewsAndStatesIntoOneSlot) {
   const LoweredGraph lowered = lower(graph::parse(R"(graph kv {
   input %tokens : int32[T]

@@ -8,84 +8,17 @@
 #include "base/error.h"
 #include "compiler/pipeline.h"
 #include "graph/graph.h"
-#include "support/graph_runs.h"
+#include "pass_runs.h"
 
 namespace veloz::compiler {
 namespace {
 
-/// A graph around `nodes` with the inputs, state and weights that the tests use.
-std::string graph_text(const std::string& nodes) {
-  return R"(graph test {
-  input %x : bf16[T,64]
-  input %d : bf16[T,64]
-  input %positions : int32[T]
-  input %slots : int64[T]
-  input %q_starts : int32[S]
-  input %q_lens : int32[S]
-  input %kv_lens : int32[S]
-  input %block_tables : int32[S,B]
-  state %kv : bf16[N,2,2,64,16]
-)" + nodes +
-         "}\n";
-}
-
-struct Outcome {
-  std::string text;
-  PassReport report;
-};
-
-Outcome run(Pass pass, const std::string& nodes) {
-  graph::Graph graph = graph::parse(graph_text(nodes));
-  Outcome outcome;
-  outcome.report = pass(graph, {});
-  graph::verify(graph);
-  outcome.text = graph::print(graph);
-  EXPECT_EQ(pass(graph, {}).num_rewrites, 0) << "a second run changed something";
-  EXPECT_EQ(graph::print(graph), outcome.text);
-  return outcome;
-}
-
-void expect_unchanged(Pass pass, const std::string& nodes, const std::string& remark) {
-  const Outcome outcome = run(pass, nodes);
-  EXPECT_EQ(outcome.text, graph_text(nodes));
-  EXPECT_EQ(outcome.report.num_rewrites, 0);
-  bool is_said = false;
-  for (const std::string& said : outcome.report.remarks)
-    is_said = is_said || said.find(remark) != std::string::npos;
-  EXPECT_TRUE(is_said || remark.empty()) << "no remark says: " << remark;
-}
-
-/// Both graphs on the references: five tokens of two sequences. No pass moves a rounding, so every
-/// bit is the same.
-void expect_same_results(const std::string& before, const std::string& after) {
-  ops::Binding binding{};
-  const auto bind = [&](ops::Symbol symbol, int64_t extent) {
-    binding[static_cast<size_t>(symbol)] = extent;
-  };
-  bind(ops::Symbol::T, 5);
-  bind(ops::Symbol::S, 2);
-  bind(ops::Symbol::B, 1);
-  bind(ops::Symbol::N, 2);
-  const test::GraphInputs inputs = {{"positions", {0, 1, 2, 0, 1}},
-                                    {"slots", {64, 65, 66, 0, 1}},
-                                    {"q_starts", {0, 3}},
-                                    {"q_lens", {3, 2}},
-                                    {"kv_lens", {3, 2}},
-                                    {"block_tables", {1, 0}}};
-  const auto evaluate = [&](const std::string& text) {
-    return test::evaluate(graph::parse(text), binding, inputs);
-  };
-  const std::vector<test::OwnedTensor> expected = evaluate(before);
-  const std::vector<test::OwnedTensor> actual = evaluate(after);
-  ASSERT_EQ(actual.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i)
-    EXPECT_TENSOR_EQ(actual[i].view(), expected[i].view(), 0);
-}
-
-void expect_rewritten(Pass pass, const std::string& before, const std::string& after) {
-  EXPECT_EQ(run(pass, before).text, graph_text(after));
-  expect_same_results(graph_text(before), graph_text(after));
-}
+using test::expect_rewritten;
+using test::expect_same_results;
+using test::expect_unchanged;
+using test::graph_text;
+using test::Outcome;
+using test::run;
 
 TEST(FuseAddNorm, JoinsANormWithItsSumAndKeepsTheSumForOthers) {
   expect_rewritten(fuse_add_norm,
@@ -167,6 +100,76 @@ TEST(FuseAddNorm, JoinsOnlyTheFirstOfTwoNorms) {
   EXPECT_NE(outcome.text.find("%m = rms_norm(%s, @h)"), std::string::npos);
   EXPECT_EQ(outcome.report.remarks.at(1), "%m left alone: the sum %s already has a norm");
   expect_same_results(graph_text(before), outcome.text);
+}
+
+TEST(FuseQuantize, LetsANormQuantizeItsOutput) {
+  expect_rewritten(fuse_quantize,
+                   R"(  weight @g : fp32[64] = "g"[64]
+  %n = rms_norm(%x, @g) {eps=1e-05} : bf16[T,64]
+  %c, %s = quantize(%n) {format="int8"} : int8[T,64], fp32[T,1]
+  return %c, %s
+)",
+                   R"(  weight @g : fp32[64] = "g"[64]
+  %c, %s = rms_norm(%x, @g) {eps=1e-05, quantize="int8"} : int8[T,64], fp32[T,1]
+  return %c, %s
+)");
+}
+
+TEST(FuseQuantize, KeepsTheSumOfAResidualNormAndGroups) {
+  expect_rewritten(fuse_quantize,
+                   R"(  weight @g : fp32[64] = "g"[64]
+  weight @b : fp32[64] = "b"[64]
+  %sum, %n = add_layer_norm(%x, %d, @g, @b) {eps=1e-05} : bf16[T,64], bf16[T,64]
+  %c, %s = quantize(%n) {format="fp8_e4m3", group=32} : fp8_e4m3[T,64], fp32[T,2]
+  return %sum, %c, %s
+)",
+                   R"(  weight @g : fp32[64] = "g"[64]
+  weight @b : fp32[64] = "b"[64]
+  %sum, %c, %s = add_layer_norm(%x, %d, @g, @b) {eps=1e-05, group=32, quantize="fp8_e4m3"} : bf16[T,64], fp8_e4m3[T,64], fp32[T,2]
+  return %sum, %c, %s
+)");
+}
+
+TEST(FuseQuantize, TakesActivationsAndFixedScalesToo) {
+  expect_rewritten(
+      fuse_quantize,
+      R"(  %a = gated_act(%x, %d) {act="silu"} : bf16[T,64]
+  %c, %s = quantize(%a) {format="int8", scale=0.01} : int8[T,64], fp32[T,1]
+  %b = act(%x) {act="relu"} : bf16[T,64]
+  %e, %t = quantize(%b) {format="fp8_e4m3"} : fp8_e4m3[T,64], fp32[T,1]
+  return %c, %s, %e, %t
+)",
+      R"(  %c, %s = gated_act(%x, %d) {act="silu", quantize="int8", scale=0.01} : int8[T,64], fp32[T,1]
+  %e, %t = act(%x) {act="relu", quantize="fp8_e4m3"} : fp8_e4m3[T,64], fp32[T,1]
+  return %c, %s, %e, %t
+)");
+}
+
+TEST(FuseQuantize, LeavesAnOutputWithAnotherReaderAlone) {
+  expect_unchanged(fuse_quantize, R"(  %a = act(%x) {act="relu"} : bf16[T,64]
+  %c, %s = quantize(%a) {format="int8"} : int8[T,64], fp32[T,1]
+  %b = add(%a, %d) : bf16[T,64]
+  return %c, %s, %b
+)",
+                   "%c left alone: %a has another reader");
+}
+
+TEST(FuseQuantize, LeavesAnOutputOfTheGraphAlone) {
+  expect_unchanged(fuse_quantize, R"(  %a = act(%x) {act="relu"} : bf16[T,64]
+  %c, %s = quantize(%a) {format="int8"} : int8[T,64], fp32[T,1]
+  return %a, %c, %s
+)",
+                   "%c left alone: %a is a graph output");
+}
+
+TEST(FuseQuantize, LeavesOtherInputsAndTheSumOfAResidualNormAlone) {
+  expect_unchanged(fuse_quantize, R"(  weight @g : fp32[64] = "g"[64]
+  %sum, %n = add_rms_norm(%x, %d, @g) {eps=1e-05} : bf16[T,64], bf16[T,64]
+  %c, %s = quantize(%sum) {format="int8"} : int8[T,64], fp32[T,1]
+  %e, %t = quantize(%x) {format="int8"} : int8[T,64], fp32[T,1]
+  return %n, %c, %s, %e, %t
+)",
+                   "%c left alone: its input %sum is no norm or activation");
 }
 
 std::string attention(const std::string& v_input, const std::string& extra_output) {
@@ -433,7 +436,8 @@ TEST(Pipeline, ReportsADisabledPassAndRunsTheOthers) {
   const std::vector<PassRecord> records =
       run_pipeline(graph, {.disabled_passes = {"fuse_qkv"}, .on_pass = {}});
   ASSERT_EQ(records.size(), pipeline().size());
-  EXPECT_TRUE(records[1].is_disabled);
+  for (const PassRecord& record : records)
+    EXPECT_EQ(record.is_disabled, record.pass == "fuse_qkv") << record.pass;
   EXPECT_TRUE(graph.try_find("a.q", graph::ValueKind::weight).has_value());
 }
 

@@ -3,9 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <optional>
+#include <ostream>
 
+#include "base/fp8.h"
 #include "kernel_runs.h"
 #include "support/attention_case.h"
 
@@ -45,17 +50,29 @@ class Expected {
   std::vector<std::optional<double>> allowed_;
 };
 
+/// Of q and of the cache: all that fast kernels take.
+struct DTypes {
+  DType q;
+  DType cache;
+};
+constexpr DTypes kDTypes[] = {{DType::bf16, DType::bf16}, {DType::bf16, DType::fp8_e4m3},
+                              {DType::bf16, DType::int8}, {DType::fp32, DType::fp32},
+                              {DType::fp32, DType::bf16}, {DType::fp32, DType::fp8_e4m3},
+                              {DType::fp32, DType::int8}};
+
 struct NamedCase {
   const char* name;
   AttentionCase attention;
+  bool is_small = false;  // its reference takes no time: for all pairs of dtypes
 };
 
 void PrintTo(const NamedCase& c, std::ostream* out) { *out << c.name; }
 
 const NamedCase kCases[] = {
-    {"Decode", {.q_lens = {1, 1, 1, 1, 1}, .kv_lens = {1, 17, 64, 255, 31}}},
+    {"Decode", {.q_lens = {1, 1, 1, 1, 1}, .kv_lens = {1, 17, 64, 255, 31}}, true},
     {"PrefillMultiHead",
-     {.num_heads = 3, .num_kv_heads = 3, .head_dim = 8, .q_lens = {61}, .kv_lens = {61}}},
+     {.num_heads = 3, .num_kv_heads = 3, .head_dim = 8, .q_lens = {61}, .kv_lens = {61}},
+     true},
     {"ChunkGroupedQuery",
      {.num_heads = 8, .head_dim = 64, .block_size = 64, .q_lens = {5}, .kv_lens = {300}}},
     {"RaggedMultiQuery",
@@ -69,9 +86,11 @@ const NamedCase kCases[] = {
     {"LongDecodeCutByLeaves",
      {.num_heads = 2, .num_kv_heads = 1, .head_dim = 16, .q_lens = {1, 1}, .kv_lens = {2349, 40}}},
     {"GroupLargerThanAWorkItem",
-     {.num_heads = 64, .num_kv_heads = 1, .head_dim = 8, .q_lens = {2}, .kv_lens = {20}}},
+     {.num_heads = 64, .num_kv_heads = 1, .head_dim = 8, .q_lens = {2}, .kv_lens = {20}},
+     true},
     {"BlocksThatStraddleLeaves",
-     {.num_heads = 2, .head_dim = 2, .block_size = 48, .q_lens = {9}, .kv_lens = {601}}},
+     {.num_heads = 2, .head_dim = 2, .block_size = 48, .q_lens = {9}, .kv_lens = {601}},
+     true},
     {"PrefillAcrossLeaves",
      {.num_heads = 2, .num_kv_heads = 1, .head_dim = 24, .q_lens = {290}, .kv_lens = {290}}},
 };
@@ -79,21 +98,27 @@ const NamedCase kCases[] = {
 class AttentionCases : public ::testing::TestWithParam<NamedCase> {};
 
 TEST_P(AttentionCases, EveryKernelMatchesTheReference) {
-  for (const DType dtype : {DType::bf16, DType::fp32}) {
+  for (const DTypes& dtypes : kDTypes) {
+    const bool widens_for_fp32 = dtypes.q == DType::fp32 && dtypes.cache != DType::fp32;
+    if (widens_for_fp32 && !GetParam().is_small) continue;
     AttentionCase attention = GetParam().attention;
-    attention.dtype = dtype;
+    attention.dtype = dtypes.q;
+    attention.cache_dtype = dtypes.cache;
     const BuiltAttention built = build_attention(attention);
     Expected expected(built);
+    int num_kernels = 0;
     for (const ops::Kernel& kernel : kernels_of(Op::paged_attention)) {
-      if (dtype_of(kernel) != dtype) continue;
-      ASSERT_TRUE(accepts(kernel, built.inputs(), {expected.y()}, built.attrs, ""));
-      const OwnedTensor y(dtype, expected.y().shape, expected.y().shape[1] + 8);
+      if (!accepts(kernel, built.inputs(), {expected.y()}, built.attrs, "")) continue;
+      ++num_kernels;
+      const OwnedTensor y(dtypes.q, expected.y().shape, expected.y().shape[1] + 8);
       run_kernel(kernel, built.inputs(), {y.view()}, built.attrs, 3);
       EXPECT_TRUE(test::compare_tensors(
           y.view(), expected.y(), [&](int64_t i) { return expected.allowed(i); }, attention.seed))
-          << kernel.name;
+          << kernel.name << " " << to_string(dtypes.cache);
       EXPECT_TRUE(y.gaps_untouched()) << kernel.name;
     }
+    // One each of portable, AVX2 and AVX-512; bf16 has a second one.
+    EXPECT_GE(num_kernels, std::min<std::ptrdiff_t>(3, std::ssize(runnable_isas())));
   }
 }
 
@@ -201,16 +226,44 @@ class Alone {
   std::vector<Known> known_;
 };
 
-class AttentionKernels : public ::testing::TestWithParam<ops::Kernel> {
+/// A kernel and one of the pairs of dtypes that it takes.
+struct KernelOn {
+  ops::Kernel kernel;
+  DTypes dtypes;
+};
+
+void PrintTo(const KernelOn& on, std::ostream* out) { *out << on.kernel.name; }
+
+std::vector<KernelOn> kernels_on_dtypes() {
+  std::vector<KernelOn> all;
+  for (const ops::Kernel& kernel : kernels_of(Op::paged_attention))
+    for (const DTypes& dtypes : kDTypes) {
+      const OwnedTensor q(dtypes.q, {1, 8});
+      const OwnedTensor cache(dtypes.cache, {1, 2, 1, 16, ops::kv_row_extent(dtypes.cache, 8)});
+      const OwnedTensor ints(DType::int32, {1}), table(DType::int32, {1, 1});
+      if (accepts(kernel,
+                  {q.view(), cache.view(), ints.view(), ints.view(), ints.view(), table.view()},
+                  {q.view()}, {}, ""))
+        all.push_back({kernel, dtypes});
+    }
+  return all;
+}
+
+class AttentionKernels : public ::testing::TestWithParam<KernelOn> {
  protected:
-  const ops::Kernel& kernel() const { return GetParam(); }
-  DType dtype() const { return dtype_of(kernel()); }
+  const ops::Kernel& kernel() const { return GetParam().kernel; }
+  DType dtype() const { return GetParam().dtypes.q; }
+  DType cache_dtype() const { return GetParam().dtypes.cache; }
 };
 
 TEST_P(AttentionKernels, TokensDoNotDependOnBatchChunksOrThreads) {
   const std::vector<int32_t> lens = {255, 256, 257, 2049};
-  const Sequences sequences(
-      {.num_heads = 4, .head_dim = 24, .q_lens = lens, .kv_lens = lens, .dtype = dtype()});
+  const Sequences sequences({.num_heads = 4,
+                             .head_dim = 24,
+                             .q_lens = lens,
+                             .kv_lens = lens,
+                             .dtype = dtype(),
+                             .cache_dtype = cache_dtype()});
   const Alone alone(sequences, kernel());
   // All the last tokens together, and each alone: on several threads its leaves are shared out.
   std::vector<Tokens> last;
@@ -240,7 +293,8 @@ TEST_P(AttentionKernels, WideGroupsDoNotDependOnBatchChunksOrThreads) {
                              .block_size = 64,
                              .q_lens = lens,
                              .kv_lens = lens,
-                             .dtype = dtype()});
+                             .dtype = dtype(),
+                             .cache_dtype = cache_dtype()});
   const Alone alone(sequences, kernel());
   for (const int num_threads : {1, 2, 3, 7}) {
     alone.expect_same({{1, 256, 257}}, num_threads);
@@ -254,6 +308,7 @@ TEST_P(AttentionKernels, ReadNothingThatWasNotWritten) {
                             .q_lens = {1, 9, 3},
                             .kv_lens = {5, 9, 300},
                             .dtype = dtype(),
+                            .cache_dtype = cache_dtype(),
                             .unwritten = std::nan("")};
     const BuiltAttention around_nan = build_attention(attention);
     attention.unwritten = 0;
@@ -268,7 +323,10 @@ TEST_P(AttentionKernels, ReadNothingThatWasNotWritten) {
 }
 
 TEST_P(AttentionKernels, KeepNaNInItsSequenceAndItsHeads) {
-  const AttentionCase attention{.q_lens = {1, 4, 1}, .kv_lens = {20, 37, 300}, .dtype = dtype()};
+  const AttentionCase attention{.q_lens = {1, 4, 1},
+                                .kv_lens = {20, 37, 300},
+                                .dtype = dtype(),
+                                .cache_dtype = cache_dtype()};
   const BuiltAttention built = build_attention(attention);
   const OwnedTensor clean(dtype(), built.q.view().shape), y(dtype(), built.q.view().shape);
   run_kernel(kernel(), built.inputs(), {clean.view()}, built.attrs);
@@ -280,7 +338,7 @@ TEST_P(AttentionKernels, KeepNaNInItsSequenceAndItsHeads) {
   test::run_reference_into(
       Op::kv_append,
       {built.cache.view(), k.view(), rows_of(built.values[1].view(), 34, 35), slots.view()},
-      {built.cache.view()}, {{"num_kv_heads", int64_t{2}}, {"head_dim", int64_t{24}}});
+      {built.cache.view()}, append_attrs(attention));
   run_kernel(kernel(), built.inputs(), {y.view()}, built.attrs);
   for (int64_t row = 0; row < 6; ++row)
     for (int64_t column = 0; column < 6 * 24; ++column) {
@@ -294,8 +352,11 @@ TEST_P(AttentionKernels, KeepNaNInItsSequenceAndItsHeads) {
 
 TEST_P(AttentionKernels, NeverLookPastTheEndOfAnyOperand) {
   for (const int64_t head_dim : {8, 24, 64}) {
-    const AttentionCase attention{
-        .head_dim = head_dim, .q_lens = {1, 9}, .kv_lens = {17, 290}, .dtype = dtype()};
+    const AttentionCase attention{.head_dim = head_dim,
+                                  .q_lens = {1, 9},
+                                  .kv_lens = {17, 290},
+                                  .dtype = dtype(),
+                                  .cache_dtype = cache_dtype()};
     const BuiltAttention built = build_attention(attention);
     const OwnedTensor y(dtype(), built.q.view().shape);
     std::vector<std::unique_ptr<test::GuardedTensor>> guarded;
@@ -312,7 +373,8 @@ TEST_P(AttentionKernels, NeverLookPastTheEndOfAnyOperand) {
 }
 
 TEST_P(AttentionKernels, DoNothingForNoTokens) {
-  const OwnedTensor q(dtype(), {0, 4 * 8}), cache(dtype(), {2, 2, 2, 16, 8});
+  const OwnedTensor q(dtype(), {0, 4 * 8});
+  const OwnedTensor cache(cache_dtype(), {2, 2, 2, 16, ops::kv_row_extent(cache_dtype(), 8)});
   const OwnedTensor none(DType::int32, {0}), tables(DType::int32, {0, 1});
   run_kernel(kernel(),
              {q.view(), cache.view(), none.view(), none.view(), none.view(), tables.view()},
@@ -324,14 +386,91 @@ TEST_P(AttentionKernels, DoNothingForNoTokens) {
 }
 
 TEST_P(AttentionKernels, LeaveBlocksThatCutPanelsToTheReference) {
-  const AttentionCase attention{.block_size = 8, .q_lens = {1}, .kv_lens = {9}, .dtype = dtype()};
+  const AttentionCase attention{.block_size = 8,
+                                .q_lens = {1},
+                                .kv_lens = {9},
+                                .dtype = dtype(),
+                                .cache_dtype = cache_dtype()};
   const BuiltAttention built = build_attention(attention);
   EXPECT_FALSE(accepts(kernel(), built.inputs(), {built.q.view()}, built.attrs, ""));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AttentionKernels,
-                         ::testing::ValuesIn(kernels_of(Op::paged_attention)),
-                         [](const auto& test) { return test_name(test.param); });
+/// Beams: single tokens that read the same blocks, here of the same sequence.
+TEST_P(AttentionKernels, TokensThatShareBlocksDoNotDependOnEachOther) {
+  const std::vector<int32_t> lens = {257, 2049};
+  const Sequences sequences({.num_heads = 4,
+                             .head_dim = 24,
+                             .q_lens = lens,
+                             .kv_lens = lens,
+                             .dtype = dtype(),
+                             .cache_dtype = cache_dtype()});
+  const Alone alone(sequences, kernel());
+  std::vector<Tokens> beams = {{1, 2048, 2049}, {1, 2047, 2048}, {1, 2048, 2049}, {1, 1000, 1001},
+                               {1, 256, 257},   {1, 254, 255},   {0, 256, 257},   {0, 255, 256}};
+  for (const int num_threads : {1, 2, 3, 7}) alone.expect_same(beams, num_threads);
+  for (int i = 0; i < 3; ++i) beams.insert(beams.end(), beams.begin(), beams.begin() + 4);
+  for (const int num_threads : {1, 2, 7}) alone.expect_same(beams, num_threads);
+}
+
+TEST_P(AttentionKernels, BeamsReadTheirOwnBlocksWhereTheyPart) {
+  const AttentionCase attention{.q_lens = {1, 1, 1, 1},
+                                .kv_lens = {600, 600, 600, 590},
+                                .dtype = dtype(),
+                                .cache_dtype = cache_dtype()};
+  const BuiltAttention built = build_attention(attention);
+  // All begin with the first one's blocks; of the second leaf the second shares half with it.
+  for (const auto& [sequence, num_blocks] : {std::pair(1, 24), {2, 16}, {3, 16}})
+    std::copy_n(built.block_tables.view().row<int32_t>(0), num_blocks,
+                built.block_tables.view().row<int32_t>(sequence));
+  Expected expected(built);
+  for (const int num_threads : {1, 3}) {
+    const OwnedTensor y(dtype(), expected.y().shape);
+    run_kernel(kernel(), built.inputs(), {y.view()}, built.attrs, num_threads);
+    EXPECT_TRUE(test::compare_tensors(
+        y.view(), expected.y(), [&](int64_t i) { return expected.allowed(i); }, attention.seed));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, AttentionKernels, ::testing::ValuesIn(kernels_on_dtypes()),
+                         [](const auto& test) {
+                           return test_name(test.param.kernel) + "_on_" +
+                                  std::string(to_string(test.param.dtypes.cache));
+                         });
+
+/// A single position is attended to with weight 1: y is V as the cache holds it.
+TEST(QuantizedCache, EveryCodeHasItsValueInEveryKernel) {
+  constexpr int64_t kHeadDim = 256;
+  constexpr float kScale = 0.25f;
+  for (const auto& [kernel, dtypes] : kernels_on_dtypes()) {
+    if (dtype_bytes(dtypes.cache) > 1) continue;
+    const bool is_fp8 = dtypes.cache == DType::fp8_e4m3;
+    const BuiltAttention built = test::build_attention({.num_heads = 1,
+                                                        .num_kv_heads = 1,
+                                                        .head_dim = kHeadDim,
+                                                        .q_lens = {1},
+                                                        .kv_lens = {1},
+                                                        .dtype = dtypes.q,
+                                                        .cache_dtype = dtypes.cache,
+                                                        .v_scale = kScale});
+    const TensorView& cache = built.cache.view();
+    const ops::KvLayout layout = ops::KvLayout::of(cache);
+    const int64_t slot = built.block_tables.view().as<int32_t>()[0] * layout.block_size;
+    for (int64_t code = 0; code < kHeadDim; ++code)
+      cache.as<uint8_t>()[layout.v_index(slot, 0, code)] = static_cast<uint8_t>(code);
+    if (!is_fp8)
+      std::memcpy(cache.as<std::byte>() + layout.v_scale_index(slot, 0), &kScale, sizeof(kScale));
+    const OwnedTensor y(dtypes.q, {1, kHeadDim});
+    run_kernel(kernel, built.inputs(), {y.view()}, built.attrs);
+    for (int64_t code = 0; code < kHeadDim; ++code) {
+      const auto bits = static_cast<uint8_t>(code);
+      const double value =
+          is_fp8 ? static_cast<float>(std::bit_cast<Fp8E4M3>(bits)) : std::bit_cast<int8_t>(bits);
+      const double got = test::element(y.view(), code);
+      EXPECT_TRUE(std::isnan(value) ? std::isnan(got) : got == value * kScale)
+          << kernel.name << ": code " << code << " is " << got;
+    }
+  }
+}
 
 }  // namespace
 }  // namespace veloz::cpu

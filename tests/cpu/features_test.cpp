@@ -8,7 +8,7 @@
 namespace veloz::cpu {
 namespace {
 
-CpuFeatures avx512_without_bf16() {
+CpuFeatures plain_avx512() {
   return {.model = "Some CPU",
           .avx2 = true,
           .fma = true,
@@ -20,7 +20,7 @@ CpuFeatures avx512_without_bf16() {
 }
 
 TEST(Isa, NamesAreReadAsTheyAreWritten) {
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16})
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16})
     EXPECT_EQ(parse_isa(to_string(isa)), isa);
 }
 
@@ -31,30 +31,34 @@ TEST(Isa, AnUnknownNameIsRefusedWithThoseKnown) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::invalid_input);
     EXPECT_EQ(e.message(),
-              "unknown instruction set \"sse9\", known are portable, avx2, avx512, avx512_bf16");
+              "unknown instruction set \"sse9\", known are portable, avx2, avx512, avx512_vnni, "
+              "avx512_bf16");
   }
 }
 
 TEST(Isa, TheBestIsTheLargestWhoseFeaturesAreAllThere) {
   EXPECT_EQ(best_isa({}), Isa::portable);
-  EXPECT_EQ(best_isa(avx512_without_bf16()), Isa::avx512);
-  CpuFeatures features = avx512_without_bf16();
-  features.avx512_bf16 = true;
+  EXPECT_EQ(best_isa(plain_avx512()), Isa::avx512);
+  CpuFeatures features = plain_avx512();
+  features.avx512_vnni = true;
+  features.avx512_bf16 = true;  // without VBMI, as on Cooper Lake
+  EXPECT_EQ(best_isa(features), Isa::avx512_vnni);
+  features.avx512_vbmi = true;
   EXPECT_EQ(best_isa(features), Isa::avx512_bf16);
   features.fma = false;
   EXPECT_EQ(best_isa(features), Isa::portable);
 }
 
 TEST(Isa, ForcingOneThatTheProcessorLacksNamesWhatIsMissing) {
-  EXPECT_NO_THROW(require_isa(Isa::avx512, avx512_without_bf16()));
+  EXPECT_NO_THROW(require_isa(Isa::avx512, plain_avx512()));
   try {
-    require_isa(Isa::avx512_bf16, avx512_without_bf16());
+    require_isa(Isa::avx512_bf16, plain_avx512());
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::unsupported);
     EXPECT_EQ(e.message(),
               "instruction set avx512_bf16 cannot run here: this processor (Some CPU) lacks "
-              "avx512_bf16");
+              "avx512_vnni, avx512_vbmi, avx512_bf16");
     EXPECT_NE(e.hint().find("avx512"), std::string::npos);
   }
 }
@@ -66,6 +70,7 @@ TEST(Isa, DetectionAgreesWithTheCompilersOwn) {
   EXPECT_EQ(features.avx512f, __builtin_cpu_supports("avx512f") != 0);
   EXPECT_EQ(features.avx512_bf16, __builtin_cpu_supports("avx512bf16") != 0);
   EXPECT_EQ(features.avx512_vnni, __builtin_cpu_supports("avx512vnni") != 0);
+  EXPECT_EQ(features.avx512_vbmi, __builtin_cpu_supports("avx512vbmi") != 0);
 #endif
   EXPECT_NO_THROW(require_isa(best_isa(features), features));
 }

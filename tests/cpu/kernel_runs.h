@@ -21,7 +21,7 @@ namespace veloz::cpu {
 /// Those that this machine can run.
 inline std::vector<Isa> runnable_isas() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16})
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16})
     if (isa <= best_isa(detect_features())) isas.push_back(isa);
   return isas;
 }

@@ -13,7 +13,8 @@ namespace {
 
 using ops::Op;
 
-constexpr Isa kAllIsas[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+constexpr Isa kAllIsas[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni,
+                            Isa::avx512_bf16};
 
 /// "avx2" of "rms_norm/avx2" and "avx2_fp32" of "linear/avx2_fp32".
 std::string_view variant_of(const ops::Kernel& kernel) {
@@ -48,9 +49,10 @@ TEST(Registry, ListsEachKernelOnceUnderItsOpsName) {
 TEST(Registry, HasAFastKernelForEveryOpOfAStepOnEveryInstructionSet) {
   for (const Isa isa : kAllIsas) {
     const ops::KernelRegistry registry = make_registry(isa);
-    for (const Op op : {Op::add, Op::add_layer_norm, Op::add_rms_norm, Op::act, Op::embedding,
-                        Op::gated_act, Op::gather_rows, Op::kv_append, Op::layer_norm, Op::linear,
-                        Op::paged_attention, Op::rms_norm, Op::rope})
+    for (const Op op :
+         {Op::add, Op::add_layer_norm, Op::add_rms_norm, Op::act, Op::embedding, Op::gated_act,
+          Op::gather_rows, Op::kv_append, Op::layer_norm, Op::linear, Op::paged_attention,
+          Op::quantize, Op::quantized_linear, Op::rms_norm, Op::rope})
       for (const ops::Kernel& kernel : registry.kernels())
         if (kernel.op == op) {  // the best one
           EXPECT_FALSE(is_reference(kernel)) << kernel.name << " on " << to_string(isa);

@@ -18,8 +18,7 @@ const Shape kShapes[] = {{1, 1}, {16, 2}, {17, 3}, {33, 64}, {130, 127}, {48, 6}
 TEST(WeightLayouts, UnpackGivesBackWhatPackTook) {
   for (const ops::WeightLayout& layout : weight_layouts())
     for (const Shape& shape : kShapes) {
-      if (layout.dtype != DType::bf16 && layout.dtype != DType::fp32) continue;
-      const OwnedTensor plain = random_tensor(layout.dtype, shape, 3);
+      const OwnedTensor plain = random_tensor(layout.dtype, shape, 3, {.low = 0, .high = 100});
       const PackedTensor packed(plain.view(), layout);
       const OwnedTensor back(layout.dtype, shape);
       layout.unpack({layout.dtype, shape, 0, shape[0]}, packed.view().as<const std::byte>(),
@@ -30,9 +29,8 @@ TEST(WeightLayouts, UnpackGivesBackWhatPackTook) {
 
 TEST(WeightLayouts, PanelsPackedOneByOneEqualAllAtOnce) {
   for (const ops::WeightLayout& layout : weight_layouts()) {
-    if (layout.dtype != DType::bf16 && layout.dtype != DType::fp32) continue;
     const Shape shape{70, 31};
-    const OwnedTensor plain = random_tensor(layout.dtype, shape, 4);
+    const OwnedTensor plain = random_tensor(layout.dtype, shape, 4, {.low = 0, .high = 100});
     const PackedTensor whole(plain.view(), layout);
     const OwnedTensor pieces = OwnedTensor(DType::uint8, whole.bytes().shape);
     const OwnedTensor back(layout.dtype, shape);
@@ -69,8 +67,65 @@ TEST(WeightLayouts, PairsOfBf16LieSideBySideAndPaddingIsZero) {
   EXPECT_EQ(at(1, 0, 1, 0), 0);    // no row 17
 }
 
+TEST(WeightLayouts, Int8LiesInFoursOffsetBy128) {
+  const Shape shape{17, 5};
+  const OwnedTensor plain = random_tensor(DType::int8, shape, 6, {.low = -128, .high = 128});
+  const PackedTensor packed(plain.view(),
+                            make_registry(Isa::portable).layout(kLayoutInt8, DType::int8));
+  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 4);
+  const auto code = [&](int64_t row, int64_t k) {
+    return row < 17 && k < 5 ? plain.view().row<const int8_t>(row)[k] : 0;
+  };
+  for (int64_t i = 0; i < 2 * 2 * 16 * 4; ++i) {
+    const int64_t row = i / 128 * 16 + i / 4 % 16;
+    const int64_t k = i / 64 % 2 * 4 + i % 4;
+    EXPECT_EQ(packed.view().as<const uint8_t>()[i], code(row, k) + 128) << i;
+  }
+}
+
+TEST(WeightLayouts, Fp8LiesInPairsOfFourChannels) {
+  const Shape shape{17, 5};
+  const OwnedTensor plain = random_tensor(DType::uint8, shape, 7, {.low = 0, .high = 256});
+  const TensorView codes(plain.view().data, DType::fp8_e4m3, shape);
+  const PackedTensor packed(codes,
+                            make_registry(Isa::portable).layout(kLayoutFp8, DType::fp8_e4m3));
+  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 4);
+  const auto code = [&](int64_t row, int64_t k) {
+    return row < 17 && k < 5 ? plain.view().row<const uint8_t>(row)[k] : 0;
+  };
+  for (int64_t i = 0; i < 2 * 2 * 16 * 4; ++i) {
+    const int64_t row = i / 128 * 16 + i / 16 % 4 * 4 + i / 2 % 4;
+    const int64_t k = i / 64 % 2 * 4 + i / 8 % 2 * 2 + i % 2;
+    EXPECT_EQ(packed.view().as<const uint8_t>()[i], code(row, k)) << i;
+  }
+}
+
+TEST(WeightLayouts, EightCodesOf4BitsLieInFourBytesLowHalvesFirst) {
+  const Shape shape{17, 5};  // ten of K
+  const OwnedTensor plain(DType::uint4x2, shape);
+  const auto code = [](int64_t row, int64_t k) { return static_cast<uint8_t>((row + k) % 16); };
+  for (int64_t row = 0; row < 17; ++row)
+    for (int64_t i = 0; i < 5; ++i)
+      plain.view().row<uint8_t>(row)[i] =
+          static_cast<uint8_t>(code(row, 2 * i) | code(row, 2 * i + 1) << 4);
+  const PackedTensor packed(plain.view(),
+                            make_registry(Isa::portable).layout(kLayoutUint4x2, DType::uint4x2));
+  ASSERT_EQ(packed.bytes().num_bytes(), 2u * 2 * 16 * 4);
+  const auto* const bytes = packed.view().as<const uint8_t>();
+  const auto at = [&](int64_t panel, int64_t step, int64_t lane, int64_t i) {
+    return bytes[((panel * 2 + step) * 16 + lane) * 4 + i];
+  };
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(at(0, 0, 3, i), code(3, i) | code(3, i + 4) << 4) << i;
+    EXPECT_EQ(at(1, 0, 0, i), code(16, i) | code(16, i + 4) << 4) << i;
+    EXPECT_EQ(at(0, 1, 3, i), i < 2 ? code(3, 8 + i) : 0) << i;  // K ends
+    EXPECT_EQ(at(1, 0, 1, i), 0) << i;                           // no row 17
+  }
+}
+
 TEST(Registry, PrefersPackedLayoutsForTheFastestLinear) {
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+  for (const Isa isa :
+       {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16}) {
     const ops::KernelRegistry registry = make_registry(isa);
     for (const DType dtype : {DType::bf16, DType::fp32}) {
       const std::vector<ops::ValueType> inputs = {{dtype, {ops::Symbol::T, 64}}, {dtype, {32, 64}}};
@@ -79,7 +134,8 @@ TEST(Registry, PrefersPackedLayoutsForTheFastestLinear) {
       const ops::Kernel& kernel = registry.choose({ops::Op::linear, inputs, outputs, {}, layout});
       EXPECT_FALSE(is_reference(kernel));
       // The least instruction set that the name tells is the one asked for, where there is one.
-      const Isa least = dtype == DType::fp32 ? std::min(isa, Isa::avx512) : isa;
+      const Isa least =
+          dtype == DType::fp32 || isa == Isa::avx512_vnni ? std::min(isa, Isa::avx512) : isa;
       EXPECT_TRUE(kernel.name.starts_with(fmt::format("linear/{}", to_string(least))))
           << kernel.name;
     }

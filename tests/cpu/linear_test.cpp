@@ -5,6 +5,7 @@
 
 #include "base/numeric.h"
 #include "cpu/layouts.h"
+#include "cpu/panel_product.h"
 #include "kernel_runs.h"
 
 namespace veloz::cpu {
@@ -128,7 +129,7 @@ TEST_P(LinearKernels, RowsDoNotDependOnTheirNeighboursOrOnThreads) {
 }
 
 TEST_P(LinearKernels, RowsBeyondOneBlockAreRowsLikeAnyOther) {
-  const int64_t m = 1100, k = 5, n = 33;  // choose_linear_blocking cuts them in three
+  const int64_t m = 1100, k = 5, n = 33;  // choose_panel_blocking cuts them in three
   const OwnedTensor x = random_tensor(dtype(), {m, k}, 1);
   const OwnedTensor w = random_tensor(dtype(), {n, k}, 2);
   const PackedTensor packed(w.view(), layout_of(dtype()));
@@ -162,10 +163,10 @@ TEST(LinearClasses, FusedKernelsOfADtypeAgreeBitForBit) {
   }
 }
 
-TEST(LinearBlocking, CutsEvenlyAndCoversAll) {
+TEST(PanelBlocking, CutsEvenlyAndCoversAll) {
   for (const int64_t rows : {1, 6, 504, 505, 2048, 8192})
     for (const int64_t steps : {0, 1, 1024, 1025, 2816}) {
-      const LinearBlocking blocking = choose_linear_blocking(rows, steps);
+      const PanelBlocking blocking = choose_panel_blocking(rows, steps);
       EXPECT_GE(blocking.rows, 1);
       EXPECT_LE(blocking.rows, 504);
       EXPECT_GE(blocking.steps, 1);
@@ -173,6 +174,18 @@ TEST(LinearBlocking, CutsEvenlyAndCoversAll) {
       const int64_t blocks = ceil_div(rows, blocking.rows);
       EXPECT_LT(blocks * blocking.rows - rows, blocks) << rows;
     }
+}
+
+TEST(PanelBlocking, CutsBetweenGroupsAndLeavesRoomForExpandedSteps) {
+  for (const int64_t steps : {8, 32, 512, 1408, 1536})
+    for (const int64_t group : {8, 32})
+      for (const int64_t expanded : {1, 2, 4}) {
+        if (steps % group != 0) continue;
+        const PanelBlocking blocking = choose_panel_blocking(64, steps, group, expanded);
+        EXPECT_EQ(blocking.steps % group, 0) << steps;
+        EXPECT_LE(blocking.steps * expanded, 1024) << steps;
+        EXPECT_GE(blocking.steps, 1) << steps;
+      }
 }
 
 }  // namespace

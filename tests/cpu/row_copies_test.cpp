@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "cpu/layouts.h"
 #include "kernel_runs.h"
 
@@ -31,7 +29,8 @@ TEST_P(RowCopies, EmbeddingReadsATableInEveryLayout) {
       const OwnedTensor want(dtype(), {num_tokens, width});
       test::run_reference_into(Op::embedding, {tokens.view(), table.view()}, {want.view()}, {});
       for (const ops::WeightLayout& layout : weight_layouts()) {
-        if (layout.dtype != dtype()) continue;
+        // Scales and zeros are never looked up by token.
+        if (layout.dtype != dtype() || layout.name == kLayoutCompanion) continue;
         const PackedTensor packed(table.view(), layout);
         const test::GuardedTensor guarded(packed.bytes());
         const TensorView view(guarded.view().data, dtype(), table.view().shape);
@@ -49,6 +48,22 @@ TEST_P(RowCopies, EmbeddingReadsATableInEveryLayout) {
     }
 }
 
+TEST_P(RowCopies, PermuteColumnsReadsStridedRowsAndAnyIndex) {
+  for (const int64_t width : {1, 15, 64, 4096})
+    for (const int64_t num_rows : {0, 1, 7, 33}) {
+      const OwnedTensor x = random_tensor(dtype(), {num_rows, width}, 1, {.row_stride = width + 7});
+      const OwnedTensor p = random_tensor(DType::int32, {width}, 2,
+                                          {.low = -1, .high = static_cast<double>(width) + 1});
+      const OwnedTensor want(dtype(), {num_rows, width});
+      test::run_reference_into(Op::permute_columns, {x.view(), p.view()}, {want.view()}, {});
+      for (const ops::Kernel& kernel : kernels_of(Op::permute_columns)) {
+        const OwnedTensor y(dtype(), {num_rows, width});
+        run_kernel(kernel, {x.view(), p.view()}, {y.view()}, {}, 3);
+        EXPECT_TENSOR_EQ(y.view(), want.view(), 1) << kernel.name;
+      }
+    }
+}
+
 TEST_P(RowCopies, GatherRowsReadsStridedRows) {
   for (const int64_t width : {1, 15, 64, 4096})
     for (const int64_t num_rows : {0, 1, 7, 33}) {
@@ -61,39 +76,6 @@ TEST_P(RowCopies, GatherRowsReadsStridedRows) {
         const test::GuardedTensor guarded(x.view());
         run_kernel(kernel, {guarded.view(), rows.view()}, {y.view()}, {}, 3);
         EXPECT_TENSOR_EQ(y.view(), want.view(), 1) << kernel.name;
-      }
-    }
-}
-
-TEST_P(RowCopies, KvAppendWritesTheSlotsAndNothingElse) {
-  for (const auto& [num_kv_heads, head_dim, block_size] :
-       std::vector<std::tuple<int64_t, int64_t, int64_t>>{
-           {1, 2, 1}, {3, 24, 16}, {2, 64, 64}, {4, 80, 5}})
-    for (const int64_t num_tokens : {0, 1, 7, 33}) {
-      const int64_t width = num_kv_heads * head_dim;
-      const int64_t num_blocks = 40 / block_size + 1;
-      const OwnedTensor cache =
-          random_tensor(dtype(), {num_blocks, 2, num_kv_heads, block_size, head_dim}, 1);
-      const OwnedTensor k =
-          random_tensor(dtype(), {num_tokens, width}, 2, {.row_stride = width + 2});
-      const OwnedTensor v =
-          random_tensor(dtype(), {num_tokens, width}, 3, {.row_stride = width + 6});
-      std::vector<int64_t> all(static_cast<size_t>(num_tokens));
-      for (int64_t t = 0; t < num_tokens; ++t)
-        all[static_cast<size_t>(t)] = t * 7 % (num_blocks * block_size);
-      std::ranges::sort(all);
-      ASSERT_EQ(std::ranges::adjacent_find(all), all.end());
-      std::ranges::reverse(all);
-      const OwnedTensor slots = test::tensor_of(Shape{num_tokens}, all);
-      const ops::Attrs attrs{{"num_kv_heads", num_kv_heads}, {"head_dim", head_dim}};
-      const OwnedTensor want = test::copy_of(cache.view());
-      test::run_reference_into(Op::kv_append, {want.view(), k.view(), v.view(), slots.view()},
-                               {want.view()}, attrs);
-      for (const ops::Kernel& kernel : kernels_of(Op::kv_append)) {
-        const test::GuardedTensor written(cache.view());
-        run_kernel(kernel, {written.view(), k.view(), v.view(), slots.view()}, {written.view()},
-                   attrs, 3);
-        EXPECT_TENSOR_EQ(written.view(), want.view(), 1) << kernel.name;
       }
     }
 }

@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <tuple>
 
 #include "kernel_runs.h"
@@ -200,6 +203,75 @@ TEST_P(RowKernels, KeepNaNWhereItBelongs) {
         ASSERT_EQ(y, test::element(clean[output].view(), i)) << i;
       }
     EXPECT_GT(num_nan, 0);
+  }
+}
+
+struct Quantized {
+  std::string_view format;
+  int64_t group;  // 0: one scale a row
+  double scale;   // 0: from the row
+};
+constexpr Quantized kQuantized[] = {
+    {"int8", 0, 0}, {"fp8_e4m3", 0, 0}, {"fp8_e4m3", 33, 0}, {"int8", 0, 0.02}};
+
+/// `attrs` of an op, or of `quantize`, with what `quantized` asks for.
+ops::Attrs with_quantized(ops::Attrs attrs, const std::string& format_attr,
+                          const Quantized& quantized) {
+  attrs.set(format_attr, std::string(quantized.format));
+  if (quantized.group > 0) attrs.set("group", quantized.group);
+  if (quantized.scale > 0) attrs.set("scale", quantized.scale);
+  return attrs;
+}
+
+/// Outputs by the op's shape rule, codes strided.
+std::vector<OwnedTensor> quantized_outputs(Op op, const RowCall& call, const ops::Attrs& attrs) {
+  std::vector<OwnedTensor> outputs;
+  for (const ops::ValueType& type : test::infer_outputs(op, call.views(), attrs)) {
+    const Shape shape = type.bind({});
+    outputs.emplace_back(type.dtype, shape, shape[1] + 3);
+  }
+  return outputs;
+}
+
+/// The fused op is the op and `quantize`, bit for bit, and so the reference is.
+TEST_P(RowKernels, QuantizeTheirOutputAsQuantizeWould) {
+  if (op() == Op::add || op() == Op::rope) return;  // have no such attribute
+  const std::string isa(kernel().name.substr(kernel().name.find('/')));
+  const std::vector<ops::Kernel> all = kernels_of(Op::quantize);
+  const auto quantize = std::ranges::find(all, "quantize" + isa, &ops::Kernel::name);
+  ASSERT_NE(quantize, all.end());
+  for (const int64_t width : {33, 264})
+    for (const int64_t num_rows : {1, 70})
+      for (const Quantized& quantized : kQuantized) {
+        const RowCall call = make_call(op(), dtype(), num_rows, width);
+        const auto y = run_row_kernel(kernel(), call.views(), call.attrs);
+        const ops::Attrs attrs = with_quantized(call.attrs, "quantize", quantized);
+        const auto got = quantized_outputs(op(), call, attrs);
+        const auto want = quantized_outputs(op(), call, attrs);
+        ASSERT_TRUE(accepts(kernel(), call.views(), test::views_of(got), attrs, ""));
+        run_kernel(kernel(), call.views(), test::views_of(got), attrs, 3);
+        const std::vector<TensorView> views = test::views_of(want);
+        run_kernel(*quantize, {y.back().view()}, {views[views.size() - 2], views.back()},
+                   with_quantized({}, "format", quantized));
+        for (size_t i = want.size() - 2; i < want.size(); ++i)
+          EXPECT_TENSOR_EQ(got[i].view(), want[i].view(), 10) << width;
+        if (has_sum(op())) {
+          EXPECT_TENSOR_EQ(got[0].view(), y[0].view(), 10);
+        }
+        for (const OwnedTensor& output : got) EXPECT_TRUE(output.gaps_untouched());
+      }
+}
+
+TEST_P(RowKernels, QuantizeWithinTheTolerance) {
+  if (op() == Op::add || op() == Op::rope) return;
+  for (const Quantized& quantized : kQuantized) {
+    const RowCall call = make_call(op(), dtype(), 5, 66);
+    const ops::Attrs attrs = with_quantized(call.attrs, "quantize", quantized);
+    const auto want = test::run_reference(op(), call.views(), attrs);
+    const auto got = quantized_outputs(op(), call, attrs);
+    run_kernel(kernel(), call.views(), test::views_of(got), attrs);
+    for (size_t i = 0; i < want.size(); ++i)
+      EXPECT_WITHIN_TOLERANCE(op(), call.views(), want, i, got[i].view(), attrs, 10);
   }
 }
 

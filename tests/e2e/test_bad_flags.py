@@ -9,7 +9,7 @@ from typing import Any
 from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import CliTest
 
-ISAS = ["portable", "avx2", "avx512", "avx512_bf16"]
+ISAS = ["portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16"]
 
 
 class BadUsageTest(CliTest):
@@ -34,8 +34,9 @@ class BadUsageTest(CliTest):
         return self.engine if self.engine.exists() else self.build(self.model)
 
     def test_verbs_and_flags_that_are_not_there(self) -> None:
-        self.refuse(["no verb is given", "build, run, chat"])
-        self.refuse(['there is no verb "serv"', "build, run, chat, serve, bench, inspect, doctor"], "serv")
+        self.refuse(["no verb is given", "build, quantize, run, chat"])
+        verbs = "build, quantize, run, chat, serve, bench, eval, inspect, profile, plan, doctor"
+        self.refuse(['there is no verb "serv"', verbs], "serv")
         self.refuse(["--max-token", "veloz run --help"], "run", self.model, "x", "--max-token", "3")
         self.refuse(["model is required", "veloz build --help"], "build")
         self.refuse(["--output is required"], "build", self.model)
@@ -43,6 +44,7 @@ class BadUsageTest(CliTest):
 
     def test_build_flags(self) -> None:
         self.refuse_build(['--dtype "int8" is not known', "auto, bf16 or fp32"], "--dtype", "int8")
+        self.refuse_build(['--kv-cache-dtype "fp4" is not known', "auto, bf16, fp8 or int8"], "--kv-cache-dtype", "fp4")
         self.refuse_build(['"gguf" is not known', "safetensors or dummy"], "--load-format", "gguf")
         self.refuse_build(['no target "cuda"', "cpu:avx512_bf16"], "--target", "cuda")
         self.refuse_build(['"neon"', "portable, avx2"], "--target", "cpu:neon")

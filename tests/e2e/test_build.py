@@ -111,6 +111,9 @@ class CacheTest(CliTest):
         self.assertTrue(engines[0].name.startswith("tiny-gptj-"))
         # Another dtype is another engine.
         self.assertIn("built", self.succeed("run", model, "The team", "--dtype", "fp32", *GREEDY).err)
+        quantized = self.succeed("run", model, "The team", "--kv-cache-dtype", "fp8", *GREEDY)
+        self.assertIn("built", quantized.err)
+        self.assertIn("warning: the checkpoint has no scales for an fp8 KV cache", quantized.err)
 
     def test_two_builders_share_one_build(self) -> None:
         runs = [self.start("run", MODELS / "tiny-gptj", "The team", *GREEDY) for _ in range(2)]

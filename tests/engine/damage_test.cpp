@@ -201,7 +201,8 @@ TEST_F(Damage, ManifestAndPlanThatDisagree) {
 
 TEST_F(Damage, NewerEngine) {
   std::string text = read("engine.json");
-  text.replace(text.find("1.0"), 3, "2.0");
+  const std::string version = fmt::format("{}.{}", kFormatMajor, kFormatMinor);
+  text.replace(text.find(version), version.size(), "2.0");
   overwrite(file("engine.json"), text);
   EXPECT_TRUE(throws_error(ErrorKind::unsupported,
                            {"opening the engine", "engine format 2.0", "upgrade veloz"},

@@ -45,10 +45,27 @@ TEST(Manifest, ReadsBackWhatItPrints) {
   EXPECT_EQ(back.files[3].checksums, manifest.files[3].checksums);
 }
 
+TEST(Manifest, ReadsBackHowAModelIsQuantizedAndWhatItsEvaluationSaid) {
+  Manifest manifest = full_manifest();
+  manifest.quantization = {"int4", {{"4-bit weights", 28}, {"8-bit weights", 1}}};
+  manifest.verdict = "PASS-99";
+  const Manifest back = parse_manifest(print_manifest(manifest));
+  EXPECT_EQ(back.quantization, manifest.quantization);
+  EXPECT_EQ(back.verdict, "PASS-99");
+}
+
+TEST(Manifest, ReadsFormat10WhichKnewNoQuantization) {
+  Manifest manifest = full_manifest();
+  manifest.format_minor = 0;
+  const Manifest back = parse_manifest(print_manifest(manifest));
+  EXPECT_EQ(back.quantization, std::nullopt);
+  EXPECT_EQ(back.verdict, std::nullopt);
+}
+
 TEST(Manifest, RefusesNewerFormatsBeforeItLooksAtTheRest) {
   EXPECT_TRUE(
       throws_error(ErrorKind::unsupported,
-                   {"engine format 2.0, this veloz reads 1.0 to 1.0", "`veloz build`", "upgrade"},
+                   {"engine format 2.0, this veloz reads 1.0 to 1.1", "`veloz build`", "upgrade"},
                    [] { parse_manifest(R"({"format_version": "2.0", "shards": []})"); }));
   EXPECT_TRUE(throws_error(ErrorKind::unsupported, {"engine format 1.7"},
                            [] { parse_manifest(with("/format_version", "1.7")); }));

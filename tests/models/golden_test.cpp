@@ -6,23 +6,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <ostream>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "api/backend.h"
 #include "compiler/pipeline.h"
-#include "engine/engine.h"
-#include "runtime/session.h"
 #include "support/isas.h"
+#include "support/prompt_logits.h"
 #include "support/temp_directory.h"
 #include "veloz/build.h"
 #include "veloz/llm.h"
@@ -32,7 +26,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using Tokens = std::vector<int32_t>;
+using test::all_rows;
+using test::decode_floats;
+using test::prompt_logits;
+using test::relative_error;
+using test::Tokens;
 
 const fs::path kGoldens = fs::path(VELOZ_TEST_DATA_DIR) / "golden" / "models";
 
@@ -42,26 +40,6 @@ std::vector<std::string> checkpoint_names() {
     names.push_back(entry.path().filename().string());
   std::ranges::sort(names);
   return names;
-}
-
-std::vector<float> decode_floats(const std::string& base64) {
-  static const std::string kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  uint32_t bits = 0;
-  int num_bits = 0;
-  for (const char c : base64) {
-    if (c == '=') break;
-    bits = bits << 6 | static_cast<uint32_t>(kAlphabet.find(c));
-    num_bits += 6;
-    if (num_bits >= 8) {
-      num_bits -= 8;
-      bytes.push_back(static_cast<char>(bits >> num_bits & 0xff));
-    }
-  }
-  std::vector<float> floats(bytes.size() / sizeof(float));
-  std::memcpy(floats.data(), bytes.data(), floats.size() * sizeof(float));
-  return floats;
 }
 
 /// A way from a checkpoint to its tokens.
@@ -107,50 +85,6 @@ void build_engine(const Way& way, const fs::path& output, const std::string& dty
   options.max_num_seqs = 16;
   if (!way.has_passes) options.disabled_passes = every_pass();
   build(options);
-}
-
-/// A step of the prompt alone: logits of the rows asked for, [rows, vocab_size].
-std::vector<float> prompt_logits(const fs::path& directory, const std::string& isa,
-                                 const Tokens& prompt, const std::vector<int32_t>& rows) {
-  const engine::Engine engine = engine::Engine::open(directory);
-  const api::Backend backend = api::open_cpu(isa, 2);
-  runtime::Session session(engine, *backend.device, *backend.registry, *backend.pool,
-                           {.num_kv_blocks = 8});
-  runtime::Batch batch;
-  const auto length = static_cast<int32_t>(prompt.size());
-  batch.tokens = prompt;
-  for (int32_t i = 0; i < length; ++i) {
-    batch.positions.push_back(i);
-    batch.slots.push_back(3 * engine.plan().limits.block_size + i);
-  }
-  batch.logit_rows = rows;
-  batch.q_starts = {0};
-  batch.q_lens = {length};
-  batch.kv_lens = {length};
-  batch.block_tables = {3};
-  batch.blocks_per_seq = 1;
-  const TensorView logits = session.run(batch);
-  const float* const values = logits.as<float>();
-  return {values, values + logits.shape.num_elements()};
-}
-
-std::vector<int32_t> all_rows(const Tokens& prompt) {
-  std::vector<int32_t> rows(prompt.size());
-  std::iota(rows.begin(), rows.end(), 0);
-  return rows;
-}
-
-/// The largest difference, in units of the largest logit: the relative error in the maximum norm.
-float relative_error(const std::vector<float>& actual, const std::vector<float>& expected) {
-  if (actual.size() != expected.size()) return std::numeric_limits<float>::infinity();
-  float largest = 0;
-  float worst = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    if (std::isnan(actual[i])) return std::numeric_limits<float>::infinity();
-    largest = std::max(largest, std::abs(expected[i]));
-    worst = std::max(worst, std::abs(actual[i] - expected[i]));
-  }
-  return worst / largest;
 }
 
 /// An fp32 engine of the checkpoint, built for the test that asks.

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "support/op_runs.h"
 
 namespace veloz::ops {
@@ -15,6 +17,22 @@ TEST(GatherRows, PicksRowsInOrderAndMoreThanOnce) {
   const test::OwnedTensor rows = tensor_of<int32_t>({4}, {2, 0, 2, 1});
   const auto y = test::run_reference(Op::gather_rows, {x.view(), rows.view()});
   EXPECT_EQ(test::values_of(y[0].view()), (std::vector<double>{20, 21, 0, 1, 20, 21, 10, 11}));
+}
+
+TEST(PermuteColumns, PutsColumnsInTheOrderAsked) {
+  const test::OwnedTensor x = tensor_of<float>({2, 3}, {0, 1, 2, 10, 11, 12});
+  const test::OwnedTensor p = tensor_of<int32_t>({3}, {2, 0, 1});
+  const auto y = test::run_reference(Op::permute_columns, {x.view(), p.view()});
+  EXPECT_EQ(test::values_of(y[0].view()), (std::vector<double>{2, 0, 1, 12, 10, 11}));
+}
+
+TEST(PermuteColumns, GivesNaNForAnIndexThatIsNoColumn) {
+  const test::OwnedTensor x = tensor_of<float>({1, 3}, {5, 6, 7});
+  const test::OwnedTensor p = tensor_of<int32_t>({3}, {3, 1, -1});
+  const auto y = test::run_reference(Op::permute_columns, {x.view(), p.view()});
+  EXPECT_TRUE(std::isnan(test::element(y[0].view(), 0)));
+  EXPECT_EQ(test::element(y[0].view(), 1), 6);
+  EXPECT_TRUE(std::isnan(test::element(y[0].view(), 2)));
 }
 
 TEST(Embedding, CopiesTheTablesRowsBitByBit) {

@@ -21,7 +21,7 @@ TEST(OpDefs, StandInTheOrderOfTheEnumAndHaveEverything) {
     EXPECT_NE(def.cost, nullptr) << def.name;
     EXPECT_EQ(def.reference == nullptr, def.op == Op::slice) << def.name;
   }
-  EXPECT_EQ(op_defs().size(), static_cast<size_t>(Op::top_logprobs) + 1);
+  EXPECT_EQ(op_defs().size(), static_cast<size_t>(Op::weight_only_linear) + 1);
 }
 
 TEST(OpDefs, AreFoundByNameUnlessTheyRunBetweenSteps) {

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
+#include <optional>
 #include <vector>
 
+#include "ops/kv_layout.h"
 #include "support/op_runs.h"
 
 /// Batches of sequences for tests of paged attention.
@@ -21,8 +24,13 @@ struct AttentionCase {
   std::vector<int32_t> q_lens;
   std::vector<int32_t> kv_lens;
   DType dtype = DType::fp32;
+  std::optional<DType> cache_dtype = {};  // absent: as dtype
   double unwritten = 1e4;  // what the cache holds where nothing was appended: it would show
   uint64_t seed = 71;
+  double k_scale = 0.02;  // of an fp8_e4m3 cache
+  double v_scale = 0.003;
+
+  DType cache() const { return cache_dtype.value_or(dtype); }
 };
 
 struct BuiltAttention {
@@ -47,6 +55,25 @@ inline std::vector<int32_t> shuffled_blocks(int32_t count, uint64_t seed) {
   return blocks;
 }
 
+/// Fills a cache as if its positions held `value`.
+inline void fill_cache(const TensorView& cache, double value) {
+  if (cache.dtype == DType::int8) {  // codes and scales: NaN, huge, or zero
+    std::memset(cache.data, std::isnan(value) ? 0xff : value == 0 ? 0 : 0x7f, cache.num_bytes());
+    return;
+  }
+  for (int64_t i = 0; i < cache.shape.num_elements(); ++i) set_element(cache, i, value);
+}
+
+/// Attributes of kv_append into the cache of a case.
+inline ops::Attrs append_attrs(const AttentionCase& c) {
+  ops::Attrs attrs{{"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim}};
+  if (c.cache() == DType::fp8_e4m3) {
+    attrs.set("k_scale", c.k_scale);
+    attrs.set("v_scale", c.v_scale);
+  }
+  return attrs;
+}
+
 inline BuiltAttention build_attention(const AttentionCase& c) {
   const auto num_seqs = static_cast<int64_t>(c.kv_lens.size());
   const int32_t longest = *std::ranges::max_element(c.kv_lens);
@@ -64,7 +91,8 @@ inline BuiltAttention build_attention(const AttentionCase& c) {
   BuiltAttention built{
       .q = random_tensor(c.dtype, {num_tokens, c.num_heads * c.head_dim}, c.seed,
                          {.low = -2, .high = 2, .row_stride = c.num_heads * c.head_dim + 40}),
-      .cache = OwnedTensor(c.dtype, {num_blocks, 2, c.num_kv_heads, c.block_size, c.head_dim}),
+      .cache = OwnedTensor(c.cache(), {num_blocks, 2, c.num_kv_heads, c.block_size,
+                                       ops::kv_row_extent(c.cache(), c.head_dim)}),
       .q_starts = tensor_of(Shape{num_seqs}, starts),
       .q_lens = tensor_of(Shape{num_seqs}, c.q_lens),
       .kv_lens = tensor_of(Shape{num_seqs}, c.kv_lens),
@@ -73,12 +101,10 @@ inline BuiltAttention build_attention(const AttentionCase& c) {
                     std::vector<int32_t>(blocks.begin(), blocks.begin() + num_seqs * table_len)),
       .keys = {},
       .values = {},
-      .attrs = {{"num_heads", c.num_heads},
-                {"num_kv_heads", c.num_kv_heads},
-                {"head_dim", c.head_dim},
-                {"scale", 1 / std::sqrt(static_cast<double>(c.head_dim))}}};
-  for (int64_t i = 0; i < built.cache.view().shape.num_elements(); ++i)
-    set_element(built.cache.view(), i, c.unwritten);
+      .attrs = append_attrs(c)};
+  built.attrs.set("num_heads", c.num_heads);
+  built.attrs.set("scale", 1 / std::sqrt(static_cast<double>(c.head_dim)));
+  fill_cache(built.cache.view(), c.unwritten);
   for (int64_t s = 0; s < num_seqs; ++s) {
     const int64_t kv_len = c.kv_lens[static_cast<size_t>(s)];
     const auto seed = c.seed + 10 + static_cast<uint64_t>(s);
@@ -92,8 +118,7 @@ inline BuiltAttention build_attention(const AttentionCase& c) {
     run_reference_into(ops::Op::kv_append,
                        {built.cache.view(), built.keys.back().view(), built.values.back().view(),
                         slot_tensor.view()},
-                       {built.cache.view()},
-                       {{"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim}});
+                       {built.cache.view()}, append_attrs(c));
   }
   return built;
 }

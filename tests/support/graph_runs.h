@@ -24,6 +24,13 @@ inline uint64_t seed_of(std::string_view name) {
   return seed;
 }
 
+/// All codes there are; matrices between -1 and 1.
+inline RandomRange weight_range(DType dtype) {
+  if (dtype == DType::int8) return {.low = -127, .high = 128};
+  if (dtype == DType::uint8 || dtype == DType::uint4x2) return {.low = 0, .high = 256};
+  return {};
+}
+
 /// A weight is its segments: a stacked one holds the same numbers as those it was stacked from.
 inline OwnedTensor weight_tensor(const graph::Value& weight) {
   const Shape shape = weight.type.bind({});
@@ -33,7 +40,8 @@ inline OwnedTensor weight_tensor(const graph::Value& weight) {
   for (const graph::WeightSegment& segment : weight.segments) {
     Shape part = shape;
     part[0] = segment.rows;
-    const OwnedTensor values = random_tensor(weight.type.dtype, part, seed_of(segment.tensor));
+    const OwnedTensor values = random_tensor(weight.type.dtype, part, seed_of(segment.tensor),
+                                             weight_range(weight.type.dtype));
     for (int64_t i = 0; i < segment.rows * columns; ++i)
       set_element(tensor.view(), flat++, element(values.view(), i));
   }

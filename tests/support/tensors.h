@@ -20,6 +20,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/fp8.h"
 #include "base/philox.h"
 #include "base/tensor_view.h"
 
@@ -49,6 +50,8 @@ inline double element(const TensorView& view, int64_t flat) {
       return static_cast<float>(view.as<const BFloat16>()[at]);
     case DType::fp16:
       return fp16_to_fp32(view.as<const uint16_t>()[at]);
+    case DType::fp8_e4m3:
+      return static_cast<float>(view.as<const Fp8E4M3>()[at]);
     case DType::int64:
       return static_cast<double>(view.as<const int64_t>()[at]);
     case DType::int32:
@@ -56,12 +59,13 @@ inline double element(const TensorView& view, int64_t flat) {
     case DType::int8:
       return view.as<const int8_t>()[at];
     case DType::uint8:
+    case DType::uint4x2:  // both codes, as they lie in their byte
       return view.as<const uint8_t>()[at];
   }
   return 0;
 }
 
-/// Rounds to the view's dtype; fp16 has no conversion from fp32 and is not written.
+/// Rounds to the view's dtype.
 inline void set_element(const TensorView& view, int64_t flat, double value) {
   const int64_t row_elements = TensorView::contiguous_row_stride(view.shape);
   const int64_t at = flat / row_elements * view.row_stride + flat % row_elements;
@@ -73,7 +77,11 @@ inline void set_element(const TensorView& view, int64_t flat, double value) {
       view.as<BFloat16>()[at] = BFloat16(static_cast<float>(value));
       return;
     case DType::fp16:
-      VELOZ_CHECK(false, "fp16 tensors are not written by tests");
+      view.as<uint16_t>()[at] = fp32_to_fp16(static_cast<float>(value));
+      return;
+    case DType::fp8_e4m3:
+      view.as<Fp8E4M3>()[at] = Fp8E4M3(static_cast<float>(value));
+      return;
     case DType::int64:
       view.as<int64_t>()[at] = static_cast<int64_t>(value);
       return;
@@ -84,6 +92,7 @@ inline void set_element(const TensorView& view, int64_t flat, double value) {
       view.as<int8_t>()[at] = static_cast<int8_t>(value);
       return;
     case DType::uint8:
+    case DType::uint4x2:
       view.as<uint8_t>()[at] = static_cast<uint8_t>(value);
       return;
   }
@@ -104,9 +113,7 @@ class OwnedTensor {
         ::operator new(std::max<size_t>(bytes_, 1), std::align_val_t(kAlignment))));
     std::memset(memory_.get(), kGapByte, bytes_);
     view_ = TensorView(memory_.get(), dtype, shape, row_stride);
-    for (int64_t i = 0; i < shape.num_elements(); ++i)
-      if (dtype != DType::fp16) set_element(view_, i, 0);
-    if (dtype == DType::fp16) std::memset(memory_.get(), 0, bytes_);
+    for (int64_t i = 0; i < shape.num_elements(); ++i) set_element(view_, i, 0);
   }
 
   /// Valid as long as this tensor, moves of it included.
@@ -149,7 +156,8 @@ inline OwnedTensor random_tensor(DType dtype, const Shape& shape, uint64_t seed,
                                  const RandomRange& range = {}) {
   OwnedTensor tensor(dtype, shape,
                      std::max(range.row_stride, TensorView::contiguous_row_stride(shape)));
-  const bool is_integer = dtype != DType::fp32 && dtype != DType::bf16;
+  const bool is_integer = dtype != DType::fp32 && dtype != DType::bf16 && dtype != DType::fp16 &&
+                          dtype != DType::fp8_e4m3;
   for (int64_t i = 0; i < shape.num_elements(); ++i) {
     const auto flat = static_cast<uint64_t>(i);
     const auto words =

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 
@@ -29,7 +30,9 @@ PassReport canonicalise(Graph& graph, const PassContext&) {
   const graph::UseMap uses(graph);
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node node = graph.nodes()[i];
-    if (ops::op_def(node.op).threads_state || uses.is_output(node.outputs[0])) continue;
+    const bool is_output =
+        std::ranges::any_of(node.outputs, [&](ValueId output) { return uses.is_output(output); });
+    if (ops::op_def(node.op).threads_state || is_output) continue;
     if (is_whole_slice(graph, node)) {
       report.remarks.push_back(fmt::format("%{} takes all columns: replaced by its operand",
                                            graph.value(node.outputs[0]).name));

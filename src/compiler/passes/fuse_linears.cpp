@@ -18,12 +18,16 @@ using graph::UseMap;
 using graph::ValueId;
 using ops::Op;
 
+bool is_linear(Op op) {
+  return op == Op::linear || op == Op::quantized_linear || op == Op::weight_only_linear;
+}
+
 /// The linear that makes `value`, looking through rope and views; absent where something else does.
 std::optional<size_t> linear_behind(const Graph& graph, const UseMap& uses, ValueId value) {
   std::optional<size_t> node = uses.producer(value);
   while (node && graph.nodes()[*node].op == Op::rope)
     node = uses.producer(graph.nodes()[*node].inputs[0]);
-  if (!node || graph.nodes()[*node].op != Op::linear) return std::nullopt;
+  if (!node || !is_linear(graph.nodes()[*node].op)) return std::nullopt;
   return node;
 }
 
@@ -46,7 +50,8 @@ std::optional<Group> group_of(const Graph& graph, const UseMap& uses,
     group.linears.push_back(*linear);
   }
   const Node& first = graph.nodes()[group.linears.front()];
-  group.name = sibling_name(graph.value(first.inputs[1]).name, component);
+  const ValueId weight = first.inputs[ops::packed_operands(first.op, first.attrs)->weight];
+  group.name = sibling_name(graph.value(weight).name, component);
   return group;
 }
 

@@ -9,12 +9,13 @@
 
 namespace veloz::compiler {
 
-/// Why these `linear` nodes (indices, in the order their rows are stacked) cannot become one;
-/// nothing where they can.
+/// Why these linears (indices of nodes, in the order their rows are stacked; quantized or not)
+/// cannot become one; nothing where they can.
 std::optional<std::string> why_not_joinable(const graph::Graph& graph, const graph::UseMap& uses,
                                             std::span<const size_t> linears);
 
-/// Replaces them by one linear named `name` on stacked weights (and biases) and one slice each.
+/// Replaces them by one linear named `name` on stacked weights (their scales, zeros and biases too)
+/// and one slice each.
 /// They must be joinable. Invalidates node indices; `remove_dead` is left to the caller.
 void join_linears(graph::Graph& graph, std::span<const size_t> linears, const std::string& name);
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/quantization.h"
 #include "graph/graph.h"
 
 namespace veloz::compiler {
@@ -17,7 +18,9 @@ struct PassReport {
 };
 
 /// Settings every pass sees.
-struct PassContext {};
+struct PassContext {
+  const checkpoint::QuantPlan* quantization = nullptr;  // null: nothing is quantized
+};
 
 /// A rewrite of the graph, in place. A second run changes nothing.
 using Pass = PassReport (*)(graph::Graph& graph, const PassContext& context);
@@ -27,14 +30,30 @@ using Pass = PassReport (*)(graph::Graph& graph, const PassContext& context);
 /// thread a state are never merged. No rounding moves.
 PassReport canonicalise(graph::Graph& graph, const PassContext& context);
 
-/// Joins the q, k and v projections of one attention into one `linear` on stacked weights.
+/// Turns each `linear` whose weight is the tensor `M.weight` of a module M in the plan into what
+/// runs on the plan's codes. Weight-only:
+///   before  %y = linear(%x, @w, @b)   after  %y = weight_only_linear(%x, @w, @w.scale, @b)
+/// and where the activations are quantized too (once for all readers of %x that want the same):
+///   after  %x.codes, %x.scales = quantize(%x) {format="int8"}
+///          %y = quantized_linear(%x.codes, %x.scales, @w, @w.scale, @b) {out="bf16"}
+/// @w has the codes' dtype and shape then and, as its scales and zeros, segments under the names of
+/// checkpoint/quantization.h. With a permutation of the columns (GPTQ's act-order) %x goes through
+/// `permute_columns` first. A weight that an `embedding` reads too stays for it; the linear gets a
+/// second one, whose module is "lm_head".
+/// Valid where the plan is: it says what these weights mean. Rounding: that of the plan.
+/// Left alone (each a remark): modules the plan does not name; a weight that is several tensors; a
+/// scheme that no op runs on this shape.
+PassReport quantize(graph::Graph& graph, const PassContext& context);
+
+/// Joins the q, k and v projections of one attention into one linear on stacked weights, quantized
+/// or not.
 ///   before  %q = linear(%x, @q)     after  %qkv = linear(%x, @qkv)   with @qkv = rows of @q, @k,
 ///   @v
 ///           %k = linear(%x, @k)            %q = slice(%qkv) {begin=0, end=...}
 ///           %v = linear(%x, @v)            ...
 /// Valid: each output channel is its own sum over K, in the same order. No rounding moves.
-/// Blocked (each a remark): different inputs; a bias on some only; a weight with another reader; a
-/// projection that is a graph output.
+/// Blocked (each a remark): different inputs; another scheme; a bias on some only; a weight with
+/// another reader; a projection that is a graph output.
 PassReport fuse_qkv(graph::Graph& graph, const PassContext& context);
 
 /// Joins the gate and up projections of a gated MLP, as fuse_qkv does.
@@ -46,5 +65,12 @@ PassReport fuse_gate_up(graph::Graph& graph, const PassContext& context);
 /// Valid: the fused op norms the rounded sum; other readers of %s still find it. No rounding moves.
 /// Blocked (each a remark): the norm's input is not a sum; a second norm of the same sum.
 PassReport fuse_add_norm(graph::Graph& graph, const PassContext& context);
+
+/// Lets a norm or an activation quantize its output itself.
+///   before  %n = rms_norm(%x, @g) {eps=...}      after  %c, %s = rms_norm(%x, @g)
+///           %c, %s = quantize(%n) {format=...}                   {eps=..., quantize=...}
+/// Valid: the fused op rounds its output to its dtype before it quantizes it. No rounding moves.
+/// Blocked (each a remark): the input is neither; it has another reader or is a graph output.
+PassReport fuse_quantize(graph::Graph& graph, const PassContext& context);
 
 }  // namespace veloz::compiler

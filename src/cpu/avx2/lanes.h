@@ -16,6 +16,10 @@ struct Lanes {
     __m256 low;
     __m256 high;
   };
+  struct I {
+    __m256i low;
+    __m256i high;
+  };
 
   static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static F set1(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
@@ -52,6 +56,10 @@ struct Lanes {
     uint16_t lanes[16];
     store_bf16(lanes, a);
     __builtin_memcpy(to, lanes, static_cast<size_t>(count) * sizeof(uint16_t));
+  }
+  static F load_fp16(const void* from) {
+    const auto* const halves = static_cast<const __m128i*>(from);
+    return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
   }
   static F add(const F& a, const F& b) {
     return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
@@ -97,6 +105,69 @@ struct Lanes {
     };
     return {_mm256_blendv_ps(other.low, a.low, keep(count)),
             _mm256_blendv_ps(other.high, a.high, keep(count - 8))};
+  }
+
+  static I set1_int(int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
+  static I load_int(const void* from) {
+    const auto* const halves = static_cast<const __m256i*>(from);
+    return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
+  }
+  static void store_int(void* to, const I& a) {
+    auto* const halves = static_cast<__m256i*>(to);
+    _mm256_storeu_si256(halves, a.low);
+    _mm256_storeu_si256(halves + 1, a.high);
+  }
+  static I add_int(const I& a, const I& b) {
+    return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+  }
+  static I max_int(const I& a, const I& b) {
+    return {_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)};
+  }
+  static I and_int(const I& a, const I& b) {
+    return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)};
+  }
+  static I or_int(const I& a, const I& b) {
+    return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)};
+  }
+  template <int n>
+  static I shift_right(const I& a) {
+    return {_mm256_srli_epi32(a.low, n), _mm256_srli_epi32(a.high, n)};
+  }
+  template <int n>
+  static I shift_left(const I& a) {
+    return {_mm256_slli_epi32(a.low, n), _mm256_slli_epi32(a.high, n)};
+  }
+  static I mul_int(const I& a, const I& b) {
+    return {_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
+  }
+  static I load_uint8(const void* from) {
+    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(from));
+    return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
+  }
+  static F int_to_fp32(const I& a) {
+    return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};
+  }
+  static I round_to_int(const F& a) {
+    return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)};
+  }
+  static I bits_of(const F& a) { return {_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)}; }
+  static F from_bits(const I& a) {
+    return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
+  }
+  static I bf16_bits(const F& a) { return {round_to_bf16(a.low), round_to_bf16(a.high)}; }
+  static void store_bytes(void* to, const I& a) {
+    const I bytes = and_int(a, set1_int(0xff));
+    // Packing works within 128-bit halves: bring the quarters in order.
+    const __m256i words =
+        _mm256_permute4x64_epi64(_mm256_packus_epi32(bytes.low, bytes.high), 0b11011000);
+    _mm_storeu_si128(
+        static_cast<__m128i*>(to),
+        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+  }
+  static void store_bytes(void* to, const I& a, int64_t count) {
+    uint8_t lanes[16];
+    store_bytes(lanes, a);
+    __builtin_memcpy(to, lanes, static_cast<size_t>(count));
   }
 
  private:

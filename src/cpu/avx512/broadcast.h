@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace veloz::cpu {
@@ -15,10 +16,10 @@ __m512i broadcast(const char* x) {
   return _mm512_set1_epi32(value);
 }
 
-/// Two bytes of x and two zeros.
-__m512i broadcast_half(const char* x) {
-  uint16_t value;
-  __builtin_memcpy(&value, x, sizeof(value));
+/// Fewer than four bytes of x, and zeros.
+[[maybe_unused]] __m512i broadcast_part(const char* x, int64_t bytes) {
+  int32_t value = 0;
+  __builtin_memcpy(&value, x, static_cast<size_t>(bytes));
   return _mm512_set1_epi32(value);
 }
 

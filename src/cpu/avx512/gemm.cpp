@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx512/broadcast.h"
 #include "cpu/avx512/lanes.h"
+#include "cpu/avx512/widened_bf16.h"
 #include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
 namespace {
 
 /// One fp32 of x a step.
-struct Fp32Inputs : Lanes {
+struct Fp32Inputs : Fp32Sums {
   using Weights = __m512;
   using Inputs = __m512;
   static Inputs load_inputs(const char* x) { return _mm512_castsi512_ps(broadcast(x)); }
-  static Inputs load_half_inputs(const char* x) { return load_inputs(x); }  // fp32 has no halves
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
   static F multiply_add(F sums, Inputs inputs, Weights weights) {
     return _mm512_fmadd_ps(inputs, weights, sums);
   }
@@ -26,26 +27,17 @@ struct Fp32ByBf16 : Fp32Inputs {
   static Weights load_weights(const char* w) { return load_bf16(w); }
 };
 
-/// A pair of bf16 widened to two fp32.
-struct Pair {
-  __m512 even;
-  __m512 odd;
-};
-
-struct WidenedBf16 : Lanes {
-  using Weights = Pair;
-  using Inputs = Pair;
-  static Pair widen(__m512i pairs) {
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)),
-            _mm512_castsi512_ps(
-                _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u))))};
+/// Pairs of int16 by pairs of int8.
+struct Int16ByInt8 : Int32Sums {
+  using Weights = __m512i;
+  using Inputs = __m512i;
+  static Weights load_weights(const char* w) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
   }
-  static Weights load_weights(const char* w) { return widen(_mm512_loadu_si512(w)); }
-  static Inputs load_inputs(const char* x) { return widen(broadcast(x)); }
-  static Inputs load_half_inputs(const char* x) { return widen(broadcast_half(x)); }
-  static F multiply_add(F sums, const Inputs& inputs, const Weights& weights) {
-    sums = _mm512_fmadd_ps(inputs.odd, weights.odd, sums);
-    return _mm512_fmadd_ps(inputs.even, weights.even, sums);
+  static Inputs load_inputs(const char* x) { return broadcast(x); }
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
+  static I multiply_add(I sums, Inputs inputs, Weights weights) {
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(inputs, weights));
   }
 };
 
@@ -54,6 +46,7 @@ struct WidenedBf16 : Lanes {
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
 constexpr GemmMicro kGemmAvx512Fp32 = make_gemm_micro<Fp32, 6, 4>();
 constexpr GemmMicro kGemmAvx512Fp32ByBf16 = make_gemm_micro<Fp32ByBf16, 6, 4>();
+constexpr GemmMicro kGemmAvx512Int16ByInt8 = make_gemm_micro<Int16ByInt8, 6, 4>();
 // 6 x 3 accumulators, 3 pairs of weights and 1 of inputs fill 26.
 constexpr GemmMicro kGemmAvx512Bf16 = make_gemm_micro<WidenedBf16, 6, 3>();
 

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx512/broadcast.h"
-#include "cpu/avx512/lanes.h"
+#include "cpu/avx512_bf16/dot_bf16.h"
 #include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
 namespace {
 
-struct DotBf16 : Lanes {
-  using Weights = __m512bh;
-  using Inputs = __m512bh;
-  static __m512bh as_bf16(__m512i pairs) { return reinterpret_cast<__m512bh>(pairs); }
-  static Weights load_weights(const char* w) { return as_bf16(_mm512_loadu_si512(w)); }
-  static Inputs load_inputs(const char* x) { return as_bf16(broadcast(x)); }
-  static Inputs load_half_inputs(const char* x) { return as_bf16(broadcast_half(x)); }
-  static F multiply_add(F sums, Inputs inputs, Weights weights) {
-    return _mm512_dpbf16_ps(sums, inputs, weights);
+/// Pairs of int16 by pairs of int8.
+struct DotInt16ByInt8 : Int32Sums {
+  using Weights = __m512i;
+  using Inputs = __m512i;
+  static Weights load_weights(const char* w) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+  }
+  static Inputs load_inputs(const char* x) { return broadcast(x); }
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
+  static I multiply_add(I sums, Inputs inputs, Weights weights) {
+    // As text: of the intrinsic GCC 12 stores the accumulator in every step.
+    asm("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(inputs), "v"(weights));
+    return sums;
   }
 };
 
@@ -22,5 +26,6 @@ struct DotBf16 : Lanes {
 
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
 constexpr GemmMicro kGemmAvx512DotBf16 = make_gemm_micro<DotBf16, 6, 4>();
+constexpr GemmMicro kGemmAvx512DotInt16ByInt8 = make_gemm_micro<DotInt16ByInt8, 6, 4>();
 
 }  // namespace veloz::cpu

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <bit>
-#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "cpu/gemm_loop.h"
 #include "cpu/portable/lanes.h"
+#include "cpu/portable/widened_bf16.h"
+
+#include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
 namespace {
 
 /// One fp32 of x a step.
-struct Fp32Inputs : Lanes {
+struct Fp32Inputs : Fp32Sums {
   using Weights = F;
   using Inputs = float;
   static Inputs load_inputs(const char* x) {
@@ -19,7 +19,7 @@ struct Fp32Inputs : Lanes {
     std::memcpy(&value, x, sizeof(value));
     return value;
   }
-  static Inputs load_half_inputs(const char* x) { return load_inputs(x); }  // fp32 has no halves
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
   static F multiply_add(const F& sums, Inputs x, const Weights& w) {
     return mul_add(set1(x), w, sums);
   }
@@ -38,13 +38,13 @@ struct Fp32ByBf16 : Fp32Inputs {
   static Weights load_weights(const char* w) { return load_bf16(w); }
 };
 
-struct WidenedBf16 : Lanes {
+/// Pairs of int16 by pairs of int8.
+struct Int16ByInt8 : Int32Sums {
   struct Weights {
-    uint32_t pair[kPanelWidth];
+    int8_t pair[2 * kPanelWidth];
   };
   struct Inputs {
-    float even;
-    float odd;
+    int16_t pair[2];
   };
   static Weights load_weights(const char* w) {
     Weights weights;
@@ -52,25 +52,15 @@ struct WidenedBf16 : Lanes {
     return weights;
   }
   static Inputs load_inputs(const char* x) {
-    uint16_t pair[2];
-    std::memcpy(pair, x, sizeof(pair));
-    return widen(pair[0], pair[1]);
+    Inputs inputs;
+    std::memcpy(&inputs, x, sizeof(inputs));
+    return inputs;
   }
-  static Inputs load_half_inputs(const char* x) {
-    uint16_t first;
-    std::memcpy(&first, x, sizeof(first));
-    return widen(first, 0);
-  }
-  static Inputs widen(uint32_t first, uint32_t second) {
-    return {std::bit_cast<float>(first << 16), std::bit_cast<float>(second << 16)};
-  }
-  static F multiply_add(const F& sums, const Inputs& x, const Weights& w) {
-    F result;
-    for (int64_t i = 0; i < kPanelWidth; ++i) {
-      const float odd = std::bit_cast<float>(w.pair[i] & 0xffff0000u);
-      const float even = std::bit_cast<float>(w.pair[i] << 16);
-      result.lane[i] = (sums.lane[i] + x.odd * odd) + x.even * even;
-    }
+  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
+  static I multiply_add(const I& sums, const Inputs& x, const Weights& w) {
+    I result;
+    for (int64_t i = 0; i < kPanelWidth; ++i)
+      result.lane[i] = sums.lane[i] + x.pair[0] * w.pair[2 * i] + x.pair[1] * w.pair[2 * i + 1];
     return result;
   }
 };
@@ -80,6 +70,7 @@ struct WidenedBf16 : Lanes {
 // 2 x 1 panel of four 128-bit registers and the weights fill 12 of 16.
 constexpr GemmMicro kGemmPortableFp32 = make_gemm_micro<Fp32, 2, 1>();
 constexpr GemmMicro kGemmPortableFp32ByBf16 = make_gemm_micro<Fp32ByBf16, 2, 1>();
+constexpr GemmMicro kGemmPortableInt16ByInt8 = make_gemm_micro<Int16ByInt8, 2, 1>();
 constexpr GemmMicro kGemmPortableBf16 = make_gemm_micro<WidenedBf16, 2, 1>();
 
 }  // namespace veloz::cpu

@@ -20,6 +20,9 @@ struct Lanes {
   struct F {
     float lane[16];
   };
+  struct I {
+    int32_t lane[16];
+  };
 
   static F zero() { return {}; }
   static F set1(float value) {
@@ -41,6 +44,11 @@ struct Lanes {
     uint16_t bits[16] = {};
     std::memcpy(bits, from, static_cast<size_t>(count) * sizeof(uint16_t));
     return make([&](int i) { return std::bit_cast<float>(uint32_t{bits[i]} << 16); });
+  }
+  static F load_fp16(const void* from) {
+    uint16_t bits[16];
+    std::memcpy(bits, from, sizeof(bits));
+    return make([&](int i) { return fp16_to_fp32(bits[i]); });
   }
   /// Rounds as BFloat16's constructor does.
   static void store_bf16(void* to, const F& a) { store_bf16(to, a, 16); }
@@ -98,6 +106,71 @@ struct Lanes {
     return make([&](int i) { return i < count ? a.lane[i] : other.lane[i]; });
   }
 
+  // The same for 16 int32.
+  static I set1_int(int32_t value) {
+    return make_int([=](int) { return value; });
+  }
+  static I load_int(const void* from) {
+    I lanes;
+    std::memcpy(&lanes, from, sizeof(lanes));
+    return lanes;
+  }
+  static void store_int(void* to, const I& a) { std::memcpy(to, &a, sizeof(a)); }
+  static I add_int(const I& a, const I& b) {  // wraps around
+    return make_int([&](int i) { return to_signed(to_unsigned(a, i) + to_unsigned(b, i)); });
+  }
+  static I max_int(const I& a, const I& b) {
+    return make_int([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  static I and_int(const I& a, const I& b) {
+    return make_int([&](int i) { return a.lane[i] & b.lane[i]; });
+  }
+  static I or_int(const I& a, const I& b) {
+    return make_int([&](int i) { return a.lane[i] | b.lane[i]; });
+  }
+  /// Zeros come in from the left.
+  template <int n>
+  static I shift_right(const I& a) {
+    return make_int([&](int i) { return to_signed(to_unsigned(a, i) >> n); });
+  }
+  template <int n>
+  static I shift_left(const I& a) {
+    return make_int([&](int i) { return to_signed(to_unsigned(a, i) << n); });
+  }
+  static I mul_int(const I& a, const I& b) {  // wraps around
+    return make_int([&](int i) { return to_signed(to_unsigned(a, i) * to_unsigned(b, i)); });
+  }
+  static I load_uint8(const void* from) {
+    uint8_t bytes[16];
+    std::memcpy(bytes, from, sizeof(bytes));
+    return make_int([&](int i) { return int32_t{bytes[i]}; });
+  }
+  static F int_to_fp32(const I& a) {
+    return make([&](int i) { return static_cast<float>(a.lane[i]); });
+  }
+  /// To the nearest, ties to even; |a| < 2^22.
+  static I round_to_int(const F& a) {
+    const F rounded = round(a);
+    return make_int([&](int i) { return static_cast<int32_t>(rounded.lane[i]); });
+  }
+  static I bits_of(const F& a) {
+    return make_int([&](int i) { return std::bit_cast<int32_t>(a.lane[i]); });
+  }
+  static F from_bits(const I& a) {
+    return make([&](int i) { return std::bit_cast<float>(a.lane[i]); });
+  }
+  /// Each rounded to bf16, in the lower half of its lane.
+  static I bf16_bits(const F& a) {
+    return make_int([&](int i) { return int32_t{BFloat16(a.lane[i]).bits}; });
+  }
+  /// The lowest byte of each.
+  static void store_bytes(void* to, const I& a) { store_bytes(to, a, 16); }
+  static void store_bytes(void* to, const I& a, int64_t count) {
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; ++i) bytes[i] = static_cast<uint8_t>(to_unsigned(a, i));
+    std::memcpy(to, bytes, static_cast<size_t>(count));
+  }
+
  private:
   template <typename Function>
   static F make(const Function& f) {
@@ -105,6 +178,14 @@ struct Lanes {
     for (int i = 0; i < 16; ++i) lanes.lane[i] = f(i);
     return lanes;
   }
+  template <typename Function>
+  static I make_int(const Function& f) {
+    I lanes;
+    for (int i = 0; i < 16; ++i) lanes.lane[i] = f(i);
+    return lanes;
+  }
+  static uint32_t to_unsigned(const I& a, int i) { return static_cast<uint32_t>(a.lane[i]); }
+  static int32_t to_signed(uint32_t a) { return static_cast<int32_t>(a); }
 };
 
 }  // namespace

@@ -47,7 +47,7 @@ std::string cut_behind_final_message(std::string rendered, std::string_view cont
 
 }  // namespace
 
-ChatPrompter::ChatPrompter(const api::TextFiles& files, const std::optional<std::string>& source)
+ChatPrompter::ChatPrompter(const text::TextFiles& files, const std::optional<std::string>& source)
     : files_(files) {
   if (source) own_ = text::ChatTemplate::parse(*source);
 }

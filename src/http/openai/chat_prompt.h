@@ -4,10 +4,10 @@
 #include <optional>
 #include <string>
 
-#include "api/text_files.h"
 #include "http/openai/chat_request.h"
 #include "http/openai/tool_parser.h"
 #include "text/chat_template.h"
+#include "text/text_files.h"
 
 namespace veloz::http::openai {
 
@@ -16,7 +16,7 @@ namespace veloz::http::openai {
 class ChatPrompter {
  public:
   /// `source` replaces the model's templates. Throws what ChatTemplate::parse throws.
-  ChatPrompter(const api::TextFiles& files, const std::optional<std::string>& source);
+  ChatPrompter(const text::TextFiles& files, const std::optional<std::string>& source);
 
   /// The conversation as the model reads it. Throws RequestError where the template does not take
   /// it, and where the model has no template.
@@ -29,7 +29,7 @@ class ChatPrompter {
  private:
   const text::ChatTemplate& choose(const text::ChatInput& input) const;
 
-  const api::TextFiles& files_;
+  const text::TextFiles& files_;
   std::optional<text::ChatTemplate> own_;
 };
 

@@ -11,7 +11,17 @@ void write_model(JsonWriter& writer, const Context& context, const std::string& 
   writer.field("root", manifest.model.name).key("parent").null();
   writer.field("max_model_len", context.max_model_len);
   writer.field("architecture", manifest.model.architecture);
-  writer.field("num_parameters", manifest.model.num_parameters).end_object();
+  writer.field("num_parameters", manifest.model.num_parameters);
+  writer.field("dtype", std::string(to_string(manifest.model.dtype)));
+  const auto write_optional = [&](std::string_view key, const std::string* value) {
+    if (value == nullptr)
+      writer.key(key).null();
+    else
+      writer.field(key, *value);
+  };
+  write_optional("quantization", manifest.quantization ? &manifest.quantization->name : nullptr);
+  write_optional("verdict", manifest.verdict ? &*manifest.verdict : nullptr);
+  writer.end_object();
 }
 
 }  // namespace

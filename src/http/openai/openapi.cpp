@@ -28,7 +28,8 @@ constexpr std::string_view kModelSchema = R"({"type":"object",
 "id":{"type":"string"},"object":{"const":"model"},"created":{"type":"integer"},
 "owned_by":{"type":"string"},"root":{"type":"string"},"parent":{"type":"null"},
 "max_model_len":{"type":"integer"},"architecture":{"type":"string"},
-"num_parameters":{"type":"integer"}}})";
+"num_parameters":{"type":"integer"},"dtype":{"type":"string"},
+"quantization":{"type":["string","null"]},"verdict":{"type":["string","null"]}}})";
 
 constexpr std::string_view kModelListSchema = R"({"type":"object","required":["object","data"],
 "properties":{"object":{"const":"list"},"data":{"type":"array",

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens per second of single steps: ours from `veloz profile`, the peers' from llama-bench and llama-batched-bench."""
+
+import json
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 1800
+
+
+@dataclass(frozen=True)
+class Load:
+    """A step that is timed: a prompt of `new_tokens`, or one token of each sequence behind its context."""
+
+    name: str
+    kind: str  # "prefill", "decode"
+    sequences: int = 1
+    context: int = 0
+    new_tokens: int = 1  # of a prompt; of a decoding peer, over how many it takes the mean
+
+
+@dataclass
+class Measurement:
+    """What one process measured, by the load's name."""
+
+    rates: dict[str, float] = field(default_factory=dict)  # tokens/s over all sequences
+    limits: dict[str, "Limit"] = field(default_factory=dict)  # of ours
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What bounds a step, and how much of it was reached."""
+
+    name: str  # "dram_read"
+    share: float
+    peaks: dict[str, float]  # of the machine, measured by the same process
+
+
+class Failed(Exception):
+    """A program did not do what it was asked."""
+
+
+def run(command: Sequence[str | Path]) -> str:
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise Failed(f"{' '.join(words)}: {e}") from e
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(words)}\n{done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def read_phase(phase: dict[str, Any], peaks: dict[str, float]) -> tuple[float, Limit]:
+    """Tokens/s of one phase of a profile, the time between steps included, and what bounds it."""
+    between = phase["between_steps"] or {"sampling_ms": 0, "host_ms": 0}
+    step_ms = phase["step_ms"] + between["sampling_ms"] + between["host_ms"]
+    roofs: dict[str, float] = defaultdict(float)
+    for group in phase["groups"]:
+        roofs[group["roof"]] += group["roof_ms"]
+    rate = 1e3 * phase["batch_size"] * phase["new_tokens"] / step_ms
+    return rate, Limit(max(roofs, key=lambda name: roofs[name]), phase["roof_ms"] / step_ms, peaks)
+
+
+def measure_engine(veloz: Path, engine: Path, threads: int, repeats: int, loads: Sequence[Load]) -> Measurement:
+    """One process per context: a profile's phases have one in common."""
+    result = Measurement()
+    prompts = [load for load in loads if load.kind == "prefill"]
+    by_context: dict[int, list[Load]] = defaultdict(list)
+    for load in loads:
+        if load.kind == "decode":
+            by_context[load.context].append(load)
+    for number, (context, decode) in enumerate(sorted(by_context.items())):
+        prefill = prompts[0].new_tokens if prompts and number == 0 else 0
+        command = [veloz, "profile", engine, "--json", "--threads", str(threads), "--repeats", str(repeats)]
+        command += ["--prefill", str(prefill), "--context", str(context)]
+        command += ["--batch-sizes", ",".join(str(load.sequences) for load in decode)]
+        report = json.loads(run(command))
+        for phase in report["phases"]:
+            among = prompts if phase["phase"] == "prefill" else decode
+            load = next(load for load in among if load.sequences == phase["batch_size"])
+            result.rates[load.name], result.limits[load.name] = read_phase(phase, report["peaks"])
+    return result
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    bench: Path
+    batched: Path | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Peer":
+        """NAME=LLAMA_BENCH[,LLAMA_BATCHED_BENCH]"""
+        name, _, paths = text.partition("=")
+        bench, _, batched = paths.partition(",")
+        if not name or not bench:
+            raise ValueError(f"{text!r} is not NAME=LLAMA_BENCH[,LLAMA_BATCHED_BENCH]")
+        return cls(name, Path(bench), Path(batched) if batched else None)
+
+
+def measure_peer(peer: Peer, model: Path, threads: int, loads: Sequence[Load], flags: Sequence[str]) -> Measurement:
+    """A process per load; several sequences need llama-batched-bench."""
+    result = Measurement()
+    for load in loads:
+        common = ["-m", model, "-t", str(threads), *flags]
+        if load.sequences == 1:
+            is_prefill = load.kind == "prefill"
+            prompt, generated = (load.new_tokens, 0) if is_prefill else (0, load.new_tokens)
+            work = ["-p", str(prompt), "-n", str(generated), "-d", str(load.context), "-r", "1", "-o", "json"]
+            result.rates[load.name] = float(json.loads(run([peer.bench, *common, *work]))[0]["avg_ts"])
+        elif peer.batched is not None:
+            size = load.sequences * (load.context + load.new_tokens)
+            work = ["-tb", str(threads), "-c", str(size), "-b", "2048", "-ub", "512", "--output-format", "jsonl"]
+            work += ["-npp", str(load.context), "-ntg", str(load.new_tokens), "-npl", str(load.sequences)]
+            lines = [line for line in run([peer.batched, *common, *work]).splitlines() if line.startswith("{")]
+            if not lines:
+                raise Failed(f"{peer.batched} printed no result for {model}")
+            result.rates[load.name] = float(json.loads(lines[-1])["speed_tg"])
+    return result

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes docs/performance.md from the newest results of each kind in bench/results/.
+
+    python3 bench/performance_page.py
+
+is run after new results are there; with --check it writes nothing and fails where the page is not what they say.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench/results"
+PAGE = ROOT / "docs/performance.md"
+
+Line = dict[str, Any]
+
+HEAD = """# Performance
+
+After this page you know how fast this program was measured to be, beside what, and how to measure it again.
+
+Every figure is a median of one run that alternates what is compared; limits of the machine are measured in that same run.
+The page is written by `bench/performance_page.py` from the newest files of `bench/results/`; do not edit it by hand.
+`veloz profile ENGINE` shows where the time of your own machine goes, `veloz plan` what to expect of it.
+"""
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    path: Path
+    lines: list[Line]
+
+    @property
+    def date(self) -> str:
+        match = re.match(r"\d{4}-\d{2}-\d{2}", self.path.name)
+        if match is None:
+            raise SystemExit(f"{self.path}: the name does not begin with a date")
+        return match[0]
+
+    @property
+    def topic(self) -> str:
+        return self.path.stem.removeprefix(self.date + "-")
+
+
+def read_results(directory: Path) -> dict[str, ResultFile]:
+    """The newest file of each topic: 2026-11-25-cpu-engine-1b.jsonl is of "cpu-engine-1b"."""
+    newest: dict[str, ResultFile] = {}
+    for path in sorted(directory.glob("*.jsonl")):
+        lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        found = ResultFile(path, lines)
+        if lines:
+            newest[found.topic] = found  # in the order of their dates
+    return newest
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |\n"
+
+    return line(head) + "|" + "---|" * len(head) + "\n" + "".join(line(row) for row in rows)
+
+
+def facts(result: ResultFile, command: str) -> str:
+    first = result.lines[0]
+    where = first.get("machine")
+    parts = [f"Measured on {result.date}"]
+    if where:
+        parts.append(f"on {where}")
+    if "threads" in first:
+        parts.append(f"with {first['threads']} threads")
+    versions = ", ".join(str(version) for version in first.get("versions", {}).values())
+    text = " ".join(parts) + (f" ({versions})" if versions else "")
+    return f"{text} by\n`{command}`\n([figures](../bench/results/{result.path.name})).\n"
+
+
+def number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
+
+
+def with_spread(figures: Line) -> str:
+    return f"{number(figures['median'])} ({number(figures['p10'])}–{number(figures['p90'])})"
+
+
+def against_goal(value: float | None, goal: float | None, show: Callable[[float], str]) -> str:
+    if value is None:
+        return "–"
+    if goal is None:
+        return show(value)
+    return f"{show(value)} (goal {show(goal)}{'' if value >= goal else ', missed'})"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def low_precision(result: ResultFile) -> str:
+    def row(line: Line) -> list[str]:
+        best = line["best_peer"]
+        peer = f"{with_spread(line['peers'][best])} {best}" if best else "–"
+        share = against_goal(line["share"], line["share_goal"], percent) + f" of {line['limit']}"
+        if line.get("share_of_bf16") is not None:
+            share += f"; {against_goal(line['share_of_bf16'], line['share_of_bf16_goal'], percent)} of our BF16"
+        return [
+            line["weights"] + ("" if line["kv_cache"] == "bf16" else f", {line['kv_cache']} cache"),
+            line["load"],
+            with_spread(line["veloz"]),
+            peer,
+            against_goal(line["ratio"], line["ratio_goal"], lambda ratio: f"{ratio:.2f}"),
+            share,
+        ]
+
+    peaks = ", ".join(f"{name} {value:g}" for name, value in result.lines[0]["peaks"].items())
+    return (
+        "## Precisions beside their peers\n\n"
+        "Tokens per second over all sequences, median and 10th to 90th percentile; the ratio is to the best peer of the same\n"
+        "width. A Llama shape of 1.1 billion random weights.\n\n"
+        + table(["weights", "load", "veloz", "best peer", "ratio", "share of the limit"], map(row, result.lines))
+        + f"\nLimits of the machine: {peaks}. "
+        + facts(result, result.lines[0]["command"])
+    )
+
+
+def engine_limits(result: ResultFile) -> str:
+    def row(line: Line) -> list[str]:
+        return [
+            f"{line['bench']} {line['shape']}",
+            number(line["tokens_per_s"]),
+            f"{line['median_us'] / 1e3:.1f} ({line['p10_us'] / 1e3:.1f}–{line['p90_us'] / 1e3:.1f})",
+            f"{percent(line['ratio'])} of {line['against'].replace('_', ' ')}",
+        ]
+
+    return (
+        "## An engine beside the machine's limits\n\n"
+        "A BF16 Llama shape of 1.1 billion random weights, through the public API.\n\n"
+        + table(["work", "tokens/s", "ms (10th–90th percentile)", "reached"], map(row, result.lines))
+        + "\n"
+        + facts(result, "build/release/bench/veloz_bench_engine --json")
+    )
+
+
+def serving(result: ResultFile) -> str:
+    def row(line: Line) -> list[str]:
+        sign = "at most" if line["target"] < 1 else "at least"
+        return [
+            line["load"],
+            number(line["veloz"]),
+            number(line["peer"]),
+            f"{line['ratio']:.2f} (goal {sign} {line['target']:g}{'' if line['is_met'] else ', missed'})",
+        ]
+
+    return (
+        "## Serving, beside llama.cpp's server\n\n"
+        f"The same loads on both servers, in turn; medians of {result.lines[0]['rounds']} round(s). BF16, the same shape.\n\n"
+        + table(["load", "veloz", "llama.cpp", "ratio"], map(row, result.lines))
+        + "\n"
+        + facts(result, "python3 bench/serving_peer.py DIR --peer LLAMA_SERVER")
+    )
+
+
+def server_cost(result: ResultFile) -> str:
+    def row(line: Line) -> list[str]:
+        flags = line["flags"].split()
+        streams = flags[flags.index("--max-concurrency") + 1]
+        cost, target = line["server_us_per_token"], line["target"]
+        missed = "" if cost <= target else ", missed"
+        return [streams, f"{number(cost)} (goal {target}{missed})", number(line["output_tokens_per_s"])]
+
+    return (
+        "## What the server itself costs\n\n"
+        "CPU time of all threads that do not compute, per streamed token, on a model of a few megabytes.\n\n"
+        + table(["streams", "µs per token", "tokens/s"], map(row, result.lines))
+        + "\n"
+        + facts(result, "python3 bench/server_cost.py ENGINE")
+    )
+
+
+def others(results: Sequence[ResultFile]) -> str:
+    links = "".join(f"- [{result.path.name}](../bench/results/{result.path.name})\n" for result in results)
+    return "## Further figures\n\n" + links
+
+
+# In the order of the page; a topic without results has no section.
+SECTIONS: dict[str, Callable[[ResultFile], str]] = {
+    "cpu-low-precision-1b": low_precision,
+    "cpu-engine-1b": engine_limits,
+    "cpu-serving-1b": serving,
+    "cpu-server-cost": server_cost,
+}
+
+
+def page(results: dict[str, ResultFile]) -> str:
+    sections = [section(results[topic]) for topic, section in SECTIONS.items() if topic in results]
+    unknown = [result for topic, result in sorted(results.items()) if topic not in SECTIONS]
+    return "\n".join([HEAD, *sections, *([others(unknown)] if unknown else [])])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write docs/performance.md from the committed results.")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where the page differs")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    arguments = parser.parse_args()
+    text = page(read_results(arguments.results))
+    if not arguments.check:
+        arguments.page.write_text(text)
+        print(f"wrote {arguments.page}")
+        return 0
+    if not arguments.page.exists() or arguments.page.read_text() != text:
+        print(f"{arguments.page} is not what the results say: run python3 bench/performance_page.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

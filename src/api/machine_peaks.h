@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+#include "api/backend.h"
+#include "profile/machine_peaks.h"
+
+namespace veloz::api {
+
+/// Measures the peaks of the machine behind a backend, whatever instruction set its kernels are
+/// held to. Owns the memory it reads.
+class PeakMeter {
+ public:
+  struct Options {
+    size_t read_bytes = size_t{512} << 20;  // much more than the caches hold
+    double seconds_per_loop = 0.02;
+  };
+  PeakMeter(Backend& backend, const Options& options);
+
+  /// Now: memory once, each kind of arithmetic once.
+  profile::MachinePeaks measure();
+  profile::MachinePeaks measure_median(int num_samples);
+
+ private:
+  Backend& backend_;
+  const Options options_;
+  Buffer memory_;
+};
+
+}  // namespace veloz::api

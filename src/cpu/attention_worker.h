@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/numeric.h"
+#include "cpu/attention_geometry.h"
+
+namespace veloz::cpu {
+
+/// Whether two sequences read the same blocks for all positions of a leaf, and both see it whole:
+/// beams do before they part, and prompts that begin alike.
+bool share_leaf(const ops::PagedAttentionArgs& args, int64_t sequence, int64_t other,
+                int64_t leaf_idx);
+
+/// One thread at work on items: walks the reduction tree of ops/attention.h for their rows.
+class AttentionWorker {
+ public:
+  AttentionWorker(const ops::PagedAttentionArgs& args, const AttentionGeometry& g,
+                  const AttentionMicro& micro, const AttentionScratch& scratch)
+      : a_(args), g_(g), micro_(micro), scratch_(scratch) {}
+
+  /// All positions, in tree order, straight to y.
+  void run(const AttentionItem& item);
+
+  /// One leaf of an item of single tokens: the sums of row r go to `partials_of(its sequence)`, an
+  /// array of `group` rows.
+  template <typename PartialsOf>
+  void run_leaf(const AttentionItem& item, int64_t leaf_idx, const PartialsOf& partials_of) {
+    load_queries(item);
+    for_each_reading(item, leaf_idx, [&](Range rows) {
+      sum_leaf(item, rows);
+      for (int64_t r = rows.begin; r < rows.end; ++r)
+        copy(partials_of(sequence_of(item, r)), r % g_.group,
+             SumsArray(scratch_.leaf, g_).load(r - rows.begin));
+    });
+  }
+
+  /// Folds the partials [leaf][group] of a single token of one sequence.
+  void run_fold(const AttentionItem& item, float* partials);
+
+ private:
+  /// K and V of positions that lie one after another, as the micro-kernels read them.
+  struct Stretch {
+    const std::byte* k;  // of its first position
+    int64_t k_stride;    // bytes from step to step
+    const std::byte* v;
+    int64_t at;  // its first position in the leaf
+    int64_t count;
+  };
+
+  // Rows of an item are token-major.
+  int64_t sequence_of(const AttentionItem& item, int64_t row) const {
+    return item.sequences.begin + row / g_.group / item.tokens.size();
+  }
+  int64_t token_of(const AttentionItem& item, int64_t row) const {
+    return item.tokens.begin + row / g_.group % item.tokens.size();
+  }
+  /// Positions that a row sees.
+  int64_t visible(const AttentionItem& item, int64_t row) const {
+    const int64_t sequence = sequence_of(item, row);
+    return a_.kv_lens.as<const int32_t>()[sequence] - a_.q_lens.as<const int32_t>()[sequence] +
+           token_of(item, row) + 1;
+  }
+  /// Of the open leaf; more than none.
+  int64_t seen(const AttentionItem& item, int64_t row) const {
+    return std::min(visible(item, row) - leaf_begin_, ops::kAttentionLeaf);
+  }
+  /// Row and column of an item's row in q and y.
+  int64_t q_row(const AttentionItem& item, int64_t row) const {
+    return a_.q_starts.as<const int32_t>()[sequence_of(item, row)] + token_of(item, row);
+  }
+  int64_t q_column(const AttentionItem& item, int64_t row) const {
+    return (item.kv_head * g_.group + row % g_.group) * a_.head_dim;
+  }
+
+  void load_queries(const AttentionItem& item);
+
+  /// Reads a leaf once for all rows that share it, as often as there are such sets, and calls
+  /// f(rows) for tiles of rows that see some of it.
+  template <typename F>
+  void for_each_reading(const AttentionItem& item, int64_t leaf_idx, const F& f) {
+    const int64_t rows_of_sequence = item.tokens.size() * g_.group;
+    for (int64_t s = item.sequences.begin; s < item.sequences.end;) {
+      int64_t end = s + 1;
+      while (end < item.sequences.end && share_leaf(a_, s, end, leaf_idx)) ++end;
+      Range rows{(s - item.sequences.begin) * rows_of_sequence,
+                 (end - item.sequences.begin) * rows_of_sequence};
+      s = end;
+      const int64_t begin = leaf_idx * ops::kAttentionLeaf;
+      while (rows.size() > 0 && visible(item, rows.begin) <= begin) ++rows.begin;
+      if (rows.size() == 0) continue;
+      open_leaf(item, leaf_idx, rows);
+      const int64_t num_tiles = ceil_div(rows.size(), kMaxTileRows);
+      for (int64_t i = 0; i < num_tiles; ++i) {
+        const Range tile = part_of(rows.size(), i, num_tiles);
+        f(Range{rows.begin + tile.begin, rows.begin + tile.end});
+      }
+    }
+  }
+
+  void open_leaf(const AttentionItem& item, int64_t leaf_idx, Range rows);
+  void load_scales(int64_t num_positions) const;
+  void widen_leaf(int64_t num_positions) const;
+  void widen(const CodeRows& rows) const;
+  void widen_pairs(const std::byte* pairs, int64_t count, std::byte* first,
+                   std::byte* second) const;
+  void fold(int64_t row, int64_t leaf_idx, bool is_last, const AttentionSums& leaf);
+  void add(const SumsArray& into, int64_t row, const AttentionSums& from, bool is_first) const;
+  void copy(const SumsArray& into, int64_t row, const AttentionSums& from) const;
+  void finish(const AttentionItem& item, int64_t row) const;
+  void sum_leaf(const AttentionItem& item, Range rows) const;
+  template <typename F>
+  void for_each_block(Range positions, const F& f) const;
+  template <typename F>
+  void for_each_stretch(Range positions, const F& f) const;
+  SoftmaxRow softmax_row(int64_t num_positions, float* scores) const;
+  void sum_leaf_integers(const AttentionItem& item, Range rows) const;
+  void score(const GemmMicro& gemm, int64_t num_positions, Range rows) const;
+  void weigh(const GemmMicro& gemm, Range positions, Range rows, int64_t first_row) const;
+  void weigh_last_channels(const GemmMicro& gemm, int64_t num_rows, const GemmTile& tile) const;
+  void run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t num_panels,
+                const GemmTile& whole) const;
+
+  const ops::PagedAttentionArgs& a_;
+  const AttentionGeometry& g_;
+  const AttentionMicro& micro_;
+  const AttentionScratch scratch_;
+  // The leaf that is open: what score() and weigh() read.
+  const int32_t* table_ = nullptr;  // of the sequence
+  int64_t kv_head_ = 0;
+  int64_t leaf_begin_ = 0;  // its first position
+};
+
+}  // namespace veloz::cpu

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx2/fp8_decoder.h"
+#include "cpu/avx2/lanes.h"
+#include "cpu/avx2/widened_bf16.h"
+#include "cpu/fp8_loop.h"
+
+namespace veloz::cpu {
+namespace {
+
+// Tiles as of bf16: the second half of a step waits in memory.
+constexpr GemmMicro kWhole = make_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 4, 1>();
+constexpr GemmMicro kGrouped = make_grouped_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 4, 1>();
+constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<WidenedBf16, 4, 1>();
+
+}  // namespace
+
+constexpr Fp8Micro kFp8Avx2 = {.whole = &kWhole,
+                               .whole_expansion = {expand_fp8<NibbleDecoder>, &kGemmAvx2Bf16},
+                               .grouped = &kGrouped,
+                               .grouped_expansion = {expand_fp8<NibbleDecoder>, &kGroupedBf16},
+                               .widen = widen_fp8<NibbleDecoder>};
+
+}  // namespace veloz::cpu

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx512/fp8_decoder.h"
+#include "cpu/avx512/lanes.h"
+#include "cpu/dequantize_loop.h"
+
+namespace veloz::cpu {
+namespace {
+
+struct DecodingLanes : Lanes, NibbleDecoder {};
+
+}  // namespace
+
+constexpr DequantizeMicro kDequantizeAvx512 = make_dequantize_micro<DecodingLanes>();
+
+}  // namespace veloz::cpu

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx512/broadcast.h"
+#include "cpu/avx512/lanes.h"
+#include "cpu/avx512_vnni/dot.h"
+#include "cpu/gemm_loop.h"
+
+namespace veloz::cpu {
+namespace {
+
+/// Four products a lane, in one instruction that does not saturate.
+struct DotInt8 : Int32Sums {
+  using Weights = __m512i;
+  using Inputs = __m512i;
+  static Weights load_weights(const char* w) { return _mm512_loadu_si512(w); }
+  static Inputs load_inputs(const char* x) { return broadcast(x); }
+  static Inputs load_part_inputs(const char* x, int64_t bytes) { return broadcast_part(x, bytes); }
+  static I multiply_add(I sums, Inputs inputs, Weights weights) {
+    return add_dot(sums, weights, inputs);
+  }
+};
+
+}  // namespace
+
+// 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
+constexpr GemmMicro kGemmAvx512VnniInt8 = make_gemm_micro<DotInt8, 6, 4>();
+
+}  // namespace veloz::cpu

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx512/uint4_lanes.h"
+#include "cpu/uint4_loop.h"
+
+namespace veloz::cpu {
+namespace {
+
+struct DotUint4 : Uint4Lanes {
+  using Chunk = I;
+  static Chunk begin_chunk(I sums) { return sums; }
+  static Chunk multiply_add(Chunk products, Codes codes, Inputs quad) {
+    return _mm512_dpbusd_epi32(products, codes, quad);
+  }
+  static I end_chunk(I, Chunk products) { return products; }
+};
+
+}  // namespace
+
+// 12 sums of each kind, two registers of codes, their mask, one of scales and one input fill 29 of
+// 32 registers.
+constexpr Uint4Micro kUint4Avx512Vnni = make_uint4_micro<DotUint4, 12>();
+
+}  // namespace veloz::cpu

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/panel_product.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/numeric.h"
+#include "cpu/parallel.h"
+
+namespace veloz::cpu {
+namespace {
+
+// Of panels that are read once: 16 KiB, which stay in a first-level cache until then.
+constexpr int64_t kStepsPerSmallBlock = 64;
+constexpr int64_t kRowsPerBlock = 84 * kMaxTileRows;
+constexpr int64_t kStepsAhead = 64;  // of each panel, when memory is asked for what comes next
+constexpr int64_t kSumsStride = kMaxTilePanels * kPanelWidth;
+// Below, codes are cheaper to convert in each tile than to write down once and read again.
+constexpr int64_t kMinTilesToExpand = 7;
+constexpr int64_t kMaxExpandedSteps = 8;  // of one step
+constexpr size_t kExpandedBytes =
+    kMaxTilePanels * (kStepsPerBlock + kMaxExpandedSteps) * kStepBytes;
+
+/// A few panels and a range of K: what one pass over the rows of a block works on.
+struct PanelBlock {
+  Range panels;
+  Range steps;  // the tail after the last one excluded
+  bool is_first;
+  bool is_last;
+};
+
+/// Scratch of one thread.
+struct Scratch {
+  float* sums;     // [rows per block][kSumsStride]
+  char* expanded;  // [kMaxTilePanels][steps per block][kStepBytes]; absent where nothing is
+};
+
+bool expands(const PanelProduct& product, const PanelBlocking& blocking) {
+  if (product.dequantization != nullptr) return true;
+  return product.expansion != nullptr &&
+         blocking.rows > (kMinTilesToExpand - 1) * product.expansion->micro->max_rows;
+}
+
+/// Steps that one step of the packed weight becomes where it is expanded.
+int64_t expanded_steps(const PanelProduct& product) {
+  if (product.dequantization != nullptr) return product.dequantization->expanded_steps;
+  return product.expansion == nullptr
+             ? 1
+             : product.micro->step_bytes_x / product.expansion->micro->step_bytes_x;
+}
+
+PanelBlocking blocking_of(const PanelProduct& product) {
+  const bool is_read_once =
+      product.dequantization != nullptr && product.num_rows <= product.micro->max_rows;
+  return choose_panel_blocking(product.num_rows, product.num_steps,
+                               std::max<int64_t>(1, product.groups.steps), expanded_steps(product),
+                               is_read_once ? kStepsPerSmallBlock : kStepsPerBlock);
+}
+
+/// One thread's share of a product.
+class PanelWorker {
+ public:
+  PanelWorker(const PanelProduct& product, Range panels, const Scratch& scratch)
+      : product_(product),
+        panels_(panels),
+        scratch_(scratch),
+        blocking_(blocking_of(product)),
+        is_expanded_(expands(product, blocking_)),
+        micro_(is_expanded_ && product.expansion != nullptr ? *product.expansion->micro
+                                                            : *product.micro),
+        expanded_steps_(is_expanded_ ? expanded_steps(product) : 1),
+        panel_bytes_((product.num_steps + (product.tail_bytes > 0 ? 1 : 0)) * kStepBytes) {}
+
+  void run() {
+    for (int64_t begin = 0; begin < product_.num_rows; begin += blocking_.rows)
+      run_rows({begin, std::min(begin + blocking_.rows, product_.num_rows)});
+  }
+
+ private:
+  int64_t num_panel_groups() const { return ceil_div(panels_.size(), micro_.max_panels); }
+  int64_t num_k_blocks() const {
+    return std::max<int64_t>(1, ceil_div(product_.num_steps, blocking_.steps));
+  }
+
+  /// Blocks in the order of work: all of K for some panels, then the next panels.
+  PanelBlock block(int64_t idx) const {
+    const int64_t k_block = idx % num_k_blocks();
+    const Range group = part_of(panels_.size(), idx / num_k_blocks(), num_panel_groups());
+    return {.panels = {panels_.begin + group.begin, panels_.begin + group.end},
+            .steps = {k_block * blocking_.steps,
+                      std::min((k_block + 1) * blocking_.steps, product_.num_steps)},
+            .is_first = k_block == 0,
+            .is_last = k_block + 1 == num_k_blocks()};
+  }
+
+  const char* weights(const PanelBlock& b) const {
+    return reinterpret_cast<const char*>(product_.w) + b.panels.begin * panel_bytes_ +
+           b.steps.begin * kStepBytes;
+  }
+
+  void run_rows(Range rows) {
+    const int64_t num_blocks = num_panel_groups() * num_k_blocks();
+    for (int64_t i = 0; i < num_blocks; ++i) {
+      const PanelBlock current = block(i);
+      if (is_expanded_) expand(current);
+      run_block(rows, current, block(std::min(i + 1, num_blocks - 1)));
+    }
+  }
+
+  void expand(const PanelBlock& b) {
+    for (int64_t p = 0; p < b.panels.size(); ++p) {
+      const char* const w = weights(b) + p * panel_bytes_;
+      char* const to = scratch_.expanded + p * expanded_panel_bytes(b);
+      if (product_.dequantization != nullptr)
+        dequantize(*product_.dequantization, b, b.panels.begin + p, w, to);
+      else
+        product_.expansion->expand({.w = w, .num_steps = b.steps.size(), .to = to});
+    }
+  }
+  void dequantize(const Dequantization& d, const PanelBlock& b, int64_t panel, const char* w,
+                  char* to) const {
+    d.run({.w = w,
+           .scales = d.scales + panel * d.scales_stride,
+           .zeros = d.zeros == nullptr ? nullptr : d.zeros + panel * d.zeros_stride,
+           .scale_type = d.scale_type,
+           .group = d.group,
+           .begin = b.steps.begin * d.step_columns,
+           .end = b.is_last ? d.num_columns : b.steps.end * d.step_columns,
+           .to = to});
+  }
+  int64_t expanded_panel_bytes(const PanelBlock& b) const {
+    const int64_t tail = b.is_last && product_.tail_bytes > 0 ? 1 : 0;
+    return (b.steps.size() + tail) * expanded_steps_ * kStepBytes;
+  }
+
+  /// Passes the rows over one block, a tile at a time, while the next block comes from memory.
+  void run_block(Range rows, const PanelBlock& b, const PanelBlock& next) {
+    const int64_t num_tiles = ceil_div(rows.size(), micro_.max_rows);
+    for (int64_t i = 0; i < num_tiles; ++i) {
+      const Range part = part_of(rows.size(), i, num_tiles);
+      const Range tile{rows.begin + part.begin, rows.begin + part.end};
+      float* const sums = scratch_.sums + part.begin * kSumsStride;
+      if (num_tiles == 1)
+        run_only_tile(tile, b, next, sums);
+      else
+        run_tile(tile, b, sums, prefetch_next(next, i, num_tiles));
+      if (b.is_last) store(tile, b.panels, sums);
+    }
+  }
+
+  struct Prefetch {
+    const char* from;
+    int64_t panels;
+  };
+  /// A single tile uses its panels once: it runs ahead of itself and, at their end, of the next
+  /// block. Dequantization has read them already, and runs ahead of itself.
+  void run_only_tile(Range rows, const PanelBlock& b, const PanelBlock& next, float* sums) const {
+    if (is_expanded_) return run_tile(rows, b, sums, {nullptr, 0});
+    const int64_t last_steps = round_up(kStepsAhead, std::max<int64_t>(1, product_.groups.steps));
+    PanelBlock most = b, rest = b;
+    most.steps.end = rest.steps.begin = std::max(b.steps.begin, b.steps.end - last_steps);
+    if (most.steps.size() > 0) {
+      most.is_last = rest.is_first = false;
+      run_tile(rows, most, sums, {weights(most) + kStepsAhead * kStepBytes, b.panels.size()});
+    }
+    run_tile(rows, rest, sums, {weights(next), next.panels.size()});
+  }
+  /// The first tiles of a pass bring the next block, a share of its panels each.
+  Prefetch prefetch_next(const PanelBlock& next, int64_t tile_idx, int64_t num_tiles) const {
+    const int64_t share = ceil_div(next.panels.size(), num_tiles);
+    const int64_t first = tile_idx * share;
+    if (first >= next.panels.size()) return {nullptr, 0};
+    return {weights(next) + first * panel_bytes_, std::min(share, next.panels.size() - first)};
+  }
+
+  void run_tile(Range rows, const PanelBlock& b, float* sums, Prefetch prefetch) const {
+    const int64_t first_step = b.steps.begin * expanded_steps_;
+    const int64_t tail_bytes = b.is_last ? product_.tail_bytes : 0;
+    const GemmTile tile{
+        .x = product_.x + rows.begin * product_.x_stride + first_step * micro_.step_bytes_x,
+        .x_stride = product_.x_stride,
+        .w = is_expanded_ ? scratch_.expanded : weights(b),
+        .w_stride = is_expanded_ ? expanded_panel_bytes(b) : panel_bytes_,
+        .w_step = kStepBytes,
+        .num_steps = b.steps.size() * expanded_steps_ + tail_bytes / micro_.step_bytes_x,
+        .tail_bytes = tail_bytes % micro_.step_bytes_x,
+        .continues = !b.is_first,
+        .sums = sums,
+        .sums_stride = kSumsStride,
+        .groups = groups(rows, b),
+        .prefetch = prefetch.from,
+        .prefetch_panels = prefetch.panels,
+        .prefetch_stride = panel_bytes_,
+        .prefetch_step = kStepBytes / expanded_steps_};
+    micro_.tiles[rows.size() - 1][b.panels.size() - 1](tile);
+  }
+
+  GemmGroups groups(Range rows, const PanelBlock& b) const {
+    GemmGroups groups = product_.groups;
+    if (groups.steps == 0) return groups;
+    const int64_t first_group = b.steps.begin / groups.steps;
+    groups.w_scales += b.panels.begin * groups.w_scales_stride + first_group * kPanelWidth;
+    groups.x_scales += rows.begin * groups.x_scales_stride + first_group;
+    groups.steps *= expanded_steps_;
+    return groups;
+  }
+
+  void store(Range rows, Range panels, const float* sums) const {
+    const int64_t column = panels.begin * kPanelWidth;
+    GemmStore store = product_.store;
+    store.sums = sums;
+    store.sums_stride = kSumsStride;
+    store.num_rows = rows.size();
+    store.num_columns = std::min(panels.size() * kPanelWidth, store.num_columns - column);
+    if (store.row_offsets != nullptr) store.row_offsets += rows.begin;
+    if (store.w_scales != nullptr) store.w_scales += column;
+    if (store.x_scales != nullptr) store.x_scales += rows.begin * store.x_scales_stride;
+    if (store.bias != nullptr) store.bias += column;
+    const int64_t element_bytes = store.is_bf16 ? 2 : 4;
+    store.y = static_cast<char*>(store.y) + rows.begin * store.y_stride + column * element_bytes;
+    micro_.store(store);
+  }
+
+  const PanelProduct& product_;
+  const Range panels_;
+  const Scratch scratch_;
+  const PanelBlocking blocking_;
+  const bool is_expanded_;
+  const GemmMicro& micro_;
+  const int64_t expanded_steps_;
+  const int64_t panel_bytes_;
+};
+
+size_t sums_bytes(int64_t num_rows) {
+  return static_cast<size_t>(std::min(num_rows, kRowsPerBlock) * kSumsStride) * sizeof(float);
+}
+
+size_t scratch_bytes(int64_t num_rows, bool has_expansion) {
+  return sums_bytes(num_rows) + (has_expansion ? kExpandedBytes : 0);
+}
+
+}  // namespace
+
+GemmStore store_to(const TensorView& y, const TensorView& bias) {
+  return {.num_columns = y.shape[1],
+          .bias = bias.as<const float>(),
+          .y = y.data,
+          .y_stride = y.row_stride * static_cast<int64_t>(dtype_bytes(y.dtype)),
+          .is_bf16 = y.dtype == DType::bf16};
+}
+
+PanelBlocking choose_panel_blocking(int64_t num_rows, int64_t num_steps, int64_t steps_per_group,
+                                    int64_t expanded_steps, int64_t max_steps) {
+  // Equal blocks: a short last one would pay a pass over the sums for little work.
+  const int64_t row_blocks = std::max<int64_t>(1, ceil_div(num_rows, kRowsPerBlock));
+  const int64_t max_groups = std::max<int64_t>(1, max_steps / expanded_steps / steps_per_group);
+  const int64_t num_groups = std::max<int64_t>(1, num_steps / steps_per_group);
+  const int64_t step_blocks = ceil_div(num_groups, max_groups);
+  return {.rows = ceil_div(std::max<int64_t>(num_rows, 1), row_blocks),
+          .steps = ceil_div(num_groups, step_blocks) * steps_per_group};
+}
+
+size_t panel_product_workspace_bytes(int64_t num_rows, bool has_expansion, int num_threads) {
+  return static_cast<size_t>(num_threads) * scratch_bytes(num_rows, has_expansion);
+}
+
+void run_panel_product(ThreadPool& pool, std::span<std::byte> workspace,
+                       const PanelProduct& product) noexcept {
+  if (product.num_rows == 0) return;
+  const int64_t num_panels = ceil_div(product.store.num_columns, kPanelWidth);
+  const int num_threads = pool.num_threads();
+  const bool has_expansion = product.expansion != nullptr || product.dequantization != nullptr;
+  VELOZ_DCHECK(workspace.size() >=
+                   panel_product_workspace_bytes(product.num_rows, has_expansion, num_threads),
+               "workspace of {} bytes", workspace.size());
+  VELOZ_DCHECK(
+      product.tail_bytes == 0 || (product.expansion == nullptr && product.groups.steps == 0),
+      "a tail of {} bytes", product.tail_bytes);
+  const size_t bytes = scratch_bytes(product.num_rows, has_expansion);
+  pool.run([&](int thread_idx) {
+    const Range panels = part_of(num_panels, thread_idx, num_threads);
+    if (panels.size() == 0) return;
+    auto* const scratch =
+        reinterpret_cast<char*>(workspace.data()) + static_cast<size_t>(thread_idx) * bytes;
+    PanelWorker(product, panels,
+                {.sums = reinterpret_cast<float*>(scratch),
+                 .expanded = scratch + sums_bytes(product.num_rows)})
+        .run();
+  });
+}
+
+}  // namespace veloz::cpu

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/portable/fp8_decoder.h"
+#include "cpu/portable/lanes.h"
+#include "cpu/portable/widened_bf16.h"
+
+#include "cpu/fp8_loop.h"
+
+namespace veloz::cpu {
+namespace {
+
+constexpr GemmMicro kWhole = make_gemm_micro<Fp8As<TableDecoder, WidenedBf16>, 2, 1>();
+constexpr GemmMicro kGrouped = make_grouped_gemm_micro<Fp8As<TableDecoder, WidenedBf16>, 2, 1>();
+constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<WidenedBf16, 2, 1>();
+
+}  // namespace
+
+constexpr Fp8Micro kFp8Portable = {
+    .whole = &kWhole,
+    .whole_expansion = {expand_fp8<TableDecoder>, &kGemmPortableBf16},
+    .grouped = &kGrouped,
+    .grouped_expansion = {expand_fp8<TableDecoder>, &kGroupedBf16},
+    .widen = widen_fp8<TableDecoder>};
+
+}  // namespace veloz::cpu

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/speed.h"
+
+#include <algorithm>
+#include <array>
+
+namespace veloz::profile {
+namespace {
+
+constexpr double kCall_s = 3e-6;  // waking the threads, their meeting at the end
+constexpr double kStep_s = 2e-4;  // inputs, sampling, scheduling
+/// What a kernel is expected to reach of each roof.
+struct Shares {
+  double memory = 0;
+  double compute = 0;
+};
+constexpr double kMemoryShare = 0.95;                            // streaming weights
+constexpr Shares kAttention = {.memory = 0.3, .compute = 0.35};  // short reads, softmax between
+
+/// What products of matrices reach of the arithmetic's peak: few rows use a weight that was brought
+/// into registers only a few times.
+double compute_share(int64_t num_rows) {
+  struct Step {
+    int64_t max_rows;
+    double share;
+  };
+  constexpr std::array kSteps = {Step{4, 0.6}, Step{16, 0.78}, Step{64, 0.85}};
+  for (const Step& step : kSteps)
+    if (num_rows <= step.max_rows) return step.share;
+  return 0.9;
+}
+
+}  // namespace
+
+double predict_call_s(const CallCost& work, const MachinePeaks& peaks) {
+  const Shares shares = work.op == ops::Op::paged_attention
+                            ? kAttention
+                            : Shares{kMemoryShare, compute_share(work.num_rows)};
+  const Roof compute = peaks.available(work.arithmetic);
+  const double memory_s = work.cost.bytes / (shares.memory * peaks.read_bytes_per_s);
+  const double compute_s = work.cost.flops / (shares.compute * peaks.rate(compute));
+  return std::max(memory_s, compute_s) + kCall_s;
+}
+
+SpeedPrediction predict_speed(const engine::Plan& plan, const Phase& phase,
+                              const MachinePeaks& peaks) {
+  const runtime::Batch batch = make_batch(phase, plan.limits, /*vocab_size=*/1);
+  SpeedPrediction prediction{.phase = phase, .step_s = kStep_s};
+  std::array<double, kRoofs.size()> bound_s{};
+  for (const CallCost& work : cost_of_program(plan, batch, num_kv_blocks(phase, plan.limits))) {
+    const double seconds = predict_call_s(work, peaks);
+    prediction.step_s += seconds;
+    bound_s[static_cast<size_t>(bound_of(work.cost, work.arithmetic, peaks).roof)] += seconds;
+  }
+  prediction.roof =
+      kRoofs.at(static_cast<size_t>(std::ranges::max_element(bound_s) - bound_s.begin()));
+  return prediction;
+}
+
+}  // namespace veloz::profile

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/performance.md says what bench/results/ says."""
+
+import json
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+import performance_page
+
+LOW_PRECISION: dict[str, Any] = {
+    "bench": "cpu_low_precision",
+    "weights": "8-bit",
+    "kv_cache": "bf16",
+    "load": "decode 4, context 256",
+    "rounds": 9,
+    "veloz": {"median": 131.44, "p10": 130.1, "p90": 133.9},
+    "peers": {"llama.cpp Q8_0": {"median": 60.2, "p10": 59, "p90": 61}},
+    "best_peer": "llama.cpp Q8_0",
+    "ratio": 2.183,
+    "ratio_goal": 2.2,
+    "limit": "dram_read",
+    "share": 0.81,
+    "share_goal": 0.8,
+    "share_of_bf16": None,
+    "share_of_bf16_goal": None,
+    "is_met": False,
+    "peaks": {"dram_read_gb_per_s": 48.2},
+    "date": "2026-11-27",
+    "machine": "some CPU",
+    "threads": 2,
+    "versions": {"veloz": "veloz 0.1.0"},
+    "command": "bench/cpu_peer.py build/peer",
+}
+
+
+class PerformancePageTest(unittest.TestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.results = Path(directory.name)
+
+    def write(self, name: str, *lines: dict[str, Any]) -> None:
+        (self.results / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def page(self) -> str:
+        return performance_page.page(performance_page.read_results(self.results))
+
+    def test_the_committed_page_is_current(self) -> None:
+        results = performance_page.read_results(performance_page.RESULTS)
+        self.assertEqual(
+            performance_page.PAGE.read_text(),
+            performance_page.page(results),
+            "run python3 bench/performance_page.py",
+        )
+
+    def test_a_row_shows_ratio_share_and_what_was_missed(self) -> None:
+        self.write("2026-11-27-cpu-low-precision-1b.jsonl", LOW_PRECISION)
+        self.assertIn(
+            "| 8-bit | decode 4, context 256 | 131 (130–134) | 60.2 (59.0–61.0) llama.cpp Q8_0 "
+            "| 2.18 (goal 2.20, missed) | 81 % (goal 80 %) of dram_read |",
+            self.page(),
+        )
+        self.assertIn("Measured on 2026-11-27 on some CPU with 2 threads (veloz 0.1.0)", self.page())
+
+    def test_rows_without_a_peer_or_a_goal_say_so(self) -> None:
+        alone = LOW_PRECISION | {"best_peer": None, "peers": {}, "ratio": None, "share_goal": None, "kv_cache": "fp8"}
+        self.write("2026-11-27-cpu-low-precision-1b.jsonl", alone)
+        self.assertIn(
+            "| 8-bit, fp8 cache | decode 4, context 256 | 131 (130–134) | – | – | 81 % of dram_read |", self.page()
+        )
+
+    def test_the_newest_file_of_a_topic_counts(self) -> None:
+        self.write("2026-11-28-cpu-low-precision-1b.jsonl", LOW_PRECISION | {"weights": "newer"})
+        self.write("2026-11-27-cpu-low-precision-1b.jsonl", LOW_PRECISION | {"weights": "older"})
+        self.assertIn("newer", self.page())
+        self.assertNotIn("older", self.page())
+
+    def test_results_without_a_section_are_linked(self) -> None:
+        self.write("2026-11-27-something-new.jsonl", LOW_PRECISION)
+        self.assertIn(
+            "- [2026-11-27-something-new.jsonl](../bench/results/2026-11-27-something-new.jsonl)", self.page()
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/speed.h"
+
+#include <gtest/gtest.h>
+
+#include "support/tiny_engine.h"
+
+namespace veloz::profile {
+namespace {
+
+constexpr MachinePeaks kPeaks = {.read_bytes_per_s = 5e10,
+                                 .fp32_ops_per_s = 2e11,
+                                 .bf16_ops_per_s = 4e11,
+                                 .int8_ops_per_s = 8e11};
+
+CallCost product(double rows, Roof arithmetic, double weight_bytes_per_element) {
+  const double n = 4096, k = 4096;
+  return {.cost = {.flops = 2 * rows * n * k, .bytes = n * k * weight_bytes_per_element},
+          .arithmetic = arithmetic,
+          .num_rows = static_cast<int64_t>(rows),
+          .op = ops::Op::linear};
+}
+
+TEST(PredictCall, OneRowTakesAsLongAsItsWeightsTakeToRead) {
+  const double bf16 = predict_call_s(product(1, Roof::bf16_dot, 2), kPeaks);
+  const double int8 = predict_call_s(product(1, Roof::int8_dot, 1), kPeaks);
+  EXPECT_NEAR(bf16, 4096.0 * 4096 * 2 / 5e10, 0.15 * bf16);
+  EXPECT_NEAR(int8 * 2, bf16, 0.05 * bf16);
+}
+
+TEST(PredictCall, ManyRowsTakeAsLongAsTheirProducts) {
+  const double seconds = predict_call_s(product(512, Roof::bf16_dot, 2), kPeaks);
+  EXPECT_NEAR(seconds, 2 * 512 * 4096.0 * 4096 / 4e11, 0.15 * seconds);
+}
+
+TEST(PredictCall, IsNeverFasterThanTheRoof) {
+  for (const double rows : {1, 3, 4, 5, 16, 17, 64, 65, 1000}) {
+    const CallCost work = product(rows, Roof::bf16_dot, 2);
+    EXPECT_GT(predict_call_s(work, kPeaks), bound_of(work.cost, work.arithmetic, kPeaks).seconds);
+  }
+}
+
+TEST(PredictSpeed, MoreTokensNeverTakeLessTime) {
+  const engine::Plan plan = test::tiny_model().plan;
+  double last_s = 0;
+  for (int64_t tokens = 1; tokens <= 16; ++tokens) {
+    const SpeedPrediction speed = predict_speed(plan, Phase::prefill(tokens), kPeaks);
+    EXPECT_GE(speed.step_s, last_s) << tokens;
+    EXPECT_DOUBLE_EQ(speed.tokens_per_s(), static_cast<double>(tokens) / speed.step_s);
+    last_s = speed.step_s;
+  }
+}
+
+TEST(PredictSpeed, ALongerContextTakesLonger) {
+  const engine::Plan plan = test::tiny_model().plan;
+  EXPECT_GT(predict_speed(plan, Phase::decode(4, 31), kPeaks).step_s,
+            predict_speed(plan, Phase::decode(4, 1), kPeaks).step_s);
+}
+
+}  // namespace
+}  // namespace veloz::profile
