@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/machine_peaks.h"
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,17 @@ PeakMeter::PeakMeter(Backend& backend, const Options& options)
 }
 
 profile::MachinePeaks PeakMeter::measure() {
+  constexpr int kAttempts = 3;
+  profile::MachinePeaks best;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const profile::MachinePeaks peaks = measure_once();
+    for (const profile::Roof roof : profile::kRoofs)
+      best.rate(roof) = std::max(best.rate(roof), peaks.rate(roof));
+  }
+  return best;
+}
+
+profile::MachinePeaks PeakMeter::measure_once() {
   constexpr double kUnknown = 5e9;  // per thread, of a processor without vectors that are known
   const cpu::CpuFeatures features = cpu::detect_features();
   profile::MachinePeaks peaks;

@@ -18,11 +18,14 @@ class PeakMeter {
   };
   PeakMeter(Backend& backend, const Options& options);
 
-  /// Now: memory once, each kind of arithmetic once.
+  /// Now: the best of three attempts at each. A limit is what can be reached; whatever disturbs an
+  /// attempt only lowers the bar.
   profile::MachinePeaks measure();
   profile::MachinePeaks measure_median(int num_samples);
 
  private:
+  profile::MachinePeaks measure_once();
+
   Backend& backend_;
   const Options options_;
   Buffer memory_;

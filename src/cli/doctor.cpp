@@ -37,7 +37,7 @@ uint64_t meminfo_bytes(const std::string& field) {
 void measure(nlohmann::ordered_json& json) {
   api::Backend backend = api::open_cpu("", 0);
   const profile::MachinePeaks peaks =
-      api::PeakMeter(backend, {.read_bytes = size_t{1} << 30, .seconds_per_loop = 0.3}).measure();
+      api::PeakMeter(backend, {.read_bytes = size_t{1} << 30, .seconds_per_loop = 0.1}).measure();
   json["dram_read_gb_per_s"] = peaks.read_bytes_per_s / 1e9;
   for (const profile::Roof roof : profile::kRoofs)
     if (roof != profile::Roof::dram_read && peaks.rate(roof) > 0)
