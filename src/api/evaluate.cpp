@@ -80,6 +80,7 @@ eval::GateReport evaluate(const EvaluateOptions& options) {
   if (reference) original.emplace(reference->engine, *reference->text.tokenizer, machine, measure);
   return compress::run_gate(measured, original ? &*original : nullptr, set,
                             {.params = answer_params(options, original ? *original : measured),
+                             .reference_answers = options.reference_answers,
                              .on_progress = options.on_progress,
                              .should_stop = options.should_stop});
 }

@@ -7,8 +7,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/progress.h"
+#include "compress/measured_model.h"
 #include "eval/gate_report.h"
 
 namespace veloz::api {
@@ -27,6 +29,8 @@ struct EvaluateOptions {
   int num_threads = 0;
   int64_t max_num_seqs = 0;          // answers generated at once; 0: 16
   size_t kv_cache_memory_bytes = 0;  // of each model; 0: 256 MiB
+  /// As compress::GateOptions.
+  std::vector<compress::Answer>* reference_answers = nullptr;
   ProgressSink on_progress;
   std::function<bool()> should_stop;
 };

@@ -80,6 +80,7 @@ class Quantizing {
     evaluate_options.dataset = options_.gate.dataset;
     evaluate_options.text = options_.gate.text;
     evaluate_options.limit = options_.gate.limit;
+    evaluate_options.reference_answers = &original_answers_;
     evaluate_options.isa = options_.isa;
     evaluate_options.num_threads = options_.num_threads;
     evaluate_options.on_progress = options_.on_progress;
@@ -129,6 +130,7 @@ class Quantizing {
   const QuantizeModelOptions& options_;
   const QuantizeJob& job_;
   fs::path original_;  // engine, once it is built
+  std::vector<compress::Answer> original_answers_;
 };
 
 }  // namespace

@@ -145,12 +145,12 @@ eval::GateReport run_gate(MeasuredModel& model, MeasuredModel* reference, const 
     report.answers = score_answers(
         model.answer(set.items, options.params, options.on_progress, options.should_stop),
         set.items);
-    if (options.reference_answers)
-      report.reference_answers = score_answers(*options.reference_answers, set.items);
-    else if (reference)
-      report.reference_answers = score_answers(
-          reference->answer(set.items, options.params, options.on_progress, options.should_stop),
-          set.items);
+    std::vector<Answer> answers;
+    std::vector<Answer>& known = options.reference_answers ? *options.reference_answers : answers;
+    if (known.empty() && reference)
+      known =
+          reference->answer(set.items, options.params, options.on_progress, options.should_stop);
+    if (!known.empty()) report.reference_answers = score_answers(known, set.items);
   }
   eval::judge(report);
   return report;

@@ -20,9 +20,9 @@ struct GateOptions {
   /// How answers are generated. Greedy, or beam search as the model's authors want it; sampling
   /// would measure its seed.
   SamplingParams params{.temperature = 0};
-  /// Nothing of the reference's answers is generated where it is not null: they are those of an
-  /// earlier run with the same set and params.
-  const std::vector<Answer>* reference_answers = nullptr;
+  /// Where it is not null, the reference's answers are taken from here, or left here where it is
+  /// empty: for runs with the same reference, set and params.
+  std::vector<Answer>* reference_answers = nullptr;
   ProgressSink on_progress{};
   std::function<bool()> should_stop{};  // asked now and then; true throws Error(cancelled)
 };

@@ -100,13 +100,27 @@ TEST(Gate, TakesAnswersOfTheReferenceThatAreKnown) {
   const MeasuredEngine engine;
   MeasuredModel model = engine.measure();
   MeasuredModel reference = engine.measure();
-  const std::vector<Answer> known = {{.text = "a b", .num_tokens = 3},
-                                     {.text = "c", .num_tokens = 1}};
+  std::vector<Answer> known = {{.text = "a b", .num_tokens = 3}, {.text = "c", .num_tokens = 1}};
   GateOptions options = kShort;
   options.reference_answers = &known;
   const eval::GateReport report = run_gate(model, &reference, make_set(), options);
   EXPECT_EQ(report.reference_answers->exact, 1);
   EXPECT_EQ(report.reference_answers->tokens_per_item, 2);
+}
+
+TEST(Gate, LeavesAnswersOfTheReferenceForTheNextRun) {
+  const MeasuredEngine engine;
+  MeasuredModel model = engine.measure();
+  MeasuredModel reference = engine.measure();
+  std::vector<Answer> answers;
+  GateOptions options = kShort;
+  options.reference_answers = &answers;
+  const eval::GateReport first = run_gate(model, &reference, make_set(), options);
+  ASSERT_EQ(answers.size(), make_set().items.size());
+  answers.front().num_tokens += 2;  // told apart from what would be generated
+  const eval::GateReport second = run_gate(model, &reference, make_set(), options);
+  EXPECT_EQ(second.reference_answers->tokens_per_item,
+            first.reference_answers->tokens_per_item + 1);
 }
 
 TEST(Gate, RefusesModelsOfDifferentVocabularies) {
