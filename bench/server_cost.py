@@ -16,12 +16,11 @@ import datetime
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 from peers.machine import cpu_name
-from serving_peer import ROOT, running
+from serving_peer import ROOT, bench_serve, running
 
 COMPUTING = {"veloz-step", "veloz-pool"}
 LOADS = [
@@ -53,24 +52,10 @@ def server_pid(url: str) -> int:
 
 def measure(veloz: Path, url: str, flags: str, seed: int) -> tuple[dict[str, float], float]:
     """Microseconds per token by thread, and tokens per second."""
-    command: list[str | Path] = [
-        veloz,
-        "bench",
-        "serve",
-        "--base-url",
-        url,
-        "--json",
-        "--random-vocab-size",
-        "300",
-        *flags.split(),
-    ]
     pid = server_pid(url)
     before = thread_seconds(pid)
-    done = subprocess.run([*command, "--seed", str(seed)], check=True, capture_output=True, text=True)
+    result = bench_serve(veloz, url, flags.split(), 300, seed)
     spent = {name: s - before.get(name, 0.0) for name, s in thread_seconds(pid).items()}
-    result = json.loads(done.stdout)
-    if result["failed"]:
-        raise SystemExit(f"{result['failed']} requests failed:\n{done.stderr}")
     # The warm-up request streams too.
     tokens = result["total_output_tokens"] * (1 + 1 / result["completed"])
     return {name: s / tokens * 1e6 for name, s in spent.items()}, result["output_throughput"]

@@ -102,6 +102,17 @@ def running(command: Sequence[str | Path], health: str, log: Path) -> Iterator[s
         process.wait()
 
 
+def bench_serve(veloz: Path, url: str, flags: Sequence[str], vocab_size: int, seed: int) -> dict[str, Any]:
+    """What `veloz bench serve` measured of a server; no request may fail."""
+    command: list[str | Path] = [veloz, "bench", "serve", "--base-url", url, "--json"]
+    command += ["--random-vocab-size", str(vocab_size), *flags, "--seed", str(seed)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    if result["failed"]:
+        raise SystemExit(f"{result['failed']} requests to {url} failed:\n{done.stderr}")
+    return result
+
+
 class Bench:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.veloz: Path = arguments.veloz
@@ -140,27 +151,11 @@ class Bench:
         return running(command, "/health", self.dir / "peer.log")
 
     def load(self, url: str, flags: str, seed: int) -> dict[str, Any]:
-        command: list[str | Path] = [
-            self.veloz,
-            "bench",
-            "serve",
-            "--base-url",
-            url,
-            "--json",
-            "--random-vocab-size",
-            "32000",
-        ]
         # The last of two equal flags would be refused: what --quick sets replaces what is there.
         options = dict(zip(*[iter(shlex.split(flags))] * 2, strict=True))
         if self.is_quick:
             options |= dict(zip(*[iter(shlex.split(QUICK))] * 2, strict=True))
-        for name, value in options.items():
-            command += [name, value]
-        done = subprocess.run([*command, "--seed", str(seed)], check=True, capture_output=True, text=True)
-        result: dict[str, Any] = json.loads(done.stdout)
-        if result["failed"]:
-            raise SystemExit(f"{result['failed']} requests to {url} failed:\n{done.stderr}")
-        return result
+        return bench_serve(self.veloz, url, [part for option in options.items() for part in option], 32000, seed)
 
     def best_peer_setting(self) -> str:
         rates = {}

@@ -53,6 +53,30 @@ std::optional<DType> try_parse_dtype(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view safetensors_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::fp32:
+      return "F32";
+    case DType::fp16:
+      return "F16";
+    case DType::bf16:
+      return "BF16";
+    case DType::fp8_e4m3:
+      return "F8_E4M3";
+    case DType::int64:
+      return "I64";
+    case DType::int32:
+      return "I32";
+    case DType::int8:
+      return "I8";
+    case DType::uint8:
+      return "U8";
+    case DType::uint4x2:
+      break;
+  }
+  return "";
+}
+
 float fp16_to_fp32(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
   const uint32_t exponent = (bits >> 10) & 0x1fu;

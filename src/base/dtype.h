@@ -26,6 +26,8 @@ enum class DType : uint8_t {
 size_t dtype_bytes(DType dtype);
 std::string_view to_string(DType dtype);
 std::optional<DType> try_parse_dtype(std::string_view name);
+/// The name in safetensors files, "BF16"; "" of uint4x2, which the format lacks.
+std::string_view safetensors_dtype(DType dtype);
 
 /// bf16 is the upper half of an fp32; conversion rounds to nearest even, NaN stays a (quiet) NaN.
 struct BFloat16 {

@@ -21,6 +21,7 @@ std::string header_of(std::span<const TensorToWrite> tensors,
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t begin = 0;
   for (const TensorToWrite& tensor : tensors) {
+    VELOZ_CHECK(!tensor.dtype.empty(), "safetensors has no dtype for tensor {}", tensor.name);
     const std::span<const int64_t> dims = tensor.shape.dims();
     header[tensor.name] = {{"dtype", tensor.dtype},
                            {"shape", std::vector<int64_t>(dims.begin(), dims.end())},
@@ -33,31 +34,6 @@ std::string header_of(std::span<const TensorToWrite> tensors,
 }
 
 }  // namespace
-
-std::string_view safetensors_dtype(DType dtype) {
-  VELOZ_CHECK(dtype != DType::uint4x2, "safetensors has no pairs of 4 bits");
-  switch (dtype) {
-    case DType::fp32:
-      return "F32";
-    case DType::fp16:
-      return "F16";
-    case DType::bf16:
-      return "BF16";
-    case DType::fp8_e4m3:
-      return "F8_E4M3";
-    case DType::int64:
-      return "I64";
-    case DType::int32:
-      return "I32";
-    case DType::int8:
-      return "I8";
-    case DType::uint8:
-      return "U8";
-    case DType::uint4x2:
-      break;
-  }
-  return "";
-}
 
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors,
                        const std::map<std::string, std::string>& metadata,

@@ -16,13 +16,10 @@
 
 namespace veloz::checkpoint {
 
-/// The format's name of a dtype, "BF16". uint4x2 has none.
-std::string_view safetensors_dtype(DType dtype);
-
 /// A tensor to be written; rows are extents of the first axis, one where there is none.
 struct TensorToWrite {
   std::string name;
-  std::string dtype;  // as the format writes it
+  std::string dtype;  // safetensors_dtype, not empty
   Shape shape;
   uint64_t bytes = 0;
   /// Fills `to` with rows [row_begin, row_end).

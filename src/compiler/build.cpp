@@ -270,26 +270,46 @@ void copy_tokenizer(const fs::path& model_dir, engine::EngineWriter& writer) {
   }
 }
 
+/// A model as its files and the options describe it, before the passes.
+struct ImportedModel {
+  checkpoint::ModelConfig config;
+  engine::Limits limits;
+  GenerationDefaults generation;
+  std::optional<checkpoint::QuantizedModel> quantized;  // where the checkpoint is
+  models::GraphOptions graph_options;
+  graph::Graph graph;
+  engine::ModelFacts facts;
+};
+
+ImportedModel import_model(const CompileOptions& options) {
+  ImportedModel model;
+  model.config = checkpoint::load_model_config(options.model);
+  const DType dtype = choose_dtype(options.dtype, model.config);
+  model.limits = resolve_limits(options, model.config);
+  model.generation = read_generation_config(options.model);
+  model.quantized = open_quantized(options);
+  model.graph_options = graph_options_for(options, dtype, model.limits,
+                                          model.quantized ? &model.quantized->plan : nullptr);
+  model.graph = models::build_graph(model.config, model.graph_options);
+  model.facts =
+      facts_of(model.config, model.graph, model.graph_options, options.model, model.generation);
+  return model;
+}
+
 }  // namespace
 
 CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& target,
                       ThreadPool& pool, const ProgressSink& progress) {
-  const checkpoint::ModelConfig config = checkpoint::load_model_config(options.model);
+  ImportedModel model = import_model(options);
+  const checkpoint::ModelConfig& config = model.config;
+  const DType dtype = model.graph_options.dtype;
+  std::optional<checkpoint::QuantizedModel>& quantized = model.quantized;
+  graph::Graph& graph = model.graph;
   const std::string config_text = read_text_file(options.model / "config.json", uint64_t{16} << 20);
-  const DType dtype = choose_dtype(options.dtype, config);
-  const engine::Limits limits = resolve_limits(options, config);
-  const GenerationDefaults generation = read_generation_config(options.model);
-
-  std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
-  const models::GraphOptions graph_options =
-      graph_options_for(options, dtype, limits, quantized ? &quantized->plan : nullptr);
-  graph::Graph graph = models::build_graph(config, graph_options);
   const Source source =
       open_source(options, config_text, graph, quantized ? std::move(quantized->tensors) : nullptr);
   if (!quantized) check_tensors(graph, *source.tensors);
   const std::string imported = graph::print(graph);
-  const engine::ModelFacts facts =
-      facts_of(config, graph, graph_options, options.model, generation);
 
   const RequestedQuantization requested =
       quantized ? RequestedQuantization{std::move(quantized->plan), {}}
@@ -300,7 +320,7 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   if (quantized) require_all_quantized(graph, requested.plan);
   const RtnSource tensors(*source.tensors, quantized_linears(graph, requested));
   check_tensors(graph, tensors);
-  const LoweredGraph lowered = lower(graph, limits, target);
+  const LoweredGraph lowered = lower(graph, model.limits, target);
 
   const std::vector<size_t> weight_bytes = packed_sizes(lowered.plan, target);
   engine::EngineWriter writer =
@@ -318,11 +338,12 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   if (config.dtype == DType::fp16 && dtype == DType::bf16)
     report.warnings.push_back(
         "the checkpoint is fp16; bf16 keeps 8 of its 11 significant bits (--dtype fp32 keeps all)");
-  if (graph_options.kv_cache_dtype == DType::fp8_e4m3 && graph_options.kv_scales.empty())
+  if (model.graph_options.kv_cache_dtype == DType::fp8_e4m3 &&
+      model.graph_options.kv_scales.empty())
     report.warnings.push_back(
         "the checkpoint has no scales for an fp8 KV cache, so they are 1: keys and values beyond "
         "448 are cut off (--kv-cache-dtype int8 needs none)");
-  for (const std::string& key : generation.config.unsupported_keys)
+  for (const std::string& key : model.generation.config.unsupported_keys)
     report.warnings.push_back(fmt::format(
         "generation_config.json asks for \"{}\", which is not supported and has no effect", key));
   for (const size_t bytes : weight_bytes) report.weight_bytes += bytes;
@@ -332,8 +353,8 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   manifest.source_hash = source.hash;
   manifest.target = options.target;
   manifest.load_format = options.load_format == LoadFormat::dummy ? "dummy" : "safetensors";
-  manifest.model = facts;
-  manifest.limits = limits;
+  manifest.model = std::move(model.facts);
+  manifest.limits = model.limits;
   manifest.quantization = summary_of(graph, requested.plan);
   set_verdict(options, manifest, writer);
   manifest.pass_reports = describe(records);
@@ -343,20 +364,13 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
 }
 
 PlannedModel plan_model(const CompileOptions& options, const ops::KernelRegistry& target) {
-  const checkpoint::ModelConfig config = checkpoint::load_model_config(options.model);
-  const DType dtype = choose_dtype(options.dtype, config);
-  const engine::Limits limits = resolve_limits(options, config);
-  std::optional<checkpoint::QuantizedModel> quantized = open_quantized(options);
-  const models::GraphOptions graph_options =
-      graph_options_for(options, dtype, limits, quantized ? &quantized->plan : nullptr);
-  graph::Graph graph = models::build_graph(config, graph_options);
-  const GenerationDefaults generation = read_generation_config(options.model);
-  engine::ModelFacts facts = facts_of(config, graph, graph_options, options.model, generation);
+  ImportedModel model = import_model(options);
   const checkpoint::QuantPlan plan =
-      quantized ? std::move(quantized->plan) : plan_quantization(graph, options.quantization).plan;
-  run_pipeline(graph,
+      model.quantized ? std::move(model.quantized->plan)
+                      : plan_quantization(model.graph, options.quantization).plan;
+  run_pipeline(model.graph,
                {.disabled_passes = options.disabled_passes, .quantization = &plan, .on_pass = {}});
-  return {std::move(lower(graph, limits, target).plan), std::move(facts)};
+  return {std::move(lower(model.graph, model.limits, target).plan), std::move(model.facts)};
 }
 
 std::string cache_key(const CompileOptions& options) {

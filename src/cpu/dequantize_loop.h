@@ -29,6 +29,14 @@ struct IntegerCodes : Simd {
     return Simd::int_to_fp32(
         Simd::and_int(Simd::template shift_right<kShift>(step), Simd::set1_int(kMask)));
   }
+  /// One of each byte, from bit kShift on.
+  template <int kShift>
+  static void numbers_of_bytes(const I& step, F* values) {
+    values[0] = number<kShift>(step);
+    values[1] = number<kShift + 8>(step);
+    values[2] = number<kShift + 16>(step);
+    values[3] = number<kShift + 24>(step);
+  }
 };
 
 /// Eight codes of 4 bits a lane (uint4_tile.h).
@@ -41,14 +49,8 @@ struct Uint4Codes : IntegerCodes<Simd, 15> {
 
   static void numbers(const char* w, F (&values)[kColumns]) {
     const typename Codes::I step = Codes::load_int(w);
-    values[0] = Codes::template number<0>(step);
-    values[1] = Codes::template number<8>(step);
-    values[2] = Codes::template number<16>(step);
-    values[3] = Codes::template number<24>(step);
-    values[4] = Codes::template number<4>(step);
-    values[5] = Codes::template number<12>(step);
-    values[6] = Codes::template number<20>(step);
-    values[7] = Codes::template number<28>(step);
+    Codes::template numbers_of_bytes<0>(step, values);
+    Codes::template numbers_of_bytes<4>(step, values + 4);
   }
   static float zero_of(char bits) { return static_cast<uint8_t>(bits); }
 };
@@ -62,11 +64,7 @@ struct Int8Codes : IntegerCodes<Simd, 255> {
   static constexpr float kMiddle = 128;
 
   static void numbers(const char* w, F (&values)[kColumns]) {
-    const typename Codes::I step = Codes::load_int(w);
-    values[0] = Codes::template number<0>(step);
-    values[1] = Codes::template number<8>(step);
-    values[2] = Codes::template number<16>(step);
-    values[3] = Codes::template number<24>(step);
+    Codes::template numbers_of_bytes<0>(Codes::load_int(w), values);
   }
   static float zero_of(char bits) {
     return static_cast<float>(static_cast<int8_t>(bits)) + kMiddle;

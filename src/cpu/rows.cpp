@@ -54,6 +54,21 @@ void for_each_output_row(ops::OpContext& context, const Args& a, const RowMicro&
   });
 }
 
+template <typename Args>
+void norm(ops::OpContext& context, const Args& a, const RowMicro& micro,
+          void (*run)(const NormRow&), const float* beta) {
+  for_each_output_row(context, a, micro, [&](int64_t t, std::byte* y) {
+    run({.x = row_of(a.x, t),
+         .delta = row_of(a.delta, t),
+         .sum = row_of(a.sum, t),
+         .gamma = a.gamma.template as<const float>(),
+         .beta = beta,
+         .y = y,
+         .width = a.x.shape[1],
+         .eps = a.eps});
+  });
+}
+
 }  // namespace
 
 size_t rows_workspace_bytes(const ops::OpCall& call, int num_threads) {
@@ -65,31 +80,13 @@ size_t rows_workspace_bytes(const ops::OpCall& call, int num_threads) {
 void rms_norm(ops::OpContext& context, const ops::RmsNormArgs& a,
               const RowMicros& micros) noexcept {
   const RowMicro& micro = micro_of(micros, a.x.dtype);
-  for_each_output_row(context, a, micro, [&](int64_t t, std::byte* y) {
-    micro.rms_norm({.x = row_of(a.x, t),
-                    .delta = row_of(a.delta, t),
-                    .sum = row_of(a.sum, t),
-                    .gamma = a.gamma.as<const float>(),
-                    .beta = nullptr,
-                    .y = y,
-                    .width = a.x.shape[1],
-                    .eps = a.eps});
-  });
+  norm(context, a, micro, micro.rms_norm, nullptr);
 }
 
 void layer_norm(ops::OpContext& context, const ops::LayerNormArgs& a,
                 const RowMicros& micros) noexcept {
   const RowMicro& micro = micro_of(micros, a.x.dtype);
-  for_each_output_row(context, a, micro, [&](int64_t t, std::byte* y) {
-    micro.layer_norm({.x = row_of(a.x, t),
-                      .delta = row_of(a.delta, t),
-                      .sum = row_of(a.sum, t),
-                      .gamma = a.gamma.as<const float>(),
-                      .beta = a.beta.as<const float>(),
-                      .y = y,
-                      .width = a.x.shape[1],
-                      .eps = a.eps});
-  });
+  norm(context, a, micro, micro.layer_norm, a.beta.as<const float>());
 }
 
 void add(ops::OpContext& context, const ops::AddArgs& a, const RowMicros& micros) noexcept {

@@ -27,27 +27,11 @@ constexpr std::string_view kMetadata = "__metadata__";
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
 
-std::string_view safetensors_dtype(DType dtype) {
-  switch (dtype) {
-    case DType::fp32:
-      return "F32";
-    case DType::fp16:
-      return "F16";
-    case DType::bf16:
-      return "BF16";
-    case DType::int64:
-      return "I64";
-    case DType::int32:
-      return "I32";
-    case DType::int8:
-      return "I8";
-    case DType::fp8_e4m3:
-      return "F8_E4M3";
-    case DType::uint8:
-    case DType::uint4x2:  // the format has no such type; the plan says what the bytes are
-      return "U8";
-  }
-  return "";
+/// Bytes of a packed layout, and pairs of 4 bits: the plan says what they are.
+constexpr std::string_view kBytes = "U8";
+
+std::string_view stored_dtype(DType dtype, bool is_plain) {
+  return is_plain && dtype != DType::uint4x2 ? safetensors_dtype(dtype) : kBytes;
 }
 
 std::string tensor_entry(std::string_view name, std::string_view dtype,
@@ -110,7 +94,7 @@ WeightRange match_weight(const PlanWeight& weight, const StoredTensor& tensor, u
   const std::vector<int64_t> expected_shape =
       is_plain ? std::vector<int64_t>(weight.shape.dims().begin(), weight.shape.dims().end())
                : std::vector<int64_t>{narrow<int64_t>(bytes)};
-  const std::string_view expected_dtype = is_plain ? safetensors_dtype(weight.dtype) : "U8";
+  const std::string_view expected_dtype = stored_dtype(weight.dtype, is_plain);
   const uint64_t plain_bytes =
       static_cast<uint64_t>(weight.shape.num_elements()) * dtype_bytes(weight.dtype);
   if (tensor.dtype != expected_dtype || tensor.shape != expected_shape ||
@@ -151,14 +135,14 @@ WeightsFileLayout layout_weights_file(const Plan& plan, std::span<const size_t> 
     VELOZ_CHECK(bytes > 0 && (!is_plain || bytes == plain_bytes), "weight \"{}\" in {} bytes",
                 weight.name, bytes);
     const std::vector<int64_t> packed_shape = {narrow<int64_t>(bytes)};
-    json += "," + tensor_entry(weight.name, is_plain ? safetensors_dtype(weight.dtype) : "U8",
+    json += "," + tensor_entry(weight.name, stored_dtype(weight.dtype, is_plain),
                                is_plain ? weight.shape.dims() : packed_shape, end, bytes);
     layout.ranges.push_back({end, bytes});
     end += bytes;
     if (const uint64_t pad = round_up(end, kAlignment) - end; pad > 0) {
       const std::vector<int64_t> pad_shape = {narrow<int64_t>(pad)};
-      json += "," +
-              tensor_entry(fmt::format("{}{}", kPadPrefix, num_pads++), "U8", pad_shape, end, pad);
+      json += "," + tensor_entry(fmt::format("{}{}", kPadPrefix, num_pads++), kBytes, pad_shape,
+                                 end, pad);
       end += pad;
     }
   }

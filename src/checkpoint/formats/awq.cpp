@@ -64,12 +64,9 @@ std::unique_ptr<StoredLinear> read_linear(const ModuleTensors& tensors, int64_t 
 
 FormatContent read_awq(const FormatInput& input) {
   const int64_t group_size = check_config(ConfigFields(input.config));
-  const auto cache = std::make_shared<UnpackedCache>();
-  FormatContent content;
-  for (const std::string& module : modules_with(input.files, "qweight"))
-    content.linears[module] = read_linear(ModuleTensors(input.files, module), group_size, cache);
-  require_modules(content, "awq", "a tensor \"qweight\"");
-  return content;
+  return read_column_linears(input, "awq", [&](const ModuleTensors& tensors, const auto& cache) {
+    return read_linear(tensors, group_size, cache);
+  });
 }
 
 }  // namespace veloz::checkpoint

@@ -146,4 +146,16 @@ void ColumnLinear::refuse_asymmetric(int64_t row_begin, int64_t row_end) const {
               "\"checkpoint_format\" is another than it says");
 }
 
+FormatContent read_column_linears(
+    const FormatInput& input, std::string_view method,
+    const std::function<std::unique_ptr<StoredLinear>(
+        const ModuleTensors& tensors, const std::shared_ptr<UnpackedCache>& cache)>& read) {
+  const auto cache = std::make_shared<UnpackedCache>();
+  FormatContent content;
+  for (const std::string& module : modules_with(input.files, "qweight"))
+    content.linears[module] = read(ModuleTensors(input.files, module), cache);
+  require_modules(content, method, "a tensor \"qweight\"");
+  return content;
+}
+
 }  // namespace veloz::checkpoint

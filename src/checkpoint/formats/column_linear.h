@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/formats/format_reader.h"
+#include "checkpoint/formats/module_tensors.h"
 #include "checkpoint/formats/stored_linear.h"
 #include "checkpoint/formats/unpacked_cache.h"
 
@@ -55,5 +59,12 @@ class ColumnLinear final : public StoredLinear {
   std::shared_ptr<UnpackedCache> cache_;
   Layout layout_;
 };
+
+/// The linears of all modules with a tensor "qweight", as `read` makes them. `method` is the
+/// format's name in errors.
+FormatContent read_column_linears(
+    const FormatInput& input, std::string_view method,
+    const std::function<std::unique_ptr<StoredLinear>(
+        const ModuleTensors& tensors, const std::shared_ptr<UnpackedCache>& cache)>& read);
 
 }  // namespace veloz::checkpoint

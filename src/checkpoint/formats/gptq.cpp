@@ -102,12 +102,9 @@ std::unique_ptr<StoredLinear> read_linear(const ModuleTensors& tensors, const Gp
 
 FormatContent read_gptq(const FormatInput& input) {
   const GptqConfig config = parse_config(ConfigFields(input.config));
-  const auto cache = std::make_shared<UnpackedCache>();
-  FormatContent content;
-  for (const std::string& module : modules_with(input.files, "qweight"))
-    content.linears[module] = read_linear(ModuleTensors(input.files, module), config, cache);
-  require_modules(content, "gptq", "a tensor \"qweight\"");
-  return content;
+  return read_column_linears(input, "gptq", [&](const ModuleTensors& tensors, const auto& cache) {
+    return read_linear(tensors, config, cache);
+  });
 }
 
 }  // namespace veloz::checkpoint

@@ -26,24 +26,28 @@ std::vector<int64_t> rounding_order(const Matrix& hessian, bool act_order) {
   return order;
 }
 
-Matrix permute_columns(const Matrix& m, const std::vector<int64_t>& order, ThreadPool& pool) {
-  Matrix permuted(m.rows, m.columns);
+/// Row i of the result is row_of(i), its columns in `order`.
+template <typename RowOf>
+Matrix permuted(const Matrix& m, const RowOf& row_of, const std::vector<int64_t>& order,
+                ThreadPool& pool) {
+  Matrix result(m.rows, m.columns);
   pool.for_range(m.rows, kRowGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      for (int64_t k = 0; k < m.columns; ++k)
-        permuted.row(i)[k] = m.row(i)[order[static_cast<size_t>(k)]];
+    for (int64_t i = begin; i < end; ++i) {
+      const float* const row = m.row(row_of(i));
+      for (int64_t k = 0; k < m.columns; ++k) result.row(i)[k] = row[order[static_cast<size_t>(k)]];
+    }
   });
-  return permuted;
+  return result;
+}
+
+Matrix permute_columns(const Matrix& m, const std::vector<int64_t>& order, ThreadPool& pool) {
+  return permuted(
+      m, [](int64_t i) { return i; }, order, pool);
 }
 
 Matrix permute_both(const Matrix& m, const std::vector<int64_t>& order, ThreadPool& pool) {
-  Matrix permuted(m.rows, m.columns);
-  pool.for_range(m.rows, kRowGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      for (int64_t k = 0; k < m.columns; ++k)
-        permuted.row(i)[k] = m.row(order[static_cast<size_t>(i)])[order[static_cast<size_t>(k)]];
-  });
-  return permuted;
+  return permuted(
+      m, [&](int64_t i) { return order[static_cast<size_t>(i)]; }, order, pool);
 }
 
 class Rounding {

@@ -61,7 +61,7 @@ checkpoint::TensorToWrite to_write(std::string name, DType dtype, const Shape& s
                                    std::span<const std::byte> bytes) {
   const size_t row_bytes = bytes.size() / static_cast<size_t>(shape[0]);
   return {.name = std::move(name),
-          .dtype = std::string(checkpoint::safetensors_dtype(dtype)),
+          .dtype = std::string(safetensors_dtype(dtype)),
           .shape = shape,
           .bytes = bytes.size(),
           .read_rows = [bytes, row_bytes](int64_t begin, int64_t, std::span<std::byte> to) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx512/broadcast.h"
+#include "cpu/avx512/int16_by_int8.h"
 #include "cpu/avx512/lanes.h"
 #include "cpu/avx512/widened_bf16.h"
 #include "cpu/gemm_loop.h"
@@ -28,14 +29,7 @@ struct Fp32ByBf16 : Fp32Inputs {
 };
 
 /// Pairs of int16 by pairs of int8.
-struct Int16ByInt8 : Int32Sums {
-  using Weights = __m512i;
-  using Inputs = __m512i;
-  static Weights load_weights(const char* w) {
-    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
-  }
-  static Inputs load_inputs(const char* x) { return broadcast(x); }
-  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
+struct Int16ByInt8 : Int16AndInt8 {
   static I multiply_add(I sums, Inputs inputs, Weights weights) {
     return _mm512_add_epi32(sums, _mm512_madd_epi16(inputs, weights));
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cpu/avx512/broadcast.h"
+#include "cpu/avx512/int16_by_int8.h"
 #include "cpu/avx512_bf16/dot_bf16.h"
 #include "cpu/gemm_loop.h"
 
@@ -7,14 +7,7 @@ namespace veloz::cpu {
 namespace {
 
 /// Pairs of int16 by pairs of int8.
-struct DotInt16ByInt8 : Int32Sums {
-  using Weights = __m512i;
-  using Inputs = __m512i;
-  static Weights load_weights(const char* w) {
-    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
-  }
-  static Inputs load_inputs(const char* x) { return broadcast(x); }
-  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
+struct DotInt16ByInt8 : Int16AndInt8 {
   static I multiply_add(I sums, Inputs inputs, Weights weights) {
     // As text: of the intrinsic GCC 12 stores the accumulator in every step.
     asm("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(inputs), "v"(weights));
