@@ -11,9 +11,10 @@ add_library(veloz_flags INTERFACE)
 target_compile_features(veloz_flags INTERFACE cxx_std_20)
 target_compile_definitions(veloz_flags INTERFACE VELOZ_VERSION="${PROJECT_VERSION}")
 # No contraction of a*b+c behind our back: the order and rounding of every sum is written out.
-target_compile_options(veloz_flags INTERFACE -ffp-contract=off)
+target_compile_options(veloz_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
 if(VELOZ_WARNINGS_AS_ERRORS)
-  target_compile_options(veloz_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror)
+  target_compile_options(veloz_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wconversion -Wshadow -Werror>)
 endif()
 if(VELOZ_SANITIZE)
   target_compile_options(veloz_flags INTERFACE -fsanitize=${VELOZ_SANITIZE} -fno-omit-frame-pointer

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/device.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "cuda/gpu.h"
+#include "cuda/stream.h"
+
+namespace veloz::cuda {
+namespace {
+
+constexpr int kHopper = 9;  // compute capability 9.0: the kernels are sm_90a
+
+class CudaDevice final : public Device {
+ public:
+  explicit CudaDevice(GpuFacts facts) : facts_(std::move(facts)) {}
+
+  DeviceKind kind() const override { return DeviceKind::cuda; }
+  std::string description() const override {
+    return fmt::format("{} ({}, sm_{}{})", facts_.name, format_bytes(facts_.total_bytes),
+                       facts_.major, facts_.minor);
+  }
+  Buffer allocate(size_t bytes) override;
+  std::unique_ptr<Stream> create_stream() override {
+    return std::make_unique<CudaStream>(facts_.index);
+  }
+  void copy_in(Stream& stream, void* device_to, const void* host_from, size_t bytes) override {
+    enqueue(stream, device_to, host_from, bytes, cudaMemcpyHostToDevice);
+  }
+  void copy_out(Stream& stream, void* host_to, const void* device_from, size_t bytes) override {
+    enqueue(stream, host_to, device_from, bytes, cudaMemcpyDeviceToHost);
+  }
+  void copy(Stream& stream, void* device_to, const void* device_from, size_t bytes) override {
+    enqueue(stream, device_to, device_from, bytes, cudaMemcpyDeviceToDevice);
+  }
+  int index() const { return facts_.index; }
+
+ private:
+  static void enqueue(Stream& stream, void* to, const void* from, size_t bytes,
+                      cudaMemcpyKind kind) {
+    if (bytes == 0) return;
+    auto& cuda = static_cast<CudaStream&>(stream);
+    cuda.note(cudaMemcpyAsync(to, from, bytes, kind, cuda.handle()), "copying memory");
+  }
+
+  GpuFacts facts_;
+};
+
+Buffer CudaDevice::allocate(size_t bytes) {
+  check(cudaSetDevice(facts_.index), "choosing the device");
+  void* data = nullptr;
+  const size_t asked = std::max<size_t>(bytes, 1);
+  const cudaError_t error = cudaMalloc(&data, asked);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // it is handled: not the next call's
+    const GpuMemory memory = gpu_memory(*this);
+    throw Error(ErrorKind::out_of_memory,
+                fmt::format("{} of GPU memory were asked for, {} of {} are free",
+                            format_bytes(bytes), format_bytes(memory.free_bytes),
+                            format_bytes(memory.total_bytes)),
+                "lower --gpu-memory-utilization or the engine's limits, or free the GPU");
+  }
+  check(error, "allocating memory");
+  Buffer buffer(data, bytes, [](void* pointer) { cudaFree(pointer); });
+  check(cudaMemset(data, 0, asked), "clearing memory");
+  // The clearing is on another stream than those that will use the memory.
+  check(cudaDeviceSynchronize(), "clearing memory");
+  return buffer;
+}
+
+std::string no_device(cudaError_t error) {
+  if (error == cudaErrorInsufficientDriver) {
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    if (driver == 0) return "no CUDA device: no NVIDIA driver is installed";
+    return fmt::format("no CUDA device: the driver supports CUDA {}.{}, this program needs {}.{}",
+                       driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                       CUDART_VERSION % 1000 / 10);
+  }
+  return fmt::format("no CUDA device: {}", cudaGetErrorString(error));
+}
+
+}  // namespace
+
+GpuList list_gpus() {
+  GpuList list;
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    list.why_none = no_device(error);
+    return list;
+  }
+  if (count == 0) list.why_none = "no CUDA device: the driver knows none";
+  int driver = 0;
+  cudaDriverGetVersion(&driver);
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp properties{};
+    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    list.gpus.push_back({i, properties.name, properties.major, properties.minor,
+                         properties.multiProcessorCount, properties.totalGlobalMem,
+                         static_cast<size_t>(properties.l2CacheSize), driver, CUDART_VERSION});
+  }
+  return list;
+}
+
+std::unique_ptr<Device> open_device(int index) {
+  const GpuList list = list_gpus();
+  if (list.gpus.empty())
+    throw Error(ErrorKind::unsupported, list.why_none, "run on the CPU with --device cpu");
+  const auto gpu = std::ranges::find(list.gpus, index, &GpuFacts::index);
+  if (gpu == list.gpus.end())
+    throw Error(ErrorKind::unsupported,
+                fmt::format("there is no GPU {}, this machine has {}", index, list.gpus.size()),
+                "GPUs are numbered from 0");
+  if (gpu->major != kHopper || gpu->minor != 0)
+    throw Error(ErrorKind::unsupported,
+                fmt::format("GPU {} is a {} (sm_{}{}), the kernels are for Hopper (sm_90)", index,
+                            gpu->name, gpu->major, gpu->minor),
+                "run on an H100, H200 or GH200, or on the CPU with --device cpu");
+  return std::make_unique<CudaDevice>(*gpu);
+}
+
+GpuMemory gpu_memory(const Device& device) {
+  check(cudaSetDevice(static_cast<const CudaDevice&>(device).index()), "choosing the device");
+  GpuMemory memory;
+  check(cudaMemGetInfo(&memory.free_bytes, &memory.total_bytes), "asking for free memory");
+  return memory;
+}
+
+}  // namespace veloz::cuda

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/device.h"
+
+namespace veloz::cuda {
+
+/// What a GPU says of itself.
+struct GpuFacts {
+  int index = 0;
+  std::string name;  // "NVIDIA H200"
+  int major = 0;     // compute capability
+  int minor = 0;
+  int num_multiprocessors = 0;
+  size_t total_bytes = 0;
+  size_t l2_bytes = 0;
+  int driver_version = 0;   // 13000
+  int runtime_version = 0;  // what this program was built with
+};
+
+/// The GPUs of this machine, or why there are none, in a sentence.
+struct GpuList {
+  std::vector<GpuFacts> gpus;
+  std::string why_none;
+};
+GpuList list_gpus();
+
+/// Opens GPU `index`. Throws Error(unsupported) where there is none, the driver is missing or too
+/// old, or the chip is not a Hopper (sm_90).
+std::unique_ptr<Device> open_device(int index);
+
+/// Bytes free on the device now, and those it has.
+struct GpuMemory {
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+};
+GpuMemory gpu_memory(const Device& device);
+
+}  // namespace veloz::cuda

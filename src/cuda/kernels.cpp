@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/kernels.h"
+
+#include <utility>
+#include <vector>
+
+#include "cuda/rows.h"
+
+namespace veloz::cuda {
+namespace {
+
+using ops::Kernel;
+using ops::KernelQuery;
+using ops::Op;
+
+/// What runs a kernel: nothing in a program built without CUDA.
+#if defined(VELOZ_HAS_CUDA)
+#define VELOZ_FRONT(front) front
+#else
+#define VELOZ_FRONT(front) nullptr
+#endif
+
+bool accepts_any(const KernelQuery&) { return true; }
+
+// Best first within an op.
+constexpr Kernel kKernels[] = {
+    {"add/rows", Op::add, accepts_any, VELOZ_FRONT((ops::run_typed<ops::AddArgs, add>))},
+};
+
+}  // namespace
+
+ops::KernelRegistry make_registry() {
+  std::vector<Kernel> kernels(std::begin(kKernels), std::end(kKernels));
+  return {std::move(kernels), ops::plain_layouts()};
+}
+
+}  // namespace veloz::cuda

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "ops/kernel.h"
+
+namespace veloz::cuda {
+
+/// Kernels and weight layouts of the CUDA back end (sm_90a), best first within an op. Weights lie
+/// plain, rows of K contiguous. A program built without CUDA has the same list, so that it builds
+/// engines for a GPU; its kernels do not run.
+ops::KernelRegistry make_registry();
+
+}  // namespace veloz::cuda

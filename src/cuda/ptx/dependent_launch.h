@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cuda/gpu.h"
+
+/// Programmatic dependent launch: a kernel's blocks may start while the kernel before it still
+/// runs.
+namespace veloz::cuda {
+
+/// Waits until the kernel before this one has ended and its writes are visible. Every kernel calls
+/// it before it reads or writes device memory (weights and tables may be read earlier).
+__device__ inline void wait_for_previous_kernel() {
+#if VELOZ_DEVICE_CODE
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/// Lets the next kernel's blocks start where there is room for them.
+__device__ inline void allow_next_kernel() {
+#if VELOZ_DEVICE_CODE
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+}  // namespace veloz::cuda

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/device.h"
+#include "cuda/gpu.h"
+
+namespace veloz::cuda {
+
+/// Throws Error(internal) "what: CUDA's words" where `error` is one.
+void check(cudaError_t error, const char* what);
+
+/// A CUDA stream. Kernels are enqueued without looking at each launch's outcome: the first that
+/// failed is kept, and `synchronize` throws it.
+class CudaStream final : public Stream {
+ public:
+  explicit CudaStream(int device);
+  ~CudaStream() override;
+  CudaStream(const CudaStream&) = delete;
+  CudaStream& operator=(const CudaStream&) = delete;
+
+  void synchronize() override;
+  cudaStream_t handle() const { return handle_; }
+  int device() const { return device_; }
+  /// Of a launch of kernel `what`.
+  void note(cudaError_t error, const char* what) noexcept {
+    if (error != cudaSuccess && failure_ == cudaSuccess) {
+      failure_ = error;
+      failed_ = what;
+    }
+  }
+
+ private:
+  int device_;
+  cudaStream_t handle_ = nullptr;
+  cudaError_t failure_ = cudaSuccess;
+  const char* failed_ = "";
+};
+
+}  // namespace veloz::cuda
