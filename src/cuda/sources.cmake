@@ -7,3 +7,6 @@ set(veloz_cuda_device_sources add.cu)
 set(veloz_cuda_host_sources device.cpp stream.cpp)
 # Host code that needs no CUDA.
 set(veloz_cuda_plain_sources kernels.cpp)
+# Products by cuBLASLt: what needs no CUDA.
+list(APPEND veloz_cuda_plain_sources cublaslt/autotune.cpp cublaslt/gemm.cpp
+                                     cublaslt/shared_library.cpp cublaslt/tuning_cache.cpp)
