@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/cublaslt/linear.h"
 #include "cuda/rows.h"
 
 namespace veloz::cuda {
@@ -27,10 +28,21 @@ constexpr Kernel kKernels[] = {
     {"add/rows", Op::add, accepts_any, VELOZ_FRONT((ops::run_typed<ops::AddArgs, add>))},
 };
 
+// Before the others where a row may depend on its batch.
+constexpr Kernel kNondeterministicKernels[] = {
+    {"linear/cublaslt", Op::linear, cublaslt::accepts,
+     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, cublaslt::linear>))},
+    {"quantized_linear/cublaslt", Op::quantized_linear, cublaslt::accepts,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, cublaslt::quantized_linear>))},
+};
+
 }  // namespace
 
-ops::KernelRegistry make_registry() {
-  std::vector<Kernel> kernels(std::begin(kKernels), std::end(kKernels));
+ops::KernelRegistry make_registry(const RegistryOptions& options) {
+  std::vector<Kernel> kernels;
+  if (options.allow_nondeterminism)
+    kernels.assign(std::begin(kNondeterministicKernels), std::end(kNondeterministicKernels));
+  kernels.insert(kernels.end(), std::begin(kKernels), std::end(kKernels));
   return {std::move(kernels), ops::plain_layouts()};
 }
 

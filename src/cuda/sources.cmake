@@ -7,6 +7,12 @@ set(veloz_cuda_device_sources add.cu)
 set(veloz_cuda_host_sources device.cpp stream.cpp)
 # Host code that needs no CUDA.
 set(veloz_cuda_plain_sources kernels.cpp)
+# Fronts of products by a library, and random operands.
+list(APPEND veloz_cuda_host_sources cublaslt/linear.cpp)
+list(APPEND veloz_cuda_device_sources random_fill.cu)
+# cuBLASLt itself, and timing by events: not for the simulated multiprocessor.
+set(veloz_cuda_library_sources call_timer.cpp cublaslt/api.cpp cublaslt/library.cpp
+                               cublaslt/product.cpp)
 # Products by cuBLASLt: what needs no CUDA.
 list(APPEND veloz_cuda_plain_sources cublaslt/autotune.cpp cublaslt/gemm.cpp
                                      cublaslt/shared_library.cpp cublaslt/tuning_cache.cpp)

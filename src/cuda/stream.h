@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "base/device.h"
+#include "cuda/cublaslt/library_gemms.h"
 #include "cuda/gpu.h"
 
 namespace veloz::cuda {
@@ -21,6 +25,9 @@ class CudaStream final : public Stream {
   void synchronize() override;
   cudaStream_t handle() const { return handle_; }
   int device() const { return device_; }
+  /// Products by a library, for the kernels that are not the same in every batch; usually null.
+  LibraryGemms* library() const { return library_.get(); }
+  void set_library(std::shared_ptr<LibraryGemms> library) { library_ = std::move(library); }
   /// Of a launch of kernel `what`.
   void note(cudaError_t error, const char* what) noexcept {
     if (error != cudaSuccess && failure_ == cudaSuccess) {
@@ -34,6 +41,7 @@ class CudaStream final : public Stream {
   cudaStream_t handle_ = nullptr;
   cudaError_t failure_ = cudaSuccess;
   const char* failed_ = "";
+  std::shared_ptr<LibraryGemms> library_;
 };
 
 }  // namespace veloz::cuda

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "cuda/cublaslt/linear.h"
+
 namespace veloz::cuda {
 namespace {
 
@@ -81,4 +83,9 @@ std::optional<Gemm> gemm_of(const ops::KernelQuery& query) {
               .scaling = is_quantized ? GemmScaling::rows : GemmScaling::none};
 }
 
+namespace cublaslt {
+
+bool accepts(const ops::KernelQuery& query) { return gemm_of(query).has_value(); }
+
+}  // namespace cublaslt
 }  // namespace veloz::cuda
