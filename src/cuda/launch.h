@@ -33,11 +33,10 @@ void launch(CudaStream& stream, const char* name, void (*kernel)(Params...),
 #else
   constexpr size_t kDefaultShared = 48 * 1024;  // more must be asked for
   if (shape.shared_bytes > kDefaultShared)
-    stream.note(
-        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(shape.shared_bytes)),
-        name);
+    stream.note(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     static_cast<int>(shape.shared_bytes)),
+                name);
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
