@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/attention.h"
 #include "cuda/rows.h"
 
 namespace veloz::cuda {
@@ -25,6 +26,8 @@ bool accepts_any(const KernelQuery&) { return true; }
 // Best first within an op.
 constexpr Kernel kKernels[] = {
     {"add/rows", Op::add, accepts_any, VELOZ_FRONT((ops::run_typed<ops::AddArgs, add>))},
+    {"paged_attention/simple", Op::paged_attention, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention_simple>))},
 };
 
 }  // namespace
