@@ -34,4 +34,13 @@ Buffer Device::allocate_host(size_t bytes) {
   return Buffer(data, bytes, [](void* pointer) { std::free(pointer); });
 }
 
+void Device::copy_blocks(Stream& stream, void* base, size_t block_bytes,
+                         std::span<const std::pair<int32_t, int32_t>> pairs) {
+  auto* const bytes = static_cast<std::byte*>(base);
+  for (const auto& [from, to] : pairs)
+    if (from != to)
+      copy(stream, bytes + static_cast<size_t>(to) * block_bytes,
+           bytes + static_cast<size_t>(from) * block_bytes, block_bytes);
+}
+
 }  // namespace veloz

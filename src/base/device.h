@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace veloz {
 
@@ -70,6 +73,10 @@ class Device {
   virtual void copy_in(Stream& stream, void* device_to, const void* host_from, size_t bytes) = 0;
   virtual void copy_out(Stream& stream, void* host_to, const void* device_from, size_t bytes) = 0;
   virtual void copy(Stream& stream, void* device_to, const void* device_from, size_t bytes) = 0;
+  /// Copies block `from` to block `to` of memory made of equal blocks, for each pair in order; no
+  /// `to` is also a `from`, unless of one pair.
+  virtual void copy_blocks(Stream& stream, void* base, size_t block_bytes,
+                           std::span<const std::pair<int32_t, int32_t>> pairs);
 };
 
 }  // namespace veloz

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "cuda/copy_blocks.h"
 #include "cuda/gpu.h"
 #include "cuda/stream.h"
 
@@ -39,6 +40,10 @@ class CudaDevice final : public Device {
   }
   void copy(Stream& stream, void* device_to, const void* device_from, size_t bytes) override {
     enqueue(stream, device_to, device_from, bytes, cudaMemcpyDeviceToDevice);
+  }
+  void copy_blocks(Stream& stream, void* base, size_t block_bytes,
+                   std::span<const std::pair<int32_t, int32_t>> pairs) override {
+    cuda::copy_blocks(static_cast<CudaStream&>(stream), base, block_bytes, pairs);
   }
   int index() const { return facts_.index; }
 

@@ -2,8 +2,8 @@
 # What the CUDA back end is made of. tests/cuda builds the same files for a simulated multiprocessor.
 
 # Device code with its launchers.
-set(veloz_cuda_device_sources add.cu
-  attention_simple.cu)
+set(veloz_cuda_device_sources add.cu copy_blocks.cu
+  attention_simple.cu attention.cu attention_decode.cu attention_prefill.cu)
 # Host code that speaks to the CUDA runtime.
 set(veloz_cuda_host_sources device.cpp stream.cpp)
 # Host code that needs no CUDA.

@@ -212,12 +212,8 @@ void Session::copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs)
                 "block {} is copied to {}, the cache has {}", from, to, state.num_kv_blocks);
   for (size_t i = 0; i < state.states.size(); ++i) {
     if (!is_cache(state.plan.states[i])) continue;
-    const size_t bytes = state_bytes(state.plan.states[i], 1);
-    auto* const base = static_cast<std::byte*>(state.states[i].data());
-    for (const auto& [from, to] : pairs)
-      if (from != to)
-        state.device.copy(*state.stream, base + static_cast<size_t>(to) * bytes,
-                          base + static_cast<size_t>(from) * bytes, bytes);
+    state.device.copy_blocks(*state.stream, state.states[i].data(),
+                             state_bytes(state.plan.states[i], 1), pairs);
   }
 }
 
