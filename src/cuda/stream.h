@@ -23,6 +23,9 @@ class CudaStream final : public Stream {
   CudaStream& operator=(const CudaStream&) = delete;
 
   void synchronize() override;
+  bool begin_recording() override;
+  std::unique_ptr<Recording> end_recording() override;
+  void replay(Recording& recording) override;
   cudaStream_t handle() const { return handle_; }
   int device() const { return device_; }
   /// Products by a library, for the kernels that are not the same in every batch; usually null.
