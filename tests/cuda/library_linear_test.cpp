@@ -62,7 +62,7 @@ void run_by_library(std::string_view kernel, const std::vector<TensorView>& inpu
   const auto stream = test_device().create_stream();
   static_cast<CudaStream&>(*stream).set_library(std::make_shared<PretendedLibrary>(refuses));
   const std::vector<TensorView> outputs = {y};
-  ops::OpContext context{.stream = stream.get()};
+  ops::OpContext context{.stream = stream.get(), .workspace = {}};
   ASSERT_TRUE(accepts(library_kernel(kernel), inputs, outputs, attrs));
   library_kernel(kernel).run(context, {.inputs = inputs, .outputs = outputs, .attrs = attrs});
   stream->synchronize();
