@@ -63,34 +63,35 @@ __global__ void __launch_bounds__(kMaxChunkThreads) act_kernel(ActRows<T> rows) 
   store_chunk(rows.y + row * rows.y_stride + column, y, count, rows.is_vector);
 }
 
+/// Blocks of a multiprocessor that registers must leave room for.
+template <typename T, Activation kActivation>
+constexpr int min_blocks(int chunks_per_thread) {
+  const bool is_common = kActivation == Activation::silu || kActivation == Activation::gelu_tanh;
+  return is_common || chunks_per_thread == 2 ? min_row_blocks<T>(chunks_per_thread) : 1;
+}
+
 /// A row of whole aligned chunks becomes codes in registers.
 template <typename T, Activation kActivation, int kChunks>
-__global__ void __launch_bounds__(kMaxRowThreads, min_row_blocks<T>(kChunks))
+__global__ void __launch_bounds__(kMaxRowThreads, min_blocks<T, kActivation>(kChunks))
     act_codes_kernel(ActRows<T> rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
   const auto row = static_cast<int64_t>(blockIdx.x);
   const int columns = static_cast<int>(rows.columns);
+  const T* const x = rows.x + row * rows.x_stride;
+  const T* const up = rows.up + row * rows.up_stride;
+  const int first = static_cast<int>(threadIdx.x) * kChunk;
+  const int step = static_cast<int>(blockDim.x) * kChunk;
   Chunk<T> y[kChunks];
-#pragma unroll
-  for (int j = 0; j < kChunks; ++j) {
-    const int column =
-        static_cast<int>(threadIdx.x + static_cast<unsigned>(j) * blockDim.x) * kChunk;
-    y[j] = zero_chunk<T>();
-    if (column < columns) y[j] = load_aligned(rows.x + row * rows.x_stride + column);
-  }
   if (rows.up == nullptr) {
 #pragma unroll
-    for (int j = 0; j < kChunks; ++j) y[j] = activate_chunk<kActivation>(y[j]);
+    for (int j = 0; j < kChunks; ++j)
+      y[j] = activate_chunk<kActivation>(load_within(x, first + j * step, columns));
   } else {
 #pragma unroll
-    for (int j = 0; j < kChunks; ++j) {
-      const int column =
-          static_cast<int>(threadIdx.x + static_cast<unsigned>(j) * blockDim.x) * kChunk;
-      Chunk<T> up = zero_chunk<T>();
-      if (column < columns) up = load_aligned(rows.up + row * rows.up_stride + column);
-      y[j] = activate_chunk<kActivation>(y[j], up);
-    }
+    for (int j = 0; j < kChunks; ++j)
+      y[j] = activate_chunk<kActivation>(load_within(x, first + j * step, columns),
+                                         load_within(up, first + j * step, columns));
   }
   quantize_in_registers(y, rows.codes, row, columns);
 }
@@ -119,7 +120,7 @@ __global__ void __launch_bounds__(kMaxRowThreads, 2) act_codes_by_loop_kernel(Ac
 
 template <typename T, Activation kActivation>
 void run_codes(CudaStream& stream, const ops::ActArgs& a, const ActRows<T>& rows) {
-  const RowBlock block = choose_row_block(rows.columns, sizeof(T));
+  const RowBlock block = choose_row_block(rows.columns, sizeof(T) == 2 ? 8 : 2);
   void (*kernel)(ActRows<T>) = act_codes_by_loop_kernel<T, kActivation>;
   if (rows.is_vector && block.chunks_per_thread != 0 && rows.columns % kChunk == 0 &&
       rows.codes.fit_registers(rows.columns))

@@ -15,7 +15,7 @@ __host__ __device__ inline float at_least(float lowest, float x) { return x < lo
 template <ops::Activation kActivation>
 __host__ __device__ inline float activate(float x) {
   if constexpr (kActivation == ops::Activation::silu) {
-    return at_least(-100.0f, x) / (1.0f + expf(-x));
+    return at_least(-100.0f, x) * (1.0f / (1.0f + expf(-x)));
   } else if constexpr (kActivation == ops::Activation::gelu) {
     constexpr float kRootHalf = 0.70710678118654752f;
     return 0.5f * at_least(-13.0f, x) * (1.0f + erff(x * kRootHalf));
@@ -24,7 +24,7 @@ __host__ __device__ inline float activate(float x) {
     constexpr float kMinusTwoRoot = -1.5957691216057308f;
     constexpr float kCubic = 0.044715f;
     const float inner = x * fmaf(x * x, kCubic, 1.0f);
-    return at_least(-100.0f, x) / (1.0f + expf(inner * kMinusTwoRoot));
+    return at_least(-100.0f, x) * (1.0f / (1.0f + expf(inner * kMinusTwoRoot)));
   } else {
     static_assert(kActivation == ops::Activation::relu);
     return x < 0 ? 0.0f : x;

@@ -50,6 +50,14 @@ __device__ inline Chunk<T> load_aligned(const T* from) {
   return chunk;
 }
 
+/// The aligned chunk at `column` of a row, zeros beyond its end.
+template <typename T>
+__device__ inline Chunk<T> load_within(const T* row, int column, int columns) {
+  Chunk<T> chunk = zero_chunk<T>();
+  if (column < columns) chunk = load_aligned(row + column);
+  return chunk;
+}
+
 template <typename T>
 __device__ inline void store_aligned(T* to, const Chunk<T>& chunk) {
 #pragma unroll

@@ -87,31 +87,20 @@ __device__ Chunk<T> normalise_chunk(const Chunk<T>& chunk, const RowStatistics& 
   return pack<T>(x);
 }
 
-/// x + delta, kept in place of x and stored.
+/// x + delta, kept in place of x and stored: after all loads, which a store might alias.
 template <typename T, int kChunks>
 __device__ void add_residual(Chunk<T> (&x)[kChunks], const NormRows<T>& rows, int64_t row,
                              int first) {
-  // All loads before the first store, which might alias them; in fp32 registers are short.
-  constexpr int kBatch = kChunks > 4 ? 4 : kChunks;
+  const int columns = static_cast<int>(rows.columns);
   const int step = static_cast<int>(blockDim.x) * kChunk;
 #pragma unroll
-  for (int begin = 0; begin < kChunks; begin += kBatch) {
-    Chunk<T> delta[kBatch];
+  for (int j = 0; j < kChunks; ++j)
+    x[j] = add_chunks(x[j],
+                      load_within(rows.delta + row * rows.delta_stride, first + j * step, columns));
 #pragma unroll
-    for (int j = 0; j < kBatch; ++j) {
-      const int column = first + (begin + j) * step;
-      delta[j] = zero_chunk<T>();
-      if (column < rows.columns)
-        delta[j] = load_aligned(rows.delta + row * rows.delta_stride + column);
-    }
-#pragma unroll
-    for (int j = 0; j < kBatch; ++j) {
-      const int column = first + (begin + j) * step;
-      x[begin + j] = add_chunks(x[begin + j], delta[j]);
-      if (column < rows.columns)
-        store_aligned(rows.sum + row * rows.sum_stride + column, x[begin + j]);
-    }
-  }
+  for (int j = 0; j < kChunks; ++j)
+    if (first + j * step < columns)
+      store_aligned(rows.sum + row * rows.sum_stride + first + j * step, x[j]);
 }
 
 /// Blocks of a multiprocessor that registers must leave room for.
@@ -140,11 +129,8 @@ __global__ void __launch_bounds__(kMaxRowThreads, min_blocks<T, kNorm>(kChunks))
   const auto row = static_cast<int64_t>(blockIdx.x);
   Chunk<T> x[kChunks];
 #pragma unroll
-  for (int j = 0; j < kChunks; ++j) {
-    const int column = first + j * step;
-    x[j] = zero_chunk<T>();
-    if (column < columns) x[j] = load_aligned(rows.x + row * rows.x_stride + column);
-  }
+  for (int j = 0; j < kChunks; ++j)
+    x[j] = load_within(rows.x + row * rows.x_stride, first + j * step, columns);
   if (rows.delta != nullptr) add_residual(x, rows, row, first);
 
   RowStatistics statistics{0, 0};
@@ -166,12 +152,9 @@ __global__ void __launch_bounds__(kMaxRowThreads, min_blocks<T, kNorm>(kChunks))
 #pragma unroll
   for (int j = 0; j < kChunks; ++j) {
     const int column = first + j * step;
-    Chunk<float> gamma = zero_chunk<float>(), beta = zero_chunk<float>();
-    if (column < columns) {
-      gamma = load_aligned(rows.gamma + column);
-      if (kNorm == Norm::layer) beta = load_aligned(rows.beta + column);
-    }
-    x[j] = normalise_chunk<kNorm>(x[j], statistics, gamma, beta);
+    x[j] =
+        normalise_chunk<kNorm>(x[j], statistics, load_within(rows.gamma, column, columns),
+                               load_within(rows.beta, column, kNorm == Norm::layer ? columns : 0));
   }
   if (rows.codes.codes != nullptr) {
     quantize_in_registers(x, rows.codes, row, columns);
@@ -267,10 +250,10 @@ void run(CudaStream& stream, const char* name, const Args& a, const float* beta)
                          .columns = a.x.shape[1],
                          .eps = a.eps,
                          .codes = a.quantized ? RowCodes::of(*a.quantized) : RowCodes{}};
-  const RowBlock block = choose_row_block(rows.columns, sizeof(T));
+  const RowBlock block = choose_row_block(rows.columns, sizeof(T) == 2 ? 4 : 2);
   void (*kernel)(NormRows<T>) = norm_by_loop_kernel<T, kNorm>;
   if (fits_registers(rows, block))
-    kernel = for_row_block(block, norm_kernel<T, kNorm, 2>, norm_kernel<Bf16, kNorm, 8>);
+    kernel = for_row_block(block, norm_kernel<T, kNorm, 2>, norm_kernel<Bf16, kNorm, 4>);
   launch(stream, name, kernel,
          {.grid = dim3(static_cast<unsigned>(a.x.shape[0])), .block = dim3(block.threads)}, rows);
 }

@@ -27,12 +27,10 @@ __global__ void __launch_bounds__(kMaxRowThreads, min_row_blocks<T>(kChunks))
   const int columns = static_cast<int>(rows.columns);
   Chunk<T> x[kChunks];
 #pragma unroll
-  for (int j = 0; j < kChunks; ++j) {
-    const int column =
-        static_cast<int>(threadIdx.x + static_cast<unsigned>(j) * blockDim.x) * kChunk;
-    x[j] = zero_chunk<T>();
-    if (column < columns) x[j] = load_aligned(rows.x + row * rows.x_stride + column);
-  }
+  for (int j = 0; j < kChunks; ++j)
+    x[j] = load_within(
+        rows.x + row * rows.x_stride,
+        static_cast<int>(threadIdx.x + static_cast<unsigned>(j) * blockDim.x) * kChunk, columns);
   quantize_in_registers(x, rows.codes, row, columns);
 }
 
@@ -56,7 +54,7 @@ void run(CudaStream& stream, const ops::QuantizeArgs& a) {
                              .x_stride = a.x.row_stride,
                              .columns = a.x.shape[1],
                              .codes = RowCodes::of(a)};
-  const RowBlock block = choose_row_block(rows.columns, sizeof(T));
+  const RowBlock block = choose_row_block(rows.columns, sizeof(T) == 2 ? 8 : 2);
   void (*kernel)(QuantizeRows<T>) = quantize_by_loop_kernel<T>;
   if (is_aligned(rows.x, rows.x_stride) && block.chunks_per_thread != 0 &&
       rows.columns % kChunk == 0 && rows.codes.fit_registers(rows.columns))

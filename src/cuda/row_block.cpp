@@ -13,13 +13,12 @@ constexpr int64_t kChunkColumns = 8;
 
 }  // namespace
 
-RowBlock choose_row_block(int64_t columns, size_t element_bytes) {
+RowBlock choose_row_block(int64_t columns, int most) {
   const int64_t num_chunks = ceil_div(columns, kChunkColumns);
-  for (const int64_t each : {2, 8})
-    if ((each == 2 || element_bytes == 2) && num_chunks <= each * kMaxRowThreads)
-      return {static_cast<unsigned>(round_up(ceil_div(num_chunks, each), kWarp)),
-              static_cast<int>(each)};
-  return {static_cast<unsigned>(kMaxRowThreads), 0};
+  for (const int each : {2, most})
+    if (num_chunks <= int64_t{each} * kMaxRowThreads)
+      return {static_cast<unsigned>(round_up(ceil_div(num_chunks, each), kWarp)), each};
+  return {kMaxRowThreads, 0};
 }
 
 bool is_register_group(int64_t columns, int64_t group) {

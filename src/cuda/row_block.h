@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -15,9 +14,10 @@ inline constexpr int kMaxChunkThreads = 256;  // eight blocks fill a multiproces
 /// A block that has one row to itself: thread i takes chunks i, i + threads, ... of it.
 struct RowBlock {
   unsigned threads;
-  int chunks_per_thread;  // 2 or, of bf16, 8 are held in registers; 0: it is read again
+  int chunks_per_thread;  // 2 or `most`, held in registers; 0: more, the row is read again
 };
-RowBlock choose_row_block(int64_t columns, size_t element_bytes);
+/// `most` chunks are the most of which a thread's registers have room.
+RowBlock choose_row_block(int64_t columns, int most);
 
 /// Blocks of a multiprocessor that a kernel with a row of T in registers leaves room for: while one
 /// waits for its sum, another's loads are under way.
@@ -26,11 +26,11 @@ constexpr int min_row_blocks(int chunks_per_thread) {
   return sizeof(T) == 2 && chunks_per_thread == 2 ? 3 : 2;
 }
 
-/// The kernel of a row in registers; `eight` is of bf16 alone.
-template <typename Two, typename Eight>
-Two for_row_block(const RowBlock& block, Two two, Eight eight) {
-  if constexpr (std::is_same_v<Two, Eight>) {
-    if (block.chunks_per_thread == 8) return eight;
+/// The kernel of a row in registers: `most` is of bf16 alone.
+template <typename Two, typename Most>
+Two for_row_block(const RowBlock& block, Two two, Most most) {
+  if constexpr (std::is_same_v<Two, Most>) {
+    if (block.chunks_per_thread > 2) return most;
   }
   return two;
 }
