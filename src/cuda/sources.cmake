@@ -2,7 +2,7 @@
 # What the CUDA back end is made of. tests/cuda builds the same files for a simulated multiprocessor.
 
 # Device code with its launchers.
-set(veloz_cuda_device_sources 
+set(veloz_cuda_device_sources
   activation.cu add.cu kv_append.cu norm.cu quantize.cu rope.cu row_copies.cu
   copy_blocks.cu
   beam_candidates.cu logit_edits.cu logprobs.cu sample.cu
