@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/linear.h"
 #include "cuda/rows.h"
 
 namespace veloz::cuda {
@@ -25,6 +26,12 @@ bool accepts_any(const KernelQuery&) { return true; }
 // Best first within an op.
 constexpr Kernel kKernels[] = {
     {"add/rows", Op::add, accepts_any, VELOZ_FRONT((ops::run_typed<ops::AddArgs, add>))},
+    {"linear/simple", Op::linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, simple_linear>))},
+    {"quantized_linear/simple", Op::quantized_linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, simple_quantized_linear>))},
+    {"weight_only_linear/simple", Op::weight_only_linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::WeightOnlyLinearArgs, simple_weight_only_linear>))},
 };
 
 }  // namespace
