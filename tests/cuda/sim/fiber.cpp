@@ -61,10 +61,10 @@ Fiber::Fiber(Entry entry, void* arg) : entry_(entry), arg_(arg) {
   // What veloz_sim_switch pops: six registers and where to go on. A function begins with its stack
   // 8 bytes off a multiple of 16.
   auto** const top = reinterpret_cast<void**>(stack + kStackBytes) - 2;
-  top[0] = nullptr;
-  top[-1] = reinterpret_cast<void*>(&Fiber::start);
-  for (int i = 2; i <= 7; ++i) top[-i] = nullptr;
-  own_ = top - 7;
+  top[-1] = nullptr;
+  top[-2] = reinterpret_cast<void*>(&Fiber::start);
+  for (int i = 3; i <= 8; ++i) top[-i] = nullptr;
+  own_ = top - 8;
 #else
   ::getcontext(&own_);
   own_.uc_stack.ss_sp = stack;

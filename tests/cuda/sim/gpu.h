@@ -8,8 +8,10 @@
 #include <cstdlib>
 
 #include "cuda/sim/arithmetic.h"
+#include "cuda/sim/async_copy.h"
 #include "cuda/sim/atomics.h"
 #include "cuda/sim/language.h"
+#include "cuda/sim/matrix.h"
 #include "cuda/sim/runtime_api.h"
 #include "cuda/sim/threads.h"
 #include "cuda/sim/warp.h"
