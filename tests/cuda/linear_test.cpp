@@ -31,8 +31,7 @@ std::vector<LinearSpec> all_specs() {
   specs.push_back({.op = Op::quantized_linear, .x = DType::fp8_e4m3, .w = DType::fp8_e4m3});
   specs.push_back(
       {.op = Op::quantized_linear, .x = DType::fp8_e4m3, .w = DType::fp8_e4m3, .group = 32});
-  specs.push_back(
-      {.op = Op::quantized_linear, .x = DType::int8, .w = DType::uint4x2, .group = 64});
+  specs.push_back({.op = Op::quantized_linear, .x = DType::int8, .w = DType::uint4x2, .group = 64});
   return specs;
 }
 

@@ -39,10 +39,10 @@ __device__ inline void arrive(SharedBarrier* barrier) {
 }
 /// Arrives, and makes the phase wait for `bytes` more of copies.
 __device__ inline void arrive_expecting(SharedBarrier* barrier, uint32_t bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
-                   shared_address(barrier)),
-               "r"(bytes)
-               : "memory");
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(bytes)
+      : "memory");
 }
 /// Waits for the end of the phase of this parity; sees what was written before.
 __device__ inline void wait_for_phase(SharedBarrier* barrier, uint32_t parity) {

@@ -52,11 +52,11 @@ bool encode_tensor_map(const TiledMatrix& matrix, TensorMap& map) noexcept {
       static_cast<cuuint32_t>(matrix.tile_rows)};
   const cuuint32_t steps[] = {1, 1};
   CUtensorMap encoded;
-  const CUresult result = encode(
-      &encoded, is_bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_UINT8, 2,
-      const_cast<void*>(matrix.data), extents, strides, tile, steps,
-      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult result =
+      encode(&encoded, is_bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_UINT8,
+             2, const_cast<void*>(matrix.data), extents, strides, tile, steps,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) return false;
   std::memcpy(&map, &encoded, sizeof(map));
   return true;
