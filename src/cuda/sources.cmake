@@ -3,6 +3,7 @@
 
 # Device code with its launchers.
 set(veloz_cuda_device_sources add.cu copy_blocks.cu
+  beam_candidates.cu logit_edits.cu logprobs.cu sample.cu
   attention_simple.cu attention.cu attention_decode.cu attention_prefill.cu)
 # Host code that speaks to the CUDA runtime.
 set(veloz_cuda_host_sources device.cpp stream.cpp)
