@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cuda/attention.h"
+#include "cuda/attention_plan.h"
 #include "cuda/logits.h"
 #include "cuda/rows.h"
 
@@ -27,6 +28,9 @@ bool accepts_any(const KernelQuery&) { return true; }
 // Best first within an op.
 constexpr Kernel kKernels[] = {
     {"add/rows", Op::add, accepts_any, VELOZ_FRONT((ops::run_typed<ops::AddArgs, add>))},
+    {"paged_attention/tensor_cores", Op::paged_attention, accepts_paged_attention,
+     VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention>)),
+     paged_attention_workspace_bytes},
     {"paged_attention/simple", Op::paged_attention, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention_simple>))},
     {"apply_bitmask/rows", Op::apply_bitmask, accepts_any,
