@@ -4,7 +4,10 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/attention.h"
+#include "cuda/attention_plan.h"
 #include "cuda/linear.h"
+#include "cuda/logits.h"
 #include "cuda/rows.h"
 
 namespace veloz::cuda {
@@ -32,6 +35,25 @@ constexpr Kernel kKernels[] = {
      VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, simple_quantized_linear>))},
     {"weight_only_linear/simple", Op::weight_only_linear, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::WeightOnlyLinearArgs, simple_weight_only_linear>))},
+    {"paged_attention/tensor_cores", Op::paged_attention, accepts_paged_attention,
+     VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention>)),
+     paged_attention_workspace_bytes},
+    {"paged_attention/simple", Op::paged_attention, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention_simple>))},
+    {"apply_bitmask/rows", Op::apply_bitmask, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::ApplyBitmaskArgs, apply_bitmask>))},
+    {"beam_candidates/threshold", Op::beam_candidates, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::BeamCandidatesArgs, beam_candidates>))},
+    {"log_softmax/rows", Op::log_softmax, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::LogSoftmaxArgs, log_softmax>))},
+    {"mask_logits/rows", Op::mask_logits, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::MaskLogitsArgs, mask_logits>))},
+    {"penalize/rows", Op::penalize, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::PenalizeArgs, penalize>))},
+    {"sample/threshold", Op::sample, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::SampleArgs, sample>))},
+    {"top_logprobs/threshold", Op::top_logprobs, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::TopLogprobsArgs, top_logprobs>))},
 };
 
 }  // namespace
