@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "cuda/attention.h"
+#include "cuda/attention_plan.h"
+#include "cuda/linear.h"
 #include "cuda/logits.h"
 #include "cuda/row_copies.h"
 #include "cuda/rows.h"
@@ -55,6 +57,15 @@ constexpr Kernel kKernels[] = {
     {"rope/rows", Op::rope, accepts_any, VELOZ_FRONT((ops::run_typed<ops::RopeArgs, rope>))},
     {"rope_angles/rows", Op::rope_angles, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::RopeAnglesArgs, rope_angles>))},
+    {"linear/simple", Op::linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, simple_linear>))},
+    {"quantized_linear/simple", Op::quantized_linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, simple_quantized_linear>))},
+    {"weight_only_linear/simple", Op::weight_only_linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::WeightOnlyLinearArgs, simple_weight_only_linear>))},
+    {"paged_attention/tensor_cores", Op::paged_attention, accepts_paged_attention,
+     VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention>)),
+     paged_attention_workspace_bytes},
     {"paged_attention/simple", Op::paged_attention, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention_simple>))},
     {"apply_bitmask/rows", Op::apply_bitmask, accepts_any,
