@@ -11,9 +11,10 @@ namespace {
 /// Where a thread block keeps things. Each warp has 16 rows.
 template <bool kIsFp8, int kHeadDim>
 struct PrefillShape {
-  // O of 256 channels takes half of a thread's registers: Q stays in shared memory, and there is
-  // no room for more warps.
+  // O of 256 channels takes half of a thread's registers: there is no room for more warps.
   static constexpr bool kIsWide = kHeadDim == 256;
+  // Where registers are scarce, with 256 channels or two thread blocks.
+  static constexpr bool kIsQueryShared = kHeadDim != 128;
   static constexpr int kWarps = kIsWide ? 4 : 8;
   static constexpr int kThreads = kWarps * 32;
   static constexpr int kRows = kWarps * kRowBlock;
@@ -23,7 +24,7 @@ struct PrefillShape {
   static constexpr int kTileRowBytes = kHeadDim * 2;  // of what is multiplied
   static constexpr int kTileBytes = kTilePositions * kTileRowBytes;
   static constexpr int kConvertedBytes = kIsFp8 ? 2 * kTileBytes : 0;
-  static constexpr int kQueryBytes = kIsWide ? kRows * kHeadDim * 2 : 0;
+  static constexpr int kQueryBytes = kIsQueryShared ? kRows * kHeadDim * 2 : 0;
   static constexpr int kTotalBytes = kRows * kHeadDim * 4;  // O of the leaves before
   static constexpr int kSharedBytes =
       kStages * kStageBytes + kConvertedBytes + kQueryBytes + kTotalBytes;
@@ -214,7 +215,8 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
   const int warp_row = row_tile.first_row + warp * kRowBlock;
   const Bf16* const queries[2] = {rows.query(warp_row + g, kHeadDim),
                                   rows.query(warp_row + g + 8, kHeadDim)};
-  const QueryFragments<kIsFp8, Shape::kSteps, Shape::kIsWide> query(queries, query_memory, j);
+  const QueryFragments<kIsFp8, Shape::kSteps, Shape::kIsQueryShared> query(queries, query_memory,
+                                                                           j);
   const int num_seen[2] = {rows.num_seen(warp_row + g), rows.num_seen(warp_row + g + 8)};
   // What all rows of the warp see, and what any does.
   const int warp_last =
@@ -253,7 +255,7 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
 
     if (tile * kTilePositions < seen_by_any) {
       float s[8][4] = {};
-#pragma unroll
+#pragma unroll(Shape::kIsQueryShared ? 2 : Shape::kSteps)
       for (int step = 0; step < Shape::kSteps; ++step) {
         uint32_t a[4];
         query.get(a, step);
@@ -297,24 +299,26 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
         for (int t = 0; t < Shape::kOutTiles; ++t) o[t][n] *= shrink[n / 2];
       }
 
+      uint32_t p[4][4];
 #pragma unroll
-      for (int step = 0; step < 4; ++step) {
-        uint32_t p[4];
+      for (int step = 0; step < 4; ++step)
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const int half = i % 2;
           const float(&scores)[4] = s[step * 2 + i / 2];
-          p[i] = round_pair<kIsFp8>(weight(scores[half * 2], c, shift[half]),
-                                    weight(scores[half * 2 + 1], c, shift[half]));
+          p[step][i] = round_pair<kIsFp8>(weight(scores[half * 2], c, shift[half]),
+                                          weight(scores[half * 2 + 1], c, shift[half]));
         }
-        add_row_sums<kIsFp8>(sums, p);
+#pragma unroll
+      for (int step = 0; step < 4; ++step) {
+        add_row_sums<kIsFp8>(sums, p[step]);
 #pragma unroll
         for (int t = 0; t < Shape::kOutTiles; t += 2) {
           uint32_t r[4];  // positions 0-7 and 8-15 of a chunk, then of the next
           load_matrices_transposed(
               r, v + chunk_offset<Shape::kTileRowBytes>(step * 16 + lane % 16, t + lane / 16));
-          multiply<kIsFp8>(o[t], p, r[0], r[1]);
-          multiply<kIsFp8>(o[t + 1], p, r[2], r[3]);
+          multiply<kIsFp8>(o[t], p[step], r[0], r[1]);
+          multiply<kIsFp8>(o[t + 1], p[step], r[2], r[3]);
         }
       }
     }

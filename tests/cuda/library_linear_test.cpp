@@ -110,12 +110,22 @@ TEST(LibraryLinear, GivesTheLibraryScalesPerRow) {
   EXPECT_WITHIN_TOLERANCE(Op::quantized_linear, inputs, want, 0, y.view(), attrs, 1);
 }
 
-TEST(LibraryLinear, SaysWhereTheLibraryRefused) {
+TEST(LibraryLinear, IsComputedAllTheSameWhereTheLibraryRefuses) {
+  const OwnedTensor x = test::random_tensor(DType::bf16, {2, 16}, 1);
+  const OwnedTensor w = test::random_tensor(DType::bf16, {8, 16}, 2);
+  const OwnedTensor y(DType::bf16, {2, 8});
+  const std::vector<TensorView> inputs = {x.view(), w.view()};
+  run_by_library("linear/cublaslt", inputs, y.view(), {}, /*refuses=*/true);
+  const std::vector<OwnedTensor> want = test::run_reference(Op::linear, inputs);
+  EXPECT_WITHIN_TOLERANCE(Op::linear, inputs, want, 0, y.view(), {}, 1);
+}
+
+TEST(LibraryLinear, FailsOnAStreamWithoutALibrary) {
   const OwnedTensor x = test::random_tensor(DType::bf16, {2, 16}, 1);
   const OwnedTensor w = test::random_tensor(DType::bf16, {8, 16}, 2);
   const OwnedTensor y(DType::bf16, {2, 8});
   EXPECT_TRUE(test::throws_error(ErrorKind::internal, {"linear/cublaslt"}, [&] {
-    run_by_library("linear/cublaslt", {x.view(), w.view()}, y.view(), {}, /*refuses=*/true);
+    run_kernel(library_kernel("linear/cublaslt"), {x.view(), w.view()}, {y.view()});
   }));
 }
 

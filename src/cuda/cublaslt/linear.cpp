@@ -2,6 +2,7 @@
 #include "cuda/cublaslt/linear.h"
 
 #include "cuda/cublaslt/library_gemms.h"
+#include "cuda/linear.h"
 #include "cuda/stream.h"
 
 namespace veloz::cuda::cublaslt {
@@ -25,21 +26,23 @@ Gemm gemm_of(const TensorView& x, const TensorView& w, const TensorView& y, Gemm
           .scaling = scaling};
 }
 
-/// Without a library on the stream, or where it refuses, the stream's next wait says so.
-void run(ops::OpContext& context, const char* kernel, const Gemm& gemm,
+/// Whether the stream's library took the product. Without a library the stream's next wait says so.
+bool run(ops::OpContext& context, const char* kernel, const Gemm& gemm,
          const GemmOperands& operands) {
   auto& stream = static_cast<CudaStream&>(*context.stream);
-  LibraryGemms* const library = stream.library();
-  if (library == nullptr || !library->run(gemm, operands))
-    stream.note(cudaErrorNotSupported, kernel);
+  if (stream.library() != nullptr) return stream.library()->run(gemm, operands);
+  stream.note(cudaErrorNotSupported, kernel);
+  return true;
 }
 
 }  // namespace
 
 void linear(ops::OpContext& context, const ops::LinearArgs& args) noexcept {
   if (args.y.shape[0] == 0) return;
-  run(context, "linear/cublaslt", gemm_of(args.x, args.w, args.y, GemmScaling::none),
-      operands_of(args.x, args.w, args.y));
+  // Rows that are not aligned as the library wants them are rare, and then few.
+  if (!run(context, "linear/cublaslt", gemm_of(args.x, args.w, args.y, GemmScaling::none),
+           operands_of(args.x, args.w, args.y)))
+    simple_linear(context, args);
 }
 
 void quantized_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args) noexcept {
@@ -47,8 +50,10 @@ void quantized_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a
   GemmOperands operands = operands_of(args.x, args.w, args.y);
   operands.x_scales = args.x_scales.as<const float>();
   operands.w_scales = args.w_scales.as<const float>();
-  run(context, "quantized_linear/cublaslt", gemm_of(args.x, args.w, args.y, GemmScaling::rows),
-      operands);
+  const bool is_dense = args.x_scales.row_stride == 1 && args.w_scales.row_stride == 1;
+  if (!is_dense || !run(context, "quantized_linear/cublaslt",
+                        gemm_of(args.x, args.w, args.y, GemmScaling::rows), operands))
+    simple_quantized_linear(context, args);
 }
 
 }  // namespace veloz::cuda::cublaslt
