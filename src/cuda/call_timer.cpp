@@ -48,8 +48,14 @@ Graph capture(CudaStream& stream, const std::function<void()>& enqueue) {
     cudaGetLastError();
     return none;
   }
-  enqueue();
   cudaGraph_t graph = nullptr;
+  try {
+    enqueue();
+  } catch (...) {
+    cudaStreamEndCapture(stream.handle(), &graph);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    throw;
+  }
   const cudaError_t captured = cudaStreamEndCapture(stream.handle(), &graph);
   if (captured != cudaSuccess || graph == nullptr) {
     cudaGetLastError();
@@ -92,6 +98,7 @@ Timing time_calls(CudaStream& stream, const TimingPlan& plan,
   stream.synchronize();
 
   Timing timing;
+  if (guess >= plan.budget_seconds) return {.seconds = {guess}, .calls = 1};
   const auto wanted = static_cast<int64_t>(std::ceil(plan.sample_seconds / guess));
   timing.calls = std::clamp<int64_t>(wanted, 1, plan.max_calls);
   timing.calls = (timing.calls + plan.round - 1) / plan.round * plan.round;

@@ -12,7 +12,7 @@ namespace veloz::cuda {
 struct TimingPlan {
   double sample_seconds = 1e-3;   // calls follow each other until one sample takes this long
   int num_samples = 7;            // at most
-  double budget_seconds = 10e-3;  // of all samples; at least one is taken
+  double budget_seconds = 10e-3;  // of all samples; a call that takes as long is timed once
   int64_t max_calls = 256;        // in one sample
   /// Calls come in whole rounds of this many: where each reads other memory than the one before,
   /// one round reads more than the caches hold.
@@ -21,9 +21,9 @@ struct TimingPlan {
 };
 
 struct Timing {
-  std::vector<double> seconds;  // of one call, one per sample
-  int64_t calls = 0;            // in each sample
-  bool is_graph = false;        // they ran as one CUDA graph, without the host in between
+  std::vector<double> seconds{};  // of one call, one per sample
+  int64_t calls = 0;              // in each sample
+  bool is_graph = false;          // they ran as one CUDA graph, without the host in between
 };
 
 /// How long `enqueue(call)` keeps the device busy, between events, after a first call that is not
