@@ -4,6 +4,7 @@
 #include "cuda/launch.h"
 #include "cuda/logits.h"
 #include "cuda/ptx/dependent_launch.h"
+#include "cuda/ptx/opaque.h"
 #include "cuda/race.cuh"
 #include "cuda/select.cuh"
 
@@ -130,7 +131,11 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, uint32_t largest
     for (int j = 0; j < 4; ++j)
       if (j < count && rank_of(x[j], static_cast<uint32_t>(first + j)) >= edge) runners |= 1u << j;
     if (runners == 0) return;
-    const std::array<uint32_t, 4> own = race_words(key, static_cast<uint32_t>(first) / 4);
+    // So that the keys of Philox's rounds are not kept in registers.
+    RaceKey fresh = key;
+    make_opaque(fresh.seed_low);
+    make_opaque(fresh.seed_high);
+    const std::array<uint32_t, 4> own = race_words(fresh, static_cast<uint32_t>(first) / 4);
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       // -ln(u) >= 1 - u. The difference is kept finite: nothing times it is a NaN.
@@ -158,7 +163,7 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, uint32_t largest
       ~block_max(earliness == earliest ? uint64_t{~winner} : 0, memory.warp_bests));
 }
 
-__global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(SampleRows rows) {
+__global__ void __launch_bounds__(kRowThreads, 2) sample_kernel(SampleRows rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
   auto& memory = *reinterpret_cast<SelectMemory*>(dynamic_shared());
