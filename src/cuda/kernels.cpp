@@ -26,11 +26,34 @@ using ops::Op;
 
 bool accepts_any(const KernelQuery&) { return true; }
 
+/// The copy engine wants rows of whole 16-byte units.
+bool has_whole_units(const ops::ValueType& matrix) {
+  constexpr int64_t kUnitBytes = 16;
+  return matrix.dims[1].value * static_cast<int64_t>(dtype_bytes(matrix.dtype)) % kUnitBytes == 0;
+}
+
+bool accepts_gemm_linear(const KernelQuery& query) {
+  return query.inputs[0].dtype == DType::bf16 && has_whole_units(query.inputs[1]);
+}
+
+bool accepts_gemm_quantized_linear(const KernelQuery& query) {
+  constexpr int64_t kGroup = 128;
+  const ops::ValueType& w = query.inputs[2];
+  const int64_t num_groups = query.inputs[3].dims[1].value;
+  const bool is_grouped = num_groups > 1;
+  return w.dtype != DType::uint4x2 && has_whole_units(w) &&
+         (!is_grouped || w.dims[1].value == num_groups * kGroup);
+}
+
 // Best first within an op.
 constexpr Kernel kKernels[] = {
     {"add/rows", Op::add, accepts_any, VELOZ_FRONT((ops::run_typed<ops::AddArgs, add>))},
+    {"linear/wgmma", Op::linear, accepts_gemm_linear,
+     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, gemm_linear>))},
     {"linear/simple", Op::linear, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::LinearArgs, simple_linear>))},
+    {"quantized_linear/wgmma", Op::quantized_linear, accepts_gemm_quantized_linear,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, gemm_quantized_linear>))},
     {"quantized_linear/simple", Op::quantized_linear, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, simple_quantized_linear>))},
     {"weight_only_linear/simple", Op::weight_only_linear, accepts_any,
