@@ -8,6 +8,7 @@
 #include "cuda/attention_plan.h"
 #include "cuda/linear.h"
 #include "cuda/logits.h"
+#include "cuda/row_copies.h"
 #include "cuda/rows.h"
 
 namespace veloz::cuda {
@@ -25,6 +26,9 @@ using ops::Op;
 #endif
 
 bool accepts_any(const KernelQuery&) { return true; }
+bool accepts_plain(const KernelQuery& query) {
+  return query.weight_layout.empty() || query.weight_layout == "plain";
+}
 
 /// The copy engine wants rows of whole 16-byte units.
 bool has_whole_units(const ops::ValueType& matrix) {
@@ -33,7 +37,8 @@ bool has_whole_units(const ops::ValueType& matrix) {
 }
 
 bool accepts_gemm_linear(const KernelQuery& query) {
-  return query.inputs[0].dtype == DType::bf16 && has_whole_units(query.inputs[1]);
+  return accepts_plain(query) && query.inputs[0].dtype == DType::bf16 &&
+         has_whole_units(query.inputs[1]);
 }
 
 bool accepts_gemm_quantized_linear(const KernelQuery& query) {
@@ -41,22 +46,46 @@ bool accepts_gemm_quantized_linear(const KernelQuery& query) {
   const ops::ValueType& w = query.inputs[2];
   const int64_t num_groups = query.inputs[3].dims[1].value;
   const bool is_grouped = num_groups > 1;
-  return w.dtype != DType::uint4x2 && has_whole_units(w) &&
+  return accepts_plain(query) && w.dtype != DType::uint4x2 && has_whole_units(w) &&
          (!is_grouped || w.dims[1].value == num_groups * kGroup);
 }
 
 // Best first within an op.
 constexpr Kernel kKernels[] = {
+    {"act/rows", Op::act, accepts_any, VELOZ_FRONT((ops::run_typed<ops::ActArgs, act>))},
     {"add/rows", Op::add, accepts_any, VELOZ_FRONT((ops::run_typed<ops::AddArgs, add>))},
+    {"add_layer_norm/rows", Op::add_layer_norm, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::LayerNormArgs, layer_norm>))},
+    {"add_rms_norm/rows", Op::add_rms_norm, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::RmsNormArgs, rms_norm>))},
+    {"embedding/plain", Op::embedding, accepts_plain,
+     VELOZ_FRONT((ops::run_typed<ops::EmbeddingArgs, embedding>))},
+    {"gated_act/rows", Op::gated_act, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::ActArgs, act>))},
+    {"gather_rows/rows", Op::gather_rows, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::GatherRowsArgs, gather_rows>))},
+    {"kv_append/plain", Op::kv_append, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::KvAppendArgs, kv_append>))},
+    {"layer_norm/rows", Op::layer_norm, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::LayerNormArgs, layer_norm>))},
+    {"permute_columns/rows", Op::permute_columns, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::PermuteColumnsArgs, permute_columns>))},
+    {"quantize/rows", Op::quantize, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizeArgs, quantize>))},
+    {"rms_norm/rows", Op::rms_norm, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::RmsNormArgs, rms_norm>))},
+    {"rope/rows", Op::rope, accepts_any, VELOZ_FRONT((ops::run_typed<ops::RopeArgs, rope>))},
+    {"rope_angles/rows", Op::rope_angles, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::RopeAnglesArgs, rope_angles>))},
     {"linear/wgmma", Op::linear, accepts_gemm_linear,
      VELOZ_FRONT((ops::run_typed<ops::LinearArgs, gemm_linear>))},
-    {"linear/simple", Op::linear, accepts_any,
+    {"linear/simple", Op::linear, accepts_plain,
      VELOZ_FRONT((ops::run_typed<ops::LinearArgs, simple_linear>))},
     {"quantized_linear/wgmma", Op::quantized_linear, accepts_gemm_quantized_linear,
      VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, gemm_quantized_linear>))},
-    {"quantized_linear/simple", Op::quantized_linear, accepts_any,
+    {"quantized_linear/simple", Op::quantized_linear, accepts_plain,
      VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, simple_quantized_linear>))},
-    {"weight_only_linear/simple", Op::weight_only_linear, accepts_any,
+    {"weight_only_linear/simple", Op::weight_only_linear, accepts_plain,
      VELOZ_FRONT((ops::run_typed<ops::WeightOnlyLinearArgs, simple_weight_only_linear>))},
     {"paged_attention/tensor_cores", Op::paged_attention, accepts_paged_attention,
      VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention>)),
