@@ -23,7 +23,7 @@ set(veloz_cuda_device_headers
   row_codes.h sin_cos.h
   attention_kernels.cuh attention_tiles.cuh
   gemm.h gemm_kernel.h gemm_launch.h
-  logit_rows.h ordered.h race.h select.h
+  logit_rows.cuh ordered.cuh race.cuh select.cuh
   ptx/async_copy.h ptx/barrier.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
   ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/registers.h
   ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)
