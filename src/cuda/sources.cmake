@@ -21,6 +21,6 @@ set(veloz_cuda_device_headers
   activation_value.h block_reduce.h chunk.h kv_row.h quantize_value.h rope_value.h row_chunks.h
   row_codes.h sin_cos.h
   attention_kernels.cuh attention_tiles.cuh
-  logit_rows.h ordered.h race.h select.h
+  logit_rows.cuh ordered.cuh race.cuh select.cuh
   ptx/async_copy.h ptx/barrier.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
   ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)
