@@ -184,9 +184,11 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
   const RowTile row_tile =
       find_row_tile<Shape::kThreads, Shape::kRows>(params, static_cast<int>(blockIdx.x));
   if (row_tile.seq < 0) return;
-  const int kv_len = params.kv_lens[row_tile.seq];
-  const SequenceRows rows{params, row_tile.seq, static_cast<int>(blockIdx.y),
-                          params.q_lens[row_tile.seq], kv_len};
+  const int kv_head = static_cast<int>(blockIdx.y);
+  TileLoader<Shape::kThreads, Shape::kRowBytes> loader(params, row_tile.seq, kv_head);
+  loader.fetch_blocks(0);
+  const SequenceRows rows(params, row_tile.seq, kv_head);
+  const int kv_len = rows.kv_len;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int g = lane / 4;
@@ -201,12 +203,10 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
   unsigned char* const query_memory = converted + Shape::kConvertedBytes;
   unsigned char* const total_memory = query_memory + Shape::kQueryBytes;
 
-  TileLoader<Shape::kThreads, Shape::kRowBytes> loader(params, row_tile.seq, rows.kv_head, kv_len);
-  loader.fetch_blocks(0);
 #pragma unroll
   for (int i = 0; i < Shape::kStages - 1; ++i) {
     if (i < num_tiles) {
-      loader.copy(i, stages + i * Shape::kStageBytes);
+      loader.copy(i, kv_len, stages + i * Shape::kStageBytes);
       loader.fetch_blocks(i + 1);
     }
     commit_copies();
@@ -237,7 +237,7 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
     wait_for_copies<Shape::kStages - 2>();
     __syncthreads();
     if (tile + Shape::kStages - 1 < num_tiles) {
-      loader.copy(tile + Shape::kStages - 1, stages + free_stage * Shape::kStageBytes);
+      loader.copy(tile + Shape::kStages - 1, kv_len, stages + free_stage * Shape::kStageBytes);
       loader.fetch_blocks(tile + Shape::kStages);
     }
     commit_copies();
