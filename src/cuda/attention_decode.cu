@@ -39,20 +39,20 @@ template <bool kIsFp8, int kHeadDim>
 __device__ inline void multiply_keys(float (&s)[2][4], const unsigned char* k,
                                      const uint32_t (&q)[kHeadDim / 16][4], int warp, int lane) {
   constexpr int kRowBytes = DecodeShape<kIsFp8, kHeadDim>::kRowBytes;
-  const int row = warp * kWarpPositions + (lane / 8 % 2) * 8 + lane % 8;
-  const int chunk = lane / 16;
+  const int row = warp * kWarpPositions + lane / 16 * 8 + lane % 8;
+  const int chunk = lane / 8 % 2;
 #pragma unroll
   for (int c = 0; c < kRowBytes / 16; c += 2) {
-    uint32_t r[4];  // positions 0-7 and 8-15 of chunk c, then of c + 1
+    uint32_t r[4];  // chunks c and c + 1 of positions 0-7, then of 8-15
     load_matrices(r, k + chunk_offset<kRowBytes>(row, c + chunk));
     if (kIsFp8) {
 #pragma unroll
       for (int i = 0; i < 4; ++i)
-        multiply<kIsFp8>(s[i % 2], q[c + i / 2], e4m3x2_to_fp16x2(static_cast<uint16_t>(r[i])),
+        multiply<kIsFp8>(s[i / 2], q[c + i % 2], e4m3x2_to_fp16x2(static_cast<uint16_t>(r[i])),
                          e4m3x2_to_fp16x2(static_cast<uint16_t>(r[i] >> 16)));
     } else {
-      multiply<kIsFp8>(s[0], q[c / 2], r[0], r[2]);
-      multiply<kIsFp8>(s[1], q[c / 2], r[1], r[3]);
+      multiply<kIsFp8>(s[0], q[c / 2], r[0], r[1]);
+      multiply<kIsFp8>(s[1], q[c / 2], r[2], r[3]);
     }
   }
 }
