@@ -4,11 +4,12 @@
 #include "cuda/launch.h"
 #include "cuda/logits.h"
 #include "cuda/ptx/dependent_launch.h"
-#include "cuda/race.h"
-#include "cuda/select.h"
+#include "cuda/ptx/opaque.h"
+#include "cuda/race.cuh"
+#include "cuda/select.cuh"
 
 /// A block for each row. Weights grow with logits, so each filter keeps what ranks above some edge:
-/// the edges are searched (select.h), and the race is run by what is left. The reference sums the
+/// the edges are searched (select.cuh), and the race is run by what is left. The reference sums the
 /// weights for top_p in another order: tokens differ where a share comes within a few 1e-16 of
 /// top_p, which equal logits, whose weights are 1, do not.
 namespace veloz::cuda {
@@ -25,13 +26,6 @@ struct SampleRows {
   int64_t rng_stride;
   int32_t* tokens;
   int32_t* is_valid;
-};
-
-struct Filters {
-  float temperature;
-  float top_p;
-  float min_p;
-  int top_k;
 };
 
 /// What a logit weighs: SampleRow::weight of the reference.
@@ -81,22 +75,22 @@ struct WeightBuckets {
 };
 
 /// The lowest rank that the filters leave in the race, min_p apart.
-__device__ Rank filter(const RowScores& scores, const Filters& filters, const Weights& weights,
+__device__ Rank filter(const RowScores& scores, int top_k, float top_p, const Weights& weights,
                        Rank best_of_thread, SelectMemory& memory) {
   RankRange range;
-  if (filters.top_k > 0 && filters.top_k < scores.num_columns) {
-    range.low = bound_kth(best_of_thread, filters.top_k, memory);
-    range.low = find_kth(scores, range, filters.top_k, memory);
+  if (top_k > 0 && top_k < scores.num_columns) {
+    range.low = bound_kth(best_of_thread, top_k, memory);
+    range.low = find_kth(scores, range, top_k, memory);
   }
-  if (filters.top_p >= 1) return range.low;
+  if (top_p >= 1) return range.low;
 
   const float most = 1e30f;  // so that nothing times it is a NaN
-  const auto inverse = static_cast<float>(1 / static_cast<double>(filters.temperature));
+  const auto inverse = static_cast<float>(1 / static_cast<double>(weights.temperature));
   const WeightBuckets buckets{weights.max, inverse < most ? inverse : most};
   sum_buckets(scores, range, weights, buckets, memory);
   double total = 0;
   for (int b = 0; b < kNumBuckets; ++b) total += memory.bucket_sums[b];
-  const double target = static_cast<double>(filters.top_p) * total;
+  const double target = static_cast<double>(top_p) * total;
   double base = 0;
   const int bucket = find_bucket(base, target, memory);
   const Rank from = static_cast<Rank>(buckets.first_bits(bucket)) << 32;
@@ -116,16 +110,17 @@ __device__ T pick(T a, T b, T c, T d, int which) {
 }
 
 /// The winner among the ranks from `edge` on.
-__device__ int32_t run_race(const RowScores& scores, Rank edge, Rank largest,
+__device__ int32_t run_race(const RowScores& scores, Rank edge, uint32_t largest,
                             const Weights& weights, const RaceKey& key, SelectMemory& memory) {
   constexpr float kColdest = 1e-6f;  // below, exponents do not fit fp32
   constexpr double kLog2E = 1.4426950408889634;
+  constexpr float kMaxFloat = 0x1.fffffep127f;
   const bool is_cold = weights.temperature < kColdest;
   const auto scale =
       is_cold ? 0.0f : static_cast<float>(kLog2E / static_cast<double>(weights.temperature));
 
   // The largest logit runs, and weighs 1: most others are seen to lose to it without a logarithm.
-  uint32_t winner = index_of(largest);
+  uint32_t winner = largest;
   const std::array<uint32_t, 4> words = race_words(key, winner / 4);
   double best = -log(
       race_uniform(pick(words[0], words[1], words[2], words[3], static_cast<int>(winner % 4))));
@@ -136,11 +131,16 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, Rank largest,
     for (int j = 0; j < 4; ++j)
       if (j < count && rank_of(x[j], static_cast<uint32_t>(first + j)) >= edge) runners |= 1u << j;
     if (runners == 0) return;
-    const std::array<uint32_t, 4> own = race_words(key, static_cast<uint32_t>(first) / 4);
+    // So that the keys of Philox's rounds are not kept in registers.
+    RaceKey fresh = key;
+    make_opaque(fresh.seed_low);
+    make_opaque(fresh.seed_high);
+    const std::array<uint32_t, 4> own = race_words(fresh, static_cast<uint32_t>(first) / 4);
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      // -ln(u) >= 1 - u.
-      const double bound = exp2_bound((x[j] - weights.max) * scale);
+      // -ln(u) >= 1 - u. The difference is kept finite: nothing times it is a NaN.
+      const float below = fmaxf(x[j] - weights.max, -kMaxFloat);
+      const double bound = exp2_bound(below * scale);
       if (1 - race_uniform(own[static_cast<size_t>(j)]) > best * bound) runners &= ~(1u << j);
     }
     for (; runners != 0; runners &= runners - 1) {
@@ -163,7 +163,7 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, Rank largest,
       ~block_max(earliness == earliest ? uint64_t{~winner} : 0, memory.warp_bests));
 }
 
-__global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(SampleRows rows) {
+__global__ void __launch_bounds__(kRowThreads, 2) sample_kernel(SampleRows rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
   auto& memory = *reinterpret_cast<SelectMemory*>(dynamic_shared());
@@ -182,13 +182,12 @@ __global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(SampleRows rows)
   int32_t token = is_valid ? static_cast<int32_t>(index_of(largest)) : 0;
 
   const float* const params = rows.params + row * rows.params_stride;
-  const Filters filters{params[0], params[1], params[2], rows.top_k[row]};
-  if (is_valid && filters.temperature > 0) {
-    const Weights weights{score_of(bits_of(largest)), filters.temperature, filters.min_p};
-    const Rank edge = filter(scores, filters, weights, best, memory);
+  if (is_valid && params[0] > 0) {
+    const Weights weights{score_of(bits_of(largest)), params[0], params[2]};
+    const Rank edge = filter(scores, rows.top_k[row], params[1], weights, best, memory);
     const auto* const words = reinterpret_cast<const uint32_t*>(rows.rng + row * rows.rng_stride);
     const RaceKey key{words[0], words[1], words[2], words[3], words[4]};
-    token = run_race(scores, edge, largest, weights, key, memory);
+    token = run_race(scores, edge, index_of(largest), weights, key, memory);
   }
   if (threadIdx.x == 0) {
     rows.tokens[row] = token;
