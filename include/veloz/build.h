@@ -25,7 +25,8 @@ struct BuildOptions {
   std::filesystem::path
       model{};  // directory in Hugging Face layout (config.json, *.safetensors, tokenizer)
   std::filesystem::path output{};  // engine directory to write
-  std::string target = "cpu";  // "cpu", or "cpu:ISA" for the layouts that ISA's kernels like best
+  std::string target = "cpu";  // "cpu", "cpu:ISA" for the layouts that ISA's kernels like best, or
+                               // "cuda"
   std::string dtype = "auto";  // of activations and weights: auto (fp32 stays, fp16 and bf16 become
                                // bf16), bf16, fp32
   std::string kv_cache_dtype = "auto";  // auto (as dtype, or as the checkpoint was quantized for),

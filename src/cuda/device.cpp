@@ -39,6 +39,7 @@ class CudaDevice final : public Device {
     enqueue(stream, device_to, device_from, bytes, cudaMemcpyDeviceToDevice);
   }
   int index() const { return facts_.index; }
+  const GpuFacts& facts() const { return facts_; }
 
  private:
   static void enqueue(Stream& stream, void* to, const void* from, size_t bytes,
@@ -59,11 +60,11 @@ Buffer CudaDevice::allocate(size_t bytes) {
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // it is handled: not the next call's
     const GpuMemory memory = gpu_memory(*this);
-    throw Error(ErrorKind::out_of_memory,
-                fmt::format("{} of GPU memory were asked for, {} of {} are free",
-                            format_bytes(bytes), format_bytes(memory.free_bytes),
-                            format_bytes(memory.total_bytes)),
-                "lower --gpu-memory-utilization or the engine's limits, or free the GPU");
+    throw Error(
+        ErrorKind::out_of_memory,
+        fmt::format("{} of GPU memory were asked for, {} of {} are free", format_bytes(bytes),
+                    format_bytes(memory.free_bytes), format_bytes(memory.total_bytes)),
+        "lower --gpu-memory-utilization or the engine's limits, or free the GPU");
   }
   check(error, "allocating memory");
   Buffer buffer(data, bytes, [](void* pointer) { cudaFree(pointer); });
@@ -124,6 +125,10 @@ std::unique_ptr<Device> open_device(int index) {
                             gpu->name, gpu->major, gpu->minor),
                 "run on an H100, H200 or GH200, or on the CPU with --device cpu");
   return std::make_unique<CudaDevice>(*gpu);
+}
+
+const GpuFacts& gpu_facts(const Device& device) {
+  return static_cast<const CudaDevice&>(device).facts();
 }
 
 GpuMemory gpu_memory(const Device& device) {
