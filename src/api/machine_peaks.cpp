@@ -87,6 +87,7 @@ profile::MachinePeaks PeakMeter::measure_gpu() {
 
 profile::MachinePeaks PeakMeter::measure_median(int num_samples) {
   std::vector<profile::MachinePeaks> samples;
+  samples.reserve(static_cast<size_t>(num_samples));
   for (int i = 0; i < num_samples; ++i) samples.push_back(measure());
   return profile::median_of(samples);
 }

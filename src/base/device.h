@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace veloz {
 
@@ -31,6 +34,13 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
+/// Work that was recorded once, to be enqueued many times (a CUDA graph). Operands keep their
+/// addresses.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
 /// An in-order queue of work on one device. Whoever enqueues must keep the operands alive until
 /// `synchronize` returns.
 class Stream {
@@ -38,6 +48,12 @@ class Stream {
   virtual ~Stream() = default;
   /// Blocks until all enqueued work is done. Throws Error(internal) when the device is lost.
   virtual void synchronize() = 0;
+  /// From here on work is recorded instead of run. False where the device has no such thing.
+  virtual bool begin_recording() { return false; }
+  /// What was enqueued since. Throws Error(internal) where it could not be recorded.
+  virtual std::unique_ptr<Recording> end_recording() { return nullptr; }
+  /// Enqueues recorded work of this stream's device.
+  virtual void replay(Recording&) {}
 };
 
 /// What the runtime needs of an accelerator: memory, a stream, explicit copies. Implementations
@@ -50,10 +66,17 @@ class Device {
   virtual std::string description() const = 0;
   /// 64-byte aligned memory, zero-filled. Throws Error(out_of_memory) with what was asked.
   virtual Buffer allocate(size_t bytes) = 0;
+  /// Host memory from which copies to the device run fastest (pinned, where that means something),
+  /// aligned and filled as above.
+  virtual Buffer allocate_host(size_t bytes);
   virtual std::unique_ptr<Stream> create_stream() = 0;
   virtual void copy_in(Stream& stream, void* device_to, const void* host_from, size_t bytes) = 0;
   virtual void copy_out(Stream& stream, void* host_to, const void* device_from, size_t bytes) = 0;
   virtual void copy(Stream& stream, void* device_to, const void* device_from, size_t bytes) = 0;
+  /// Copies block `from` to block `to` of memory made of equal blocks, for each pair in order; no
+  /// `to` is also a `from`, unless of one pair.
+  virtual void copy_blocks(Stream& stream, void* base, size_t block_bytes,
+                           std::span<const std::pair<int32_t, int32_t>> pairs);
 };
 
 }  // namespace veloz

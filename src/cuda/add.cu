@@ -17,8 +17,8 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const auto row = static_cast<int64_t>(blockIdx.y);
   if (column >= num_columns) return;
-  y[row * y_stride + column] = from_float<T>(to_float(a[row * a_stride + column]) +
-                                             to_float(b[row * b_stride + column]));
+  y[row * y_stride + column] =
+      from_float<T>(to_float(a[row * a_stride + column]) + to_float(b[row * b_stride + column]));
 }
 
 template <typename T>

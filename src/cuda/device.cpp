@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "cuda/copy_blocks.h"
 #include "cuda/gpu.h"
 #include "cuda/stream.h"
 
@@ -26,6 +28,7 @@ class CudaDevice final : public Device {
                        facts_.major, facts_.minor);
   }
   Buffer allocate(size_t bytes) override;
+  Buffer allocate_host(size_t bytes) override;
   std::unique_ptr<Stream> create_stream() override {
     return std::make_unique<CudaStream>(facts_.index);
   }
@@ -37,6 +40,10 @@ class CudaDevice final : public Device {
   }
   void copy(Stream& stream, void* device_to, const void* device_from, size_t bytes) override {
     enqueue(stream, device_to, device_from, bytes, cudaMemcpyDeviceToDevice);
+  }
+  void copy_blocks(Stream& stream, void* base, size_t block_bytes,
+                   std::span<const std::pair<int32_t, int32_t>> pairs) override {
+    cuda::copy_blocks(static_cast<CudaStream&>(stream), base, block_bytes, pairs);
   }
   int index() const { return facts_.index; }
   const GpuFacts& facts() const { return facts_; }
@@ -72,6 +79,15 @@ Buffer CudaDevice::allocate(size_t bytes) {
   // The clearing is on another stream than those that will use the memory.
   check(cudaDeviceSynchronize(), "clearing memory");
   return buffer;
+}
+
+Buffer CudaDevice::allocate_host(size_t bytes) {
+  check(cudaSetDevice(facts_.index), "choosing the device");
+  void* data = nullptr;
+  const size_t asked = std::max<size_t>(bytes, 1);
+  check(cudaMallocHost(&data, asked), "allocating pinned memory");
+  std::memset(data, 0, asked);
+  return Buffer(data, bytes, [](void* pointer) { cudaFreeHost(pointer); });
 }
 
 std::string no_device(cudaError_t error) {

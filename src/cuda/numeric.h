@@ -37,8 +37,7 @@ __host__ __device__ inline float to_float(Bf16 x) {
 /// Nearest even; NaN stays a quiet NaN.
 __host__ __device__ inline Bf16 to_bf16(float x) {
   const auto u = bit_cast<uint32_t>(x);
-  if ((u & 0x7fffffffu) > 0x7f800000u)
-    return {static_cast<uint16_t>((u >> 16) | 0x0040u)};
+  if ((u & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((u >> 16) | 0x0040u)};
   return {static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16)};
 }
 

@@ -6,6 +6,21 @@
 #include "base/error.h"
 
 namespace veloz::cuda {
+namespace {
+
+class Graph final : public Recording {
+ public:
+  explicit Graph(cudaGraphExec_t executable) : executable_(executable) {}
+  ~Graph() override { cudaGraphExecDestroy(executable_); }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  cudaGraphExec_t executable() const { return executable_; }
+
+ private:
+  cudaGraphExec_t executable_;
+};
+
+}  // namespace
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
@@ -27,6 +42,25 @@ void CudaStream::synchronize() {
   failure_ = cudaSuccess;
   check(failure, failed_);
   check(cudaStreamSynchronize(handle_), "waiting for the device");
+}
+
+bool CudaStream::begin_recording() {
+  check(cudaStreamBeginCapture(handle_, cudaStreamCaptureModeThreadLocal), "recording a step");
+  return true;
+}
+
+std::unique_ptr<Recording> CudaStream::end_recording() {
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(handle_, &graph), "recording a step");
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  check(error, "recording a step");
+  return std::make_unique<Graph>(executable);
+}
+
+void CudaStream::replay(Recording& recording) {
+  note(cudaGraphLaunch(static_cast<Graph&>(recording).executable(), handle_), "a recorded step");
 }
 
 }  // namespace veloz::cuda

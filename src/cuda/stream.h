@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
+
 #include "base/device.h"
 #include "cuda/gpu.h"
 
@@ -19,6 +21,9 @@ class CudaStream final : public Stream {
   CudaStream& operator=(const CudaStream&) = delete;
 
   void synchronize() override;
+  bool begin_recording() override;
+  std::unique_ptr<Recording> end_recording() override;
+  void replay(Recording& recording) override;
   cudaStream_t handle() const { return handle_; }
   int device() const { return device_; }
   /// Of a launch of kernel `what`.

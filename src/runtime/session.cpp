@@ -13,8 +13,11 @@
 #include "base/files.h"
 #include "base/numeric.h"
 #include "runtime/check_batch.h"
+#include "runtime/decode_graphs.h"
+#include "runtime/device_list.h"
 #include "runtime/kernel_choice.h"
 #include "runtime/load_weights.h"
+#include "runtime/step_inputs.h"
 #include "runtime/step_program.h"
 
 namespace veloz::runtime {
@@ -57,27 +60,6 @@ int64_t count_vocab_rows(const engine::Program& program) {
   return rows;
 }
 
-/// An array of the batch that a step's input takes, under the input's name.
-std::span<const std::byte> batch_array(const Batch& batch, std::string_view name) {
-  const auto bytes = [](const auto& array) { return std::as_bytes(std::span(array)); };
-  if (name == "tokens") return bytes(batch.tokens);
-  if (name == "positions") return bytes(batch.positions);
-  if (name == "slots") return bytes(batch.slots);
-  if (name == "q_starts") return bytes(batch.q_starts);
-  if (name == "q_lens") return bytes(batch.q_lens);
-  if (name == "kv_lens") return bytes(batch.kv_lens);
-  if (name == "block_tables") return bytes(batch.block_tables);
-  VELOZ_CHECK(name == "logit_rows", "a step supplies no input \"{}\"", name);
-  return bytes(batch.logit_rows);
-}
-
-/// One input of the step: host memory that outlives the asynchronous copy, and its device twin.
-struct StagedInput {
-  std::string_view name;  // lives in the plan
-  std::vector<std::byte> host;
-  Buffer device;
-};
-
 }  // namespace
 
 struct Session::State {
@@ -97,25 +79,31 @@ struct Session::State {
     bounds = {num_kv_blocks, count_vocab_rows(program)};
     const KernelChoice choice = choose_kernels(plan, program, registry);
     weights = load_weights(engine, choice, device, *stream, pool);
+    const ops::Binding most = engine::limit_binding(plan.limits, num_kv_blocks);
+    inputs.emplace(program, most, device);
     ProgramMemory memory;
     memory.weights = weights.data;
     memory.states = allocate_states();
-    memory.inputs = allocate_inputs();
+    const std::span<void* const> places = inputs->place(most);
+    memory.inputs.assign(places.begin(), places.end());
     arena = device.allocate(std::max(narrow<size_t>(program.arena_bytes), kAlignment));
     prefault(arena);
     memory.arena = static_cast<std::byte*>(arena.data());
     steps.emplace(program, choice.kernels, memory);
-    steps->bind(engine::limit_binding(plan.limits, num_kv_blocks));
+    steps->bind(most);
     reserve_workspace(steps->workspace_bytes(pool.num_threads()));
     stream->synchronize();
   }
 
   std::vector<void*> allocate_states();
-  std::vector<void*> allocate_inputs();
   /// Makes every page exist, on the CPU by the threads that will use them.
   void prefault(const Buffer& buffer);
   void reserve_workspace(size_t bytes);
   const ops::Kernel& choose_outside(ops::Op op, const ops::OpCall& call);
+  /// Binds the steps to the extents of `batch` and brings its arrays to the device.
+  void stage(const Batch& batch);
+  void enqueue_steps();
+  int64_t num_spare_blocks() const { return device.kind() == DeviceKind::cpu ? 0 : 1; }
 
   Device& device;
   const ops::KernelRegistry& registry;
@@ -127,11 +115,13 @@ struct Session::State {
   std::unique_ptr<Stream> stream;
   LoadedWeights weights;
   std::vector<Buffer> states;  // one per state of the plan
-  std::vector<StagedInput> inputs;
+  std::optional<StepInputs> inputs;
   Buffer arena;
   Buffer workspace;
   std::optional<StepProgram> steps;
   StepHook hook;
+  DecodeGraphs graphs{*stream};
+  Batch padded;                             // a decode step that is recorded; kept for its memory
   std::vector<ops::ValueType> input_types;  // of run_op, kept for their memory
   std::vector<ops::ValueType> output_types;
 };
@@ -151,22 +141,10 @@ void Session::State::prefault(const Buffer& buffer) {
 std::vector<void*> Session::State::allocate_states() {
   std::vector<void*> data;
   for (const PlanState& state : plan.states) {
-    states.push_back(device.allocate(state_bytes(state, num_kv_blocks)));
+    // Of a cache one block more, which padding of recorded steps writes to.
+    states.push_back(device.allocate(state_bytes(state, num_kv_blocks + num_spare_blocks())));
     prefault(states.back());
     data.push_back(states.back().data());
-  }
-  return data;
-}
-
-std::vector<void*> Session::State::allocate_inputs() {
-  const ops::Binding binding = engine::limit_binding(plan.limits, num_kv_blocks);
-  std::vector<void*> data;
-  for (const int64_t input : program.inputs) {
-    const engine::PlanValue& value = program.values[static_cast<size_t>(input)];
-    const size_t bytes =
-        narrow<size_t>(value.type.bind(binding).num_elements()) * dtype_bytes(value.type.dtype);
-    inputs.push_back({value.name, std::vector<std::byte>(bytes), device.allocate(bytes)});
-    data.push_back(inputs.back().device.data());
   }
   return data;
 }
@@ -174,8 +152,22 @@ std::vector<void*> Session::State::allocate_inputs() {
 void Session::State::reserve_workspace(size_t bytes) {
   if (bytes <= workspace.bytes()) return;
   stream->synchronize();
+  graphs.clear();
   workspace = device.allocate(round_up(bytes, kAlignment));
   prefault(workspace);
+}
+
+void Session::State::stage(const Batch& batch) {
+  const ops::Binding binding = binding_of(batch, num_kv_blocks);
+  steps->move_inputs(inputs->place(binding));
+  steps->bind(binding);
+  inputs->upload(batch, *stream);
+}
+
+void Session::State::enqueue_steps() {
+  ops::OpContext context{
+      &pool, stream.get(), {static_cast<std::byte*>(workspace.data()), workspace.bytes()}};
+  steps->run(context, hook);
 }
 
 const ops::Kernel& Session::State::choose_outside(ops::Op op, const ops::OpCall& call) {
@@ -200,21 +192,17 @@ TensorView Session::run(const Batch& batch) {
   State& state = *state_;
   check_batch(batch, state.plan.limits, state.bounds);
   state.stream->synchronize();  // the last step's copies have left the staging memory
-  for (StagedInput& input : state.inputs) {
-    const std::span<const std::byte> bytes = batch_array(batch, input.name);
-    VELOZ_CHECK(bytes.size() <= input.host.size(), "{} bytes of input \"{}\", {} were reserved",
-                bytes.size(), input.name, input.host.size());
-    if (bytes.empty()) continue;
-    std::memcpy(input.host.data(), bytes.data(), bytes.size());
-    state.device.copy_in(*state.stream, input.device.data(), input.host.data(), bytes.size());
+  const bool can_record = state.device.kind() != DeviceKind::cpu && !state.hook;
+  if (!can_record || !is_decode(batch)) {
+    state.stage(batch);
+    state.enqueue_steps();
+    return state.steps->output(0);
   }
-  state.steps->bind(binding_of(batch, state.num_kv_blocks));
-  ops::OpContext context{
-      &state.pool,
-      state.stream.get(),
-      {static_cast<std::byte*>(state.workspace.data()), state.workspace.bytes()}};
-  state.steps->run(context, state.hook);
-  return state.steps->output(0);
+  const DecodeBucket bucket = choose_bucket(batch, state.plan.limits);
+  pad_decode(batch, bucket, state.num_kv_blocks, state.plan.limits.block_size, state.padded);
+  state.stage(state.padded);
+  state.graphs.run(bucket, [&] { state.enqueue_steps(); });
+  return rows_of(state.steps->output(0), 0, batch.num_seqs());
 }
 
 void Session::copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs) {
@@ -224,12 +212,8 @@ void Session::copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs)
                 "block {} is copied to {}, the cache has {}", from, to, state.num_kv_blocks);
   for (size_t i = 0; i < state.states.size(); ++i) {
     if (!is_cache(state.plan.states[i])) continue;
-    const size_t bytes = state_bytes(state.plan.states[i], 1);
-    auto* const base = static_cast<std::byte*>(state.states[i].data());
-    for (const auto& [from, to] : pairs)
-      if (from != to)
-        state.device.copy(*state.stream, base + static_cast<size_t>(to) * bytes,
-                          base + static_cast<size_t>(from) * bytes, bytes);
+    state.device.copy_blocks(*state.stream, state.states[i].data(),
+                             state_bytes(state.plan.states[i], 1), pairs);
   }
 }
 

@@ -64,6 +64,15 @@ void StepProgram::bind(const ops::Binding& binding) {
   for (size_t i = 0; i < operands_.size(); ++i) operands_[i] = views_[operand_values_[i]];
 }
 
+void StepProgram::move_inputs(std::span<void* const> inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    TensorView& view = views_[static_cast<size_t>(program_.inputs[i])];
+    if (view.data == inputs[i]) continue;
+    view.data = inputs[i];
+    binding_ = {};  // operands are to be renewed
+  }
+}
+
 ops::OpCall StepProgram::call(size_t step) const {
   const Operands& place = steps_[step];
   const std::span<const TensorView> all(operands_);

@@ -30,6 +30,8 @@ class StepProgram {
               const ProgramMemory& memory);
 
   void bind(const ops::Binding& binding);
+  /// Input i lies at inputs[i] from the next `bind` on.
+  void move_inputs(std::span<void* const> inputs);
   /// Most scratch bytes any kernel asks for under the current binding.
   size_t workspace_bytes(int num_threads) const;
   void run(ops::OpContext& context, const Hook& hook) const;

@@ -22,7 +22,7 @@ std::shared_ptr<UnpackedCache::Entry> UnpackedCache::find_or_add(const std::stri
     entries_.splice(entries_.begin(), entries_, found);
     return entries_.front();
   }
-  const auto entry = std::make_shared<Entry>();
+  auto entry = std::make_shared<Entry>();
   entry->name = name;
   entry->bytes = bytes;
   entries_.push_front(entry);

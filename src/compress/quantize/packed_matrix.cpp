@@ -57,6 +57,7 @@ void PackedMatrix::multiply(const TensorView& x, const TensorView& bias,
   std::vector<TensorView> inputs = {x, {packed_.data(), DType::fp32, shape_}};
   if (bias.data != nullptr) inputs.push_back(bias);
   std::vector<ops::ValueType> input_types;
+  input_types.reserve(inputs.size());
   for (const TensorView& view : inputs) input_types.push_back(type_of(view));
   const std::array<ops::ValueType, 1> output_types = {type_of(y)};
   const ops::Attrs attrs;

@@ -27,7 +27,6 @@ namespace veloz::compress {
 namespace {
 
 namespace fs = std::filesystem;
-using checkpoint::QuantFormat;
 
 /// Keys and values as the cache gets them: largest magnitudes of each of their channels.
 struct CacheRange {

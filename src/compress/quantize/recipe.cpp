@@ -103,6 +103,7 @@ void check(const RecipeOptions& options) {
 
 std::vector<Recipe> all_recipes() {
   std::vector<Recipe> recipes;
+  recipes.reserve(kRecipes.size());
   for (const RecipeEntry& entry : kRecipes) recipes.push_back(entry.recipe);
   return recipes;
 }
@@ -114,6 +115,7 @@ Recipe parse_recipe(std::string_view text) {
   const auto found = std::ranges::find(kRecipes, text, &RecipeEntry::name);
   if (found != kRecipes.end()) return found->recipe;
   std::vector<std::string_view> names;
+  names.reserve(kRecipes.size());
   for (const RecipeEntry& entry : kRecipes) names.push_back(entry.name);
   throw Error(ErrorKind::invalid_input, fmt::format("there is no recipe \"{}\"", text),
               fmt::format("the recipes are {}", fmt::join(names, ", ")));

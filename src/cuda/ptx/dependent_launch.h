@@ -12,6 +12,8 @@ namespace veloz::cuda {
 __device__ inline void wait_for_previous_kernel() {
 #if VELOZ_DEVICE_CODE
   asm volatile("griddepcontrol.wait;" ::: "memory");
+#elif defined(VELOZ_CUDA_SIM)
+  sim::note_waited_for_previous();
 #endif
 }
 

@@ -32,7 +32,8 @@ __device__ inline void load_matrices_transposed(uint32_t (&r)[4], const void* ro
 }
 
 /// d += a b, 16 x 8 x 16, bf16 with sums in fp32.
-__device__ inline void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+__device__ inline void multiply_bf16(float (&d)[4], const uint32_t (&a)[4],
+                                     const uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
@@ -40,7 +41,8 @@ __device__ inline void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], cons
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 /// d += a b, 16 x 8 x 16, fp16 with sums in fp32.
-__device__ inline void multiply_fp16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+__device__ inline void multiply_fp16(float (&d)[4], const uint32_t (&a)[4],
+                                     const uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
