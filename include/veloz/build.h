@@ -32,7 +32,8 @@ struct BuildOptions {
   std::string kv_cache_dtype = "auto";  // auto (as dtype, or as the checkpoint was quantized for),
                                         // bf16, fp8 (fp8_e4m3) or int8: half the memory of bf16
   std::string load_format =
-      "safetensors";  // or "dummy": seeded random weights from config.json alone
+      "safetensors";  // or "dummy": seeded random weights from config.json alone; or
+                      // "dummy-at-load": the same in kind, made when the engine is loaded
   uint64_t seed = 0;  // of dummy weights
 
   // Round to nearest while building. Nobody has evaluated the result: the engine's verdict is

@@ -70,9 +70,12 @@ Backend open_backend(const BackendRequest& request, std::string_view target) {
     return open_gpu(*gpu, request.num_threads);
   std::string warning;
   if (request.device == "auto" && target == kCuda) {
-    const cuda::GpuList list = cuda::list_gpus();
-    if (!list.gpus.empty()) return open_gpu(list.gpus.front().index, request.num_threads);
-    warning = fmt::format("the engine was built for a GPU and runs on the CPU: {}", list.why_none);
+    try {
+      return open_gpu(0, request.num_threads);
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::unsupported) throw;
+      warning = fmt::format("the engine was built for a GPU and runs on the CPU: {}", e.message());
+    }
   }
   Backend backend = open_cpu(request.isa, request.num_threads);
   backend.warning = std::move(warning);

@@ -19,10 +19,19 @@ std::span<std::byte> bytes_of(const Buffer& memory) {
   return {static_cast<std::byte*>(memory.data()), memory.bytes()};
 }
 
+/// A GPU's second cache holds more than a CPU's caches are expected to.
+size_t read_bytes(const Backend& backend, const PeakMeter::Options& options) {
+  constexpr size_t kLeastOfGpu = size_t{512} << 20;
+  return backend.device->kind() == DeviceKind::cuda ? std::max(options.read_bytes, kLeastOfGpu)
+                                                    : options.read_bytes;
+}
+
 }  // namespace
 
 PeakMeter::PeakMeter(Backend& backend, const Options& options)
-    : backend_(backend), options_(options), memory_(backend.device->allocate(options.read_bytes)) {
+    : backend_(backend),
+      options_(options),
+      memory_(backend.device->allocate(read_bytes(backend, options))) {
   if (backend.device->kind() == DeviceKind::cpu) cpu::touch_pages(*backend.pool, bytes_of(memory_));
 }
 

@@ -88,7 +88,8 @@ void add_build(CLI::App& app, Action& action) {
       ->capture_default_str();
   verb.add_option(
           "--load-format", options.load_format,
-          "safetensors, or dummy: seeded random weights from config.json alone, for benchmarks")
+          "safetensors, or, for benchmarks, seeded random weights from config.json alone: dummy, "
+          "or dummy-at-load, which are not stored but made when the engine is loaded")
       ->capture_default_str();
   verb.add_option("--seed", options.seed, "Seed of dummy weights")->capture_default_str();
   verb.add_option("--disable-pass", options.disabled_passes,

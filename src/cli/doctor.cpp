@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <fstream>
@@ -83,7 +84,8 @@ int run_doctor(const DoctorFlags& flags) {
     for (const auto& [loop, gops] : json["peak_gop_per_s"].items())
       fmt::print("peak       {:.0f} Gop/s {}\n", gops.get<double>(), loop);
   }
-  if (gpus.gpus.empty()) fmt::print("devices    cpu ({})\n", gpus.why_none);
+  fmt::print("devices    {}{}\n", fmt::join(device_names(gpus), ", "),
+             gpus.gpus.empty() ? fmt::format(" ({})", gpus.why_none) : "");
   for (const cuda::GpuFacts& gpu : gpus.gpus)
     fmt::print("gpu        cuda:{} {}, {}, {} multiprocessors, sm_{}{}, driver CUDA {}.{}\n",
                gpu.index, gpu.name, format_bytes(gpu.total_bytes), gpu.num_multiprocessors,

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cuda/copy_blocks.h"
+#include "cuda/dummy_values.h"
 #include "cuda/gpu.h"
 #include "cuda/stream.h"
 
@@ -44,6 +45,11 @@ class CudaDevice final : public Device {
   void copy_blocks(Stream& stream, void* base, size_t block_bytes,
                    std::span<const std::pair<int32_t, int32_t>> pairs) override {
     cuda::copy_blocks(static_cast<CudaStream&>(stream), base, block_bytes, pairs);
+  }
+  void write_dummy(Stream& stream, void* device_to, const DummyValues& values,
+                   int64_t count) override {
+    if (!cuda::write_dummy(static_cast<CudaStream&>(stream), device_to, values, count))
+      Device::write_dummy(stream, device_to, values, count);
   }
   int index() const { return facts_.index; }
   const GpuFacts& facts() const { return facts_; }
