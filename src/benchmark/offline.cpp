@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 
@@ -19,10 +20,12 @@ constexpr std::array<double, 6> kBatchRanks = {10, 25, 50, 75, 90, 99};
 constexpr double kMsPerSecond = 1e3;
 
 SamplingParams sampling(int64_t max_tokens, const OfflineOptions& options) {
+  const bool searches_beams = options.num_beams > 1;
   return {.max_tokens = max_tokens,
-          .temperature = options.temperature,
+          .temperature = searches_beams ? 0 : options.temperature,
           .ignore_eos = true,
-          .seed = options.seed};
+          .seed = options.seed,
+          .num_beams = options.num_beams};
 }
 
 class Stopwatch {
@@ -86,12 +89,31 @@ Throughput measure_throughput(LLM& llm, std::span<const SampleRequest> requests,
       llm.generate(prompts, params, {}, on_end, options.should_stop);
   Throughput throughput{.elapsed_s = stopwatch.elapsed_s()};
   for (const RequestOutput& output : outputs) {
-    if (!is_complete(output)) continue;
+    const bool completed = is_complete(output);
+    const int64_t num_tokens = num_new_tokens(output);
+    throughput.ended.push_back(
+        {output.timing.ttft_s, output.timing.total_s, num_tokens, completed});
+    if (!completed) continue;
     ++throughput.num_requests;
     throughput.num_prompt_tokens += static_cast<int64_t>(output.prompt_token_ids.size());
-    throughput.num_output_tokens += num_new_tokens(output);
+    throughput.num_output_tokens += num_tokens;
   }
   return throughput;
+}
+
+SteadyRate steady_rate(const Throughput& throughput, double from_s, double to_s) {
+  SteadyRate rate;
+  const double window_s = to_s - from_s;
+  if (window_s <= 0) return rate;
+  for (const EndedRequest& request : throughput.ended) {
+    if (request.is_complete && request.end_s > from_s && request.end_s <= to_s)
+      rate.requests_per_s += 1 / window_s;
+    const double overlap_s = std::min(request.end_s, to_s) - std::max(request.first_s, from_s);
+    if (request.num_output_tokens == 0 || overlap_s <= 0) continue;
+    rate.output_tokens_per_s += static_cast<double>(request.num_output_tokens) * overlap_s /
+                                (request.end_s - request.first_s) / window_s;
+  }
+  return rate;
 }
 
 std::string throughput_text(const Throughput& t) {
@@ -138,13 +160,17 @@ Latency measure_latency(LLM& llm, const LatencyOptions& shape, const OfflineOpti
       if (output.error) throw Error(*output.error);
     if (i < shape.num_iters_warmup) continue;
     latency.batch_s.push_back(elapsed_s);
+    const auto tpot_ms = [&](const Timing& timing) {
+      return (timing.total_s - timing.ttft_s) * kMsPerSecond /
+             static_cast<double>(shape.output_len - 1);
+    };
     for (const RequestOutput& output : outputs) {
-      const Timing& timing = output.timing;
-      latency.ttft_ms.push_back(timing.ttft_s * kMsPerSecond);
-      if (shape.output_len > 1)
-        latency.tpot_ms.push_back((timing.total_s - timing.ttft_s) * kMsPerSecond /
-                                  static_cast<double>(shape.output_len - 1));
+      latency.ttft_ms.push_back(output.timing.ttft_s * kMsPerSecond);
+      if (shape.output_len > 1) latency.tpot_ms.push_back(tpot_ms(output.timing));
     }
+    const auto last = std::ranges::max_element(
+        outputs, {}, [](const RequestOutput& output) { return output.timing.ttft_s; });
+    if (shape.output_len > 1) latency.step_ms.push_back(tpot_ms(last->timing));
   }
   return latency;
 }

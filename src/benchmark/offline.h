@@ -18,8 +18,17 @@ namespace veloz::benchmark {
 struct OfflineOptions {
   double temperature = 1;
   uint64_t seed = 0;
+  int64_t num_beams = 1;  // > 1: beam search, whatever the temperature
   std::function<bool()> should_stop = {};
   std::function<void(int64_t)> on_progress = {};  // requests, or iterations, that have ended
+};
+
+/// What became of one request, cancelled ones included. Seconds since all were submitted.
+struct EndedRequest {
+  double first_s = 0;  // its first token
+  double end_s = 0;
+  int64_t num_output_tokens = 0;
+  bool is_complete = true;
 };
 
 struct Throughput {
@@ -27,7 +36,17 @@ struct Throughput {
   int64_t num_requests = 0;  // that were completed
   int64_t num_prompt_tokens = 0;
   int64_t num_output_tokens = 0;
+  std::vector<EndedRequest> ended = {};
 };
+
+/// What was done per second between two moments: of a stream of requests that neither begins nor
+/// runs dry there, the rate at which it is served. Requests count where they were completed, tokens
+/// as if those of a request were spread evenly over its time.
+struct SteadyRate {
+  double requests_per_s = 0;
+  double output_tokens_per_s = 0;
+};
+SteadyRate steady_rate(const Throughput& throughput, double from_s, double to_s);
 
 /// All requests at once. Throws the first request's error where one fails.
 Throughput measure_throughput(LLM& llm, std::span<const SampleRequest> requests,
@@ -49,6 +68,8 @@ struct Latency {
   std::vector<double> batch_s;  // of each iteration
   std::vector<double> ttft_ms;  // of each request
   std::vector<double> tpot_ms;  // after the first token; empty for one token
+  std::vector<double> step_ms;  // of each iteration: TPOT of the request that began last, which is
+                                // the time of a step in which all are decoding
 };
 
 /// The same batch shape over and over, each time with other random tokens. Throws

@@ -37,6 +37,7 @@ void add_bench(CLI::App& app, Action& action) {
   add_bench_serve(bench, action);
   add_bench_throughput(bench, action);
   add_bench_latency(bench, action);
+  add_bench_sweep(bench, action);
   bench.footer(
       "Example:\n  veloz bench latency models/tiny-llama --batch-size 4 --num-iters 10\n"
       "`veloz bench VERB --help` explains each.");

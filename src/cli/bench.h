@@ -10,6 +10,7 @@ namespace veloz::cli {
 void add_bench_serve(CLI::App& bench, Action& action);
 void add_bench_throughput(CLI::App& bench, Action& action);
 void add_bench_latency(CLI::App& bench, Action& action);
+void add_bench_sweep(CLI::App& bench, Action& action);
 
 /// What to send: --dataset-name, --num-prompts, --random-input-len, ...
 void add_dataset_flags(CLI::App& verb, benchmark::DatasetOptions& options);

@@ -48,6 +48,19 @@ TEST(SimulatedThreads, ShowThatABarrierIsMissing) {
   EXPECT_NE(y.values(), right);
 }
 
+__global__ void take_number(unsigned* next, unsigned* y) { y[blockIdx.x] = atomicAdd(next, 1u); }
+
+TEST(SimulatedThreads, RunTheBlocksInBothOrders) {
+  std::vector<std::vector<unsigned>> orders;
+  for (int launch = 0; launch < 4; ++launch) {
+    DeviceArray<unsigned> next(1), y(3);
+    sim::launch(take_number, dim3(3), dim3(1), 0, next.data(), y.data());
+    orders.push_back(y.values());
+  }
+  EXPECT_EQ(std::ranges::count(orders, std::vector<unsigned>{0, 1, 2}), 2);
+  EXPECT_EQ(std::ranges::count(orders, std::vector<unsigned>{2, 1, 0}), 2);
+}
+
 __global__ void number_threads(int* y) {
   const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
   const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);

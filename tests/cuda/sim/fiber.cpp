@@ -7,8 +7,20 @@
 #include <cstdio>
 #include <cstdlib>
 
+// Clang tells by __has_feature what GCC tells by a macro.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
 #endif
 
 #if defined(__x86_64__)
@@ -72,9 +84,17 @@ Fiber::Fiber(Entry entry, void* arg) : entry_(entry), arg_(arg) {
   own_.uc_link = nullptr;
   ::makecontext(&own_, reinterpret_cast<void (*)()>(&Fiber::start), 0);
 #endif
+#if defined(__SANITIZE_THREAD__)
+  own_history_ = __tsan_create_fiber(0);
+#endif
 }
 
-Fiber::~Fiber() { ::munmap(mapping_, kGuardBytes + kStackBytes); }
+Fiber::~Fiber() {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_destroy_fiber(own_history_);
+#endif
+  ::munmap(mapping_, kGuardBytes + kStackBytes);
+}
 
 void Fiber::start() {
   Fiber* const self = starting;
@@ -91,6 +111,10 @@ void Fiber::resume() {
   __sanitizer_start_switch_fiber(&caller_fake_stack_, static_cast<char*>(mapping_) + kGuardBytes,
                                  kStackBytes);
 #endif
+#if defined(__SANITIZE_THREAD__)
+  caller_history_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(own_history_, 0);
+#endif
 #if defined(__x86_64__)
   veloz_sim_switch(&caller_, own_);
 #else
@@ -104,6 +128,9 @@ void Fiber::resume() {
 void Fiber::suspend() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&own_fake_stack_, caller_stack_, caller_stack_bytes_);
+#endif
+#if defined(__SANITIZE_THREAD__)
+  __tsan_switch_to_fiber(caller_history_, 0);
 #endif
 #if defined(__x86_64__)
   veloz_sim_switch(&own_, caller_);

@@ -29,11 +29,13 @@ class Fiber {
   Entry entry_;
   void* arg_;
   void* mapping_ = nullptr;
-  // Sanitizers keep a shadow of each stack, and are told of every switch.
+  // What sanitizers keep of each stack: they are told of every switch.
   void* own_fake_stack_ = nullptr;
   void* caller_fake_stack_ = nullptr;
   const void* caller_stack_ = nullptr;
   size_t caller_stack_bytes_ = 0;
+  void* own_history_ = nullptr;
+  void* caller_history_ = nullptr;
 #if defined(__x86_64__)
   void* own_ = nullptr;  // stack pointers
   void* caller_ = nullptr;

@@ -223,13 +223,15 @@ void run_grid(const LaunchInfo& info, dim3 grid, dim3 block, size_t shared_bytes
   m.shared = m.shared_end - round_up_to(shared_bytes, kSharedAlignment);
   gridDim = grid;
   blockDim = block;
-  unsigned turn = m.num_launches++;
-  for (unsigned z = 0; z < grid.z; ++z)
-    for (unsigned y = 0; y < grid.y; ++y)
-      for (unsigned x = 0; x < grid.x; ++x) {
-        blockIdx = {x, y, z};
-        run_block(info, turn++ % 2 != 0);
-      }
+  const unsigned launch = m.num_launches++;
+  const uint64_t num_blocks = uint64_t{grid.x} * grid.y * grid.z;
+  for (uint64_t i = 0; i < num_blocks; ++i) {
+    const uint64_t block_index = launch / 2 % 2 == 0 ? i : num_blocks - 1 - i;
+    blockIdx = {static_cast<unsigned>(block_index % grid.x),
+                static_cast<unsigned>(block_index / grid.x % grid.y),
+                static_cast<unsigned>(block_index / grid.x / grid.y)};
+    run_block(info, (launch + i) % 2 != 0);
+  }
 }
 
 }  // namespace

@@ -12,9 +12,10 @@
 #include "cuda/sim/runtime_api.h"
 
 /// The simulated multiprocessor. Each thread of a block is a fiber that runs until it has to wait;
-/// blocks run one after another. Threads take turns in order of their index in half of the blocks
-/// and against it in the others, so that a missing barrier shows. A block in which nobody can go on
-/// ends the program with a list of who waits for what.
+/// blocks run one after another. Half of the launches go through their blocks from the last to the
+/// first, and half of the blocks through their threads, so that a missing barrier, or a block that
+/// counts on another, shows. A block in which nobody can go on ends the program with a list of who
+/// waits for what.
 ///
 /// What simulated instructions are made of:
 ///

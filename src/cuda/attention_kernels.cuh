@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cuda/attention_plan.h"
+#include "cuda/attention_tiles.cuh"
+#include "cuda/stream.h"
+
+namespace veloz::cuda {
+
+/// Short sequences, and the folding of their leaves where several thread blocks work on one.
+template <bool kIsFp8>
+void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim,
+                   const DecodePlan& plan);
+
+/// Long sequences, those of more rows than the tensor cores take at a time.
+template <bool kIsFp8>
+void launch_prefill(CudaStream& stream, const AttentionParams& params, int head_dim,
+                    int num_tokens);
+
+}  // namespace veloz::cuda

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/attention_plan.h"
+
+#include <algorithm>
+
+namespace veloz::cuda {
+namespace {
+
+constexpr int64_t kWantedBlocks = 1056;  // eight on each of 132 multiprocessors
+constexpr int64_t kMaxPartialBytes = int64_t{256} << 20;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+int64_t row_blocks_of(const ops::PagedAttentionArgs& args) {
+  return ceil_div(args.num_heads / args.num_kv_heads, kRowBlock);
+}
+int64_t leaves_of(const ops::PagedAttentionArgs& args) {
+  return std::max<int64_t>(
+      ceil_div(args.block_tables.shape[1] * args.cache.shape[3], kLeafPositions), 1);
+}
+/// Output, maximum and sum of each row of each leaf, in fp32.
+int64_t partial_bytes_of(int64_t num_units, int64_t num_leaves, int64_t head_dim) {
+  return num_units * num_leaves * kRowBlock * (head_dim + 2) * static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace
+
+DecodePlan plan_decode(const ops::PagedAttentionArgs& args) {
+  DecodePlan plan{.row_blocks = row_blocks_of(args), .num_leaves = leaves_of(args)};
+  const int64_t num_units = args.q_starts.shape[0] * args.num_kv_heads * plan.row_blocks;
+  if (num_units == 0) return plan;
+  const int64_t partial_bytes = partial_bytes_of(num_units, plan.num_leaves, args.head_dim);
+  const int64_t num_splits = std::min(plan.num_leaves, kWantedBlocks / num_units);
+  if (num_splits <= 1 || partial_bytes > kMaxPartialBytes) return plan;
+  plan.num_splits = num_splits;
+  plan.partial_bytes = static_cast<size_t>(partial_bytes);
+  return plan;
+}
+
+size_t paged_attention_workspace_bytes(const ops::OpCall& call, int) {
+  const ops::PagedAttentionArgs args = ops::PagedAttentionArgs::from(call);
+  const int64_t num_leaves = leaves_of(args);
+  if (num_leaves == 1) return 0;
+  // A larger batch is not split, a smaller one may be.
+  const int64_t num_units =
+      std::min(args.q_starts.shape[0] * args.num_kv_heads * row_blocks_of(args), kWantedBlocks / 2);
+  return static_cast<size_t>(
+      std::min(partial_bytes_of(num_units, num_leaves, args.head_dim), kMaxPartialBytes));
+}
+
+bool accepts_paged_attention(const ops::KernelQuery& query) {
+  const DType cache = query.inputs[1].dtype;
+  const int64_t head_dim = query.attrs.get_int("head_dim");
+  const ops::Dim& block_size = query.inputs[1].dims[3];
+  return query.inputs[0].dtype == DType::bf16 &&
+         (cache == DType::bf16 || cache == DType::fp8_e4m3) &&
+         (head_dim == 64 || head_dim == 128 || head_dim == 256) && block_size.is_constant() &&
+         block_size.value % 16 == 0;
+}
+
+}  // namespace veloz::cuda

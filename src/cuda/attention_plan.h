@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ops/attention.h"
+#include "ops/kernel.h"
+
+/// What the attention kernels decide before they are launched, from shapes alone: lengths lie on
+/// the device.
+namespace veloz::cuda {
+
+// The tree of reduction, the same for every kernel of a (q dtype, cache dtype, head_dim): tiles in
+// order within a leaf, each with its softmax rescaled; leaves folded in order.
+inline constexpr int kTilePositions = 64;
+inline constexpr int kLeafPositions = 512;
+inline constexpr int kLeafTiles = kLeafPositions / kTilePositions;
+
+inline constexpr int kRowBlock = 16;  // rows of one product of the tensor cores
+
+/// Rows of one sequence and kv head are (token, head of the group), heads first. A short sequence,
+/// one that decodes, is split over its positions; a long one over its rows.
+constexpr bool is_short_sequence(int q_len, int group) {
+  return q_len == 1 || q_len * group <= kRowBlock;
+}
+
+/// How the sequences of a step that decode are split over thread blocks.
+struct DecodePlan {
+  int64_t row_blocks = 1;    // of one kv head
+  int64_t num_leaves = 1;    // that a block table has room for
+  int64_t num_splits = 1;    // thread block i takes leaves i, i + num_splits, ...
+  size_t partial_bytes = 0;  // of the leaves' results, where they are folded by another kernel
+};
+DecodePlan plan_decode(const ops::PagedAttentionArgs& args);
+
+/// Of paged_attention, monotone.
+size_t paged_attention_workspace_bytes(const ops::OpCall& call, int num_threads);
+
+bool accepts_paged_attention(const ops::KernelQuery& query);
+
+}  // namespace veloz::cuda

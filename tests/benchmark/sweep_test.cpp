@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmark/sweep.h"
+
+#include <gtest/gtest.h>
+
+#include "support/expect_error.h"
+
+namespace veloz::benchmark {
+namespace {
+
+TEST(Sweep, ReadsALatencyRun) {
+  const SweepRun run = parse_sweep_run("latency batch=8 in=16 out=64 iters=2 warmup=0 beams=4");
+  EXPECT_EQ(run.mode, SweepMode::latency);
+  EXPECT_EQ(run.latency.batch_size, 8);
+  EXPECT_EQ(run.latency.input_len, 16);
+  EXPECT_EQ(run.latency.output_len, 64);
+  EXPECT_EQ(run.latency.num_iters, 2);
+  EXPECT_EQ(run.latency.num_iters_warmup, 0);
+  EXPECT_EQ(run.num_beams, 4);
+}
+
+TEST(Sweep, ReadsAThroughputRun) {
+  const SweepRun run =
+      parse_sweep_run(" throughput  prompts=7 file=a/b.jsonl temperature=0.5 warm=2.5 stop=9");
+  EXPECT_EQ(run.mode, SweepMode::throughput);
+  EXPECT_EQ(run.num_prompts, 7);
+  EXPECT_EQ(run.file, "a/b.jsonl");
+  EXPECT_EQ(run.temperature, 0.5);
+  EXPECT_EQ(run.warm_s, 2.5);
+  EXPECT_EQ(run.stop_s, 9.0);
+}
+
+TEST(Sweep, QuotesTheWordThatIsWrong) {
+  for (const char* text : {"", "decode batch=1", "latency batch=0", "latency batch=8x",
+                           "latency prompts=4", "latency batch", "throughput batch=4",
+                           "throughput file=", "throughput stop=-1", "throughput warm=nan"})
+    EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input, {"is no part of a run"}, [&] {
+      (void)parse_sweep_run(text);
+    })) << text;
+}
+
+TEST(Sweep, TheSteadyRateIsOfWhatWasDoneBetweenTwoMoments) {
+  const Throughput throughput{.elapsed_s = 10,
+                              .ended = {{0, 2, 100},          // before
+                                        {1, 3, 20},           // its second half
+                                        {3, 5, 30},           // all of it
+                                        {4, 8, 40, false},    // its first half; cancelled
+                                        {6, 9, 1000},         // after
+                                        {0, 10, 0, false}}};  // never began
+  const SteadyRate rate = steady_rate(throughput, 2, 6);
+  EXPECT_DOUBLE_EQ(rate.requests_per_s, 2.0 / 4);
+  EXPECT_DOUBLE_EQ(rate.output_tokens_per_s, (10.0 + 30 + 20) / 4);
+  EXPECT_EQ(steady_rate(throughput, 6, 6).requests_per_s, 0);
+}
+
+}  // namespace
+}  // namespace veloz::benchmark

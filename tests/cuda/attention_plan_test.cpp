@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/attention_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "ops/attrs.h"
+
+namespace veloz::cuda {
+namespace {
+
+struct PlanCase {
+  int64_t num_seqs = 1;
+  int64_t max_kv_len = 4096;
+  int64_t num_heads = 64;
+  int64_t num_kv_heads = 8;
+  int64_t head_dim = 128;
+};
+
+template <typename F>
+auto with_call(const PlanCase& c, const F& f) {
+  constexpr int64_t kBlockSize = 64;
+  const ops::Attrs attrs{{"num_heads", c.num_heads},
+                         {"num_kv_heads", c.num_kv_heads},
+                         {"head_dim", c.head_dim},
+                         {"scale", 0.1}};
+  const TensorView rows(nullptr, DType::bf16, {c.num_seqs, c.num_heads * c.head_dim});
+  const TensorView cache(nullptr, DType::bf16, {8, 2, c.num_kv_heads, kBlockSize, c.head_dim});
+  const TensorView lens(nullptr, DType::int32, {c.num_seqs});
+  const TensorView tables(nullptr, DType::int32, {c.num_seqs, c.max_kv_len / kBlockSize});
+  const std::vector<TensorView> inputs = {rows, cache, lens, lens, lens, tables};
+  const std::vector<TensorView> outputs = {rows};
+  return f(ops::OpCall{.inputs = inputs, .outputs = outputs, .attrs = attrs});
+}
+DecodePlan plan_of(const PlanCase& c) {
+  return with_call(
+      c, [](const ops::OpCall& call) { return plan_decode(ops::PagedAttentionArgs::from(call)); });
+}
+size_t workspace_of(const PlanCase& c) {
+  return with_call(
+      c, [](const ops::OpCall& call) { return paged_attention_workspace_bytes(call, 1); });
+}
+
+TEST(AttentionPlan, SplitsOneSequenceByLeavesAndALargeBatchNotAtAll) {
+  EXPECT_EQ(plan_of({.num_seqs = 1}).num_splits, 8);
+  EXPECT_EQ(plan_of({.num_seqs = 32}).num_splits, 4);
+  EXPECT_EQ(plan_of({.num_seqs = 128}).num_splits, 1);
+  EXPECT_EQ(plan_of({.num_seqs = 1, .max_kv_len = 512}).num_splits, 1);
+}
+
+TEST(AttentionPlan, NeedsNoPartialResultsWithoutSplits) {
+  EXPECT_EQ(plan_of({.num_seqs = 128}).partial_bytes, 0u);
+  EXPECT_EQ(workspace_of({.num_seqs = 128, .max_kv_len = 512}), 0u);
+}
+
+TEST(AttentionPlan, HasWorkspaceForEverySmallerStep) {
+  for (const int64_t heads : {8, 64, 640})
+    for (const int64_t max_kv_len : {512, 1024, 8192, 131072}) {
+      size_t before = 0;
+      for (int64_t num_seqs = 1; num_seqs <= 1024; ++num_seqs) {
+        const PlanCase c{.num_seqs = num_seqs, .max_kv_len = max_kv_len, .num_heads = heads};
+        const size_t bytes = workspace_of(c);
+        EXPECT_GE(bytes, before);
+        EXPECT_GE(bytes, plan_of(c).partial_bytes);
+        before = bytes;
+      }
+    }
+}
+
+TEST(AttentionPlan, TakesASequenceForShortWhileItsRowsFitOneProduct) {
+  EXPECT_TRUE(is_short_sequence(1, 64));
+  EXPECT_TRUE(is_short_sequence(2, 8));
+  EXPECT_FALSE(is_short_sequence(3, 8));
+}
+
+}  // namespace
+}  // namespace veloz::cuda
