@@ -1,34 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cuda/chunk.h"
 #include "cuda/launch.h"
-#include "cuda/numeric.h"
 #include "cuda/ptx/dependent_launch.h"
+#include "cuda/row_block.h"
 #include "cuda/rows.h"
 
 namespace veloz::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+template <typename T>
+struct AddRows {
+  const T* a;
+  const T* b;
+  T* y;
+  int64_t a_stride;
+  int64_t b_stride;
+  int64_t y_stride;
+  int64_t columns;
+  unsigned parts;  // blocks of a row
+  bool is_vector;
+};
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    add_kernel(const T* a, const T* b, T* y, int64_t num_columns, int64_t a_stride,
-               int64_t b_stride, int64_t y_stride) {
+__global__ void __launch_bounds__(kMaxChunkThreads) add_kernel(AddRows<T> rows) {
   wait_for_previous_kernel();
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const auto row = static_cast<int64_t>(blockIdx.y);
-  if (column >= num_columns) return;
-  y[row * y_stride + column] =
-      from_float<T>(to_float(a[row * a_stride + column]) + to_float(b[row * b_stride + column]));
+  allow_next_kernel();
+  const auto row = static_cast<int64_t>(blockIdx.x / rows.parts);
+  const int64_t column =
+      (static_cast<int64_t>(blockIdx.x % rows.parts) * blockDim.x + threadIdx.x) * kChunk;
+  const int64_t count = rows.columns - column;
+  if (count <= 0) return;
+  float a[kChunk], b[kChunk];
+  unpack(load_chunk(rows.a + row * rows.a_stride + column, count, rows.is_vector), a);
+  unpack(load_chunk(rows.b + row * rows.b_stride + column, count, rows.is_vector), b);
+#pragma unroll
+  for (int i = 0; i < kChunk; ++i) a[i] += b[i];
+  store_chunk(rows.y + row * rows.y_stride + column, pack<T>(a), count, rows.is_vector);
 }
 
 template <typename T>
 void run(CudaStream& stream, const ops::AddArgs& args) {
   const int64_t columns = args.y.shape[1];
-  const auto blocks = static_cast<unsigned>((columns + kThreads - 1) / kThreads);
+  const ChunkBlocks blocks = choose_chunk_blocks((columns + kChunk - 1) / kChunk);
+  AddRows<T> rows{.a = args.a.as<const T>(),
+                  .b = args.b.as<const T>(),
+                  .y = args.y.as<T>(),
+                  .a_stride = args.a.row_stride,
+                  .b_stride = args.b.row_stride,
+                  .y_stride = args.y.row_stride,
+                  .columns = columns,
+                  .parts = blocks.parts,
+                  .is_vector = false};
+  rows.is_vector = is_aligned(rows.a, rows.a_stride) && is_aligned(rows.b, rows.b_stride) &&
+                   is_aligned(rows.y, rows.y_stride);
   launch(stream, "add", add_kernel<T>,
-         {.grid = dim3(blocks, static_cast<unsigned>(args.y.shape[0])), .block = dim3(kThreads)},
-         args.a.as<const T>(), args.b.as<const T>(), args.y.as<T>(), columns, args.a.row_stride,
-         args.b.row_stride, args.y.row_stride);
+         {.grid = dim3(static_cast<unsigned>(args.y.shape[0]) * blocks.parts),
+          .block = dim3(blocks.threads)},
+         rows);
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 
 #include "cuda/attention.h"
 #include "cuda/attention_plan.h"
+#include "cuda/linear.h"
 #include "cuda/logits.h"
+#include "cuda/row_copies.h"
 #include "cuda/rows.h"
 
 namespace veloz::cuda {
@@ -24,10 +26,43 @@ using ops::Op;
 #endif
 
 bool accepts_any(const KernelQuery&) { return true; }
+bool accepts_plain(const KernelQuery& query) {
+  return query.weight_layout.empty() || query.weight_layout == "plain";
+}
 
 // Best first within an op.
 constexpr Kernel kKernels[] = {
+    {"act/rows", Op::act, accepts_any, VELOZ_FRONT((ops::run_typed<ops::ActArgs, act>))},
     {"add/rows", Op::add, accepts_any, VELOZ_FRONT((ops::run_typed<ops::AddArgs, add>))},
+    {"add_layer_norm/rows", Op::add_layer_norm, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::LayerNormArgs, layer_norm>))},
+    {"add_rms_norm/rows", Op::add_rms_norm, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::RmsNormArgs, rms_norm>))},
+    {"embedding/plain", Op::embedding, accepts_plain,
+     VELOZ_FRONT((ops::run_typed<ops::EmbeddingArgs, embedding>))},
+    {"gated_act/rows", Op::gated_act, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::ActArgs, act>))},
+    {"gather_rows/rows", Op::gather_rows, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::GatherRowsArgs, gather_rows>))},
+    {"kv_append/plain", Op::kv_append, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::KvAppendArgs, kv_append>))},
+    {"layer_norm/rows", Op::layer_norm, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::LayerNormArgs, layer_norm>))},
+    {"permute_columns/rows", Op::permute_columns, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::PermuteColumnsArgs, permute_columns>))},
+    {"quantize/rows", Op::quantize, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizeArgs, quantize>))},
+    {"rms_norm/rows", Op::rms_norm, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::RmsNormArgs, rms_norm>))},
+    {"rope/rows", Op::rope, accepts_any, VELOZ_FRONT((ops::run_typed<ops::RopeArgs, rope>))},
+    {"rope_angles/rows", Op::rope_angles, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::RopeAnglesArgs, rope_angles>))},
+    {"linear/simple", Op::linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, simple_linear>))},
+    {"quantized_linear/simple", Op::quantized_linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, simple_quantized_linear>))},
+    {"weight_only_linear/simple", Op::weight_only_linear, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::WeightOnlyLinearArgs, simple_weight_only_linear>))},
     {"paged_attention/tensor_cores", Op::paged_attention, accepts_paged_attention,
      VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention>)),
      paged_attention_workspace_bytes},

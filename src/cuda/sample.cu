@@ -27,13 +27,6 @@ struct SampleRows {
   int32_t* is_valid;
 };
 
-struct Filters {
-  float temperature;
-  float top_p;
-  float min_p;
-  int top_k;
-};
-
 /// What a logit weighs: SampleRow::weight of the reference.
 struct Weights {
   float max;
@@ -81,22 +74,22 @@ struct WeightBuckets {
 };
 
 /// The lowest rank that the filters leave in the race, min_p apart.
-__device__ Rank filter(const RowScores& scores, const Filters& filters, const Weights& weights,
+__device__ Rank filter(const RowScores& scores, int top_k, float top_p, const Weights& weights,
                        Rank best_of_thread, SelectMemory& memory) {
   RankRange range;
-  if (filters.top_k > 0 && filters.top_k < scores.num_columns) {
-    range.low = bound_kth(best_of_thread, filters.top_k, memory);
-    range.low = find_kth(scores, range, filters.top_k, memory);
+  if (top_k > 0 && top_k < scores.num_columns) {
+    range.low = bound_kth(best_of_thread, top_k, memory);
+    range.low = find_kth(scores, range, top_k, memory);
   }
-  if (filters.top_p >= 1) return range.low;
+  if (top_p >= 1) return range.low;
 
   const float most = 1e30f;  // so that nothing times it is a NaN
-  const auto inverse = static_cast<float>(1 / static_cast<double>(filters.temperature));
+  const auto inverse = static_cast<float>(1 / static_cast<double>(weights.temperature));
   const WeightBuckets buckets{weights.max, inverse < most ? inverse : most};
   sum_buckets(scores, range, weights, buckets, memory);
   double total = 0;
   for (int b = 0; b < kNumBuckets; ++b) total += memory.bucket_sums[b];
-  const double target = static_cast<double>(filters.top_p) * total;
+  const double target = static_cast<double>(top_p) * total;
   double base = 0;
   const int bucket = find_bucket(base, target, memory);
   const Rank from = static_cast<Rank>(buckets.first_bits(bucket)) << 32;
@@ -116,7 +109,7 @@ __device__ T pick(T a, T b, T c, T d, int which) {
 }
 
 /// The winner among the ranks from `edge` on.
-__device__ int32_t run_race(const RowScores& scores, Rank edge, Rank largest,
+__device__ int32_t run_race(const RowScores& scores, Rank edge, uint32_t largest,
                             const Weights& weights, const RaceKey& key, SelectMemory& memory) {
   constexpr float kColdest = 1e-6f;  // below, exponents do not fit fp32
   constexpr double kLog2E = 1.4426950408889634;
@@ -125,7 +118,7 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, Rank largest,
       is_cold ? 0.0f : static_cast<float>(kLog2E / static_cast<double>(weights.temperature));
 
   // The largest logit runs, and weighs 1: most others are seen to lose to it without a logarithm.
-  uint32_t winner = index_of(largest);
+  uint32_t winner = largest;
   const std::array<uint32_t, 4> words = race_words(key, winner / 4);
   double best = -log(
       race_uniform(pick(words[0], words[1], words[2], words[3], static_cast<int>(winner % 4))));
@@ -182,13 +175,12 @@ __global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(SampleRows rows)
   int32_t token = is_valid ? static_cast<int32_t>(index_of(largest)) : 0;
 
   const float* const params = rows.params + row * rows.params_stride;
-  const Filters filters{params[0], params[1], params[2], rows.top_k[row]};
-  if (is_valid && filters.temperature > 0) {
-    const Weights weights{score_of(bits_of(largest)), filters.temperature, filters.min_p};
-    const Rank edge = filter(scores, filters, weights, best, memory);
+  if (is_valid && params[0] > 0) {
+    const Weights weights{score_of(bits_of(largest)), params[0], params[2]};
+    const Rank edge = filter(scores, rows.top_k[row], params[1], weights, best, memory);
     const auto* const words = reinterpret_cast<const uint32_t*>(rows.rng + row * rows.rng_stride);
     const RaceKey key{words[0], words[1], words[2], words[3], words[4]};
-    token = run_race(scores, edge, largest, weights, key, memory);
+    token = run_race(scores, edge, index_of(largest), weights, key, memory);
   }
   if (threadIdx.x == 0) {
     rows.tokens[row] = token;

@@ -2,11 +2,25 @@
 # What the CUDA back end is made of. tests/cuda builds the same files for a simulated multiprocessor.
 
 # Device code with its launchers.
-set(veloz_cuda_device_sources add.cu copy_blocks.cu
+set(veloz_cuda_device_sources
+  activation.cu add.cu kv_append.cu norm.cu quantize.cu rope.cu row_copies.cu
+  copy_blocks.cu
   beam_candidates.cu logit_edits.cu logprobs.cu sample.cu
-  attention_simple.cu attention.cu attention_decode.cu attention_prefill.cu)
+  attention_simple.cu attention.cu attention_decode.cu attention_prefill.cu
+  simple_linear.cu simple_quantized_linear.cu)
 # Host code that speaks to the CUDA runtime.
 set(veloz_cuda_host_sources device.cpp stream.cpp)
 # Host code that needs no CUDA.
 set(veloz_cuda_plain_sources kernels.cpp
-  attention_plan.cpp)
+  attention_plan.cpp
+  row_block.cpp)
+# What device code and its launchers share: only nvcc, or a build for the simulator, can read it.
+set(veloz_cuda_device_headers
+  gpu.h launch.h numeric.h stream.h
+  copy_blocks.h
+  activation_value.h block_reduce.h chunk.h kv_row.h quantize_value.h rope_value.h row_chunks.h
+  row_codes.h sin_cos.h
+  attention_kernels.cuh attention_tiles.cuh
+  logit_rows.h ordered.h race.h select.h
+  ptx/async_copy.h ptx/barrier.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
+  ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)

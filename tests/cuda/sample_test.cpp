@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "ops/sample.h"
+
+#include <array>
+
 #include "cuda/logit_cases.h"
 
 namespace veloz::cuda {
@@ -109,6 +113,43 @@ TEST(CudaSample, BreaksTiesAsTheReferenceDoes) {
       logits.view().as<float>()[i] = -2.5f;  // all alike
     expect_same_choices(logits.view(), mixes, 9);
   }
+}
+
+/// A seed whose race among the first `count` of equal tokens the last of them wins.
+int32_t seed_for_the_last(int32_t count) {
+  for (uint32_t seed = 0;; ++seed) {
+    const std::array<uint32_t, 5> rng = {seed, 0, 0, 0, 0};
+    const double last = ops::race_uniform(rng, count - 1);
+    int32_t token = 0;
+    while (token < count - 1 && ops::race_uniform(rng, token) < last) ++token;
+    if (token == count - 1) return static_cast<int32_t>(seed);
+  }
+}
+
+TEST(CudaSample, PutsTheEdgeOfAFilterWhereItBelongs) {
+  // The search looks at the 8192 equal logits in sixteenths: some edges lie between two of them.
+  constexpr int64_t kNumColumns = 8192;
+  const OwnedTensor logits(DType::fp32, {2, kNumColumns});
+  const auto expect_edge_after = [&](int32_t num_kept, const Filters& filters) {
+    Operands operands = operands_of({filters, filters}, 1);
+    for (int64_t r = 0; r < 2; ++r) {
+      int32_t* const rng = operands.rng.view().row<int32_t>(r);
+      std::fill_n(rng, 5, 0);
+      rng[0] = seed_for_the_last(num_kept + static_cast<int32_t>(r));
+    }
+    const OwnedTensor tokens(DType::int32, {2}), is_valid(DType::int32, {2});
+    run_kernel(kernel_named("sample/threshold"),
+               {logits.view(), operands.params.view(), operands.top_k.view(), operands.rng.view()},
+               {tokens.view(), is_valid.view()});
+    EXPECT_EQ(tokens.view().as<const int32_t>()[0], num_kept - 1);
+    EXPECT_LT(tokens.view().as<const int32_t>()[1], num_kept);
+  };
+  for (const int32_t top_k : {1, 2, 511, 512, 513, 1024, 1025, 4096, 4097, 7680, 8191})
+    expect_edge_after(top_k, {.top_k = top_k});
+  for (const float sixteenths : {1.0f, 2.0f, 2.5f, 8.0f, 15.0f, 15.75f})
+    expect_edge_after(static_cast<int32_t>(512 * sixteenths), {.top_p = sixteenths / 16});
+  expect_edge_after(513, {.top_p = 1.0f / 16 + 1e-6f});
+  expect_edge_after(300, {.top_p = 0.5f, .top_k = 600});
 }
 
 TEST(CudaSample, RefusesTheRowsThatTheReferenceRefuses) {

@@ -38,9 +38,10 @@ def find_violations(src: Path) -> list[str]:
 def find_unlisted(src: Path) -> list[str]:
     problems: list[str] = []
     for room in sorted(p for p in src.iterdir() if (p / "CMakeLists.txt").exists()):
-        listed = (room / "CMakeLists.txt").read_text()
+        lists = [room / "CMakeLists.txt", *sorted(room.glob("*.cmake"))]
+        listed = set(re.findall(r"[\w./]+", "\n".join(path.read_text() for path in lists)))
         for path in sorted(room.rglob("*")):
-            if path.suffix in {".h", ".cpp"} and str(path.relative_to(room)) not in listed:
+            if path.suffix in {".h", ".cpp", ".cu", ".cuh"} and str(path.relative_to(room)) not in listed:
                 problems.append(f"{path}: not listed in {room / 'CMakeLists.txt'}")
     return problems
 

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/row_block.h"
+
+#include <algorithm>
+
+#include "base/numeric.h"
+
+namespace veloz::cuda {
+namespace {
+
+constexpr int64_t kWarp = 32;
+constexpr int64_t kChunkColumns = 8;
+
+}  // namespace
+
+RowBlock choose_row_block(int64_t columns, int most) {
+  const int64_t num_chunks = ceil_div(columns, kChunkColumns);
+  for (const int each : {2, most})
+    if (num_chunks <= int64_t{each} * kMaxRowThreads)
+      return {static_cast<unsigned>(round_up(ceil_div(num_chunks, each), kWarp)), each};
+  return {kMaxRowThreads, 0};
+}
+
+bool is_register_group(int64_t columns, int64_t group) {
+  if (group == columns) return true;
+  const int64_t num_chunks = group / kChunkColumns;
+  return group % kChunkColumns == 0 && num_chunks <= kWarp && (num_chunks & (num_chunks - 1)) == 0;
+}
+
+ChunkBlocks choose_chunk_blocks(int64_t num_chunks) {
+  const int64_t threads =
+      std::min<int64_t>(round_up(std::max(num_chunks, int64_t{1}), kWarp), kMaxChunkThreads);
+  return {static_cast<unsigned>(threads), static_cast<unsigned>(ceil_div(num_chunks, threads))};
+}
+
+}  // namespace veloz::cuda

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/row_block.h"
+
+#include <gtest/gtest.h>
+
+namespace veloz::cuda {
+namespace {
+
+TEST(RowBlock, CoversTheRowWithWholeWarps) {
+  for (const int most : {2, 4, 8})
+    for (int64_t columns = 1; columns < 70000; columns += columns < 600 ? 1 : 173) {
+      const RowBlock block = choose_row_block(columns, most);
+      EXPECT_EQ(block.threads % 32, 0u);
+      EXPECT_GE(block.threads, 32u);
+      EXPECT_LE(block.threads, static_cast<unsigned>(kMaxRowThreads));
+      if (block.chunks_per_thread == 0)
+        EXPECT_GT(columns, int64_t{kMaxRowThreads} * most * 8);
+      else
+        EXPECT_GE(int64_t{block.threads} * block.chunks_per_thread * 8, columns);
+    }
+}
+
+TEST(RowBlock, HoldsTheRowsOfLargeModelsInRegisters) {
+  EXPECT_EQ(choose_row_block(8192, 4).chunks_per_thread, 2);
+  EXPECT_EQ(choose_row_block(16384, 4).chunks_per_thread, 4);
+  EXPECT_EQ(choose_row_block(28672, 8).chunks_per_thread, 8);
+}
+
+TEST(RowBlock, GroupsAreReducedInsideAWarpOrOverTheWholeRow) {
+  for (const int64_t group : {8, 16, 32, 64, 128, 256}) EXPECT_TRUE(is_register_group(3072, group));
+  for (const int64_t group : {1, 3, 12, 24, 48, 96, 512})
+    EXPECT_FALSE(is_register_group(3072, group));
+  EXPECT_TRUE(is_register_group(3072, 3072));
+}
+
+TEST(ChunkBlocks, CoverTheRowWithoutAnIdleBlock) {
+  for (int64_t num_chunks = 1; num_chunks < 3000; ++num_chunks) {
+    const ChunkBlocks blocks = choose_chunk_blocks(num_chunks);
+    EXPECT_EQ(blocks.threads % 32, 0u);
+    EXPECT_GE(int64_t{blocks.threads} * blocks.parts, num_chunks);
+    EXPECT_LT(int64_t{blocks.threads} * (blocks.parts - 1), num_chunks);
+  }
+}
+
+}  // namespace
+}  // namespace veloz::cuda
