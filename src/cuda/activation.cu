@@ -72,7 +72,7 @@ constexpr int min_blocks(int chunks_per_thread) {
 
 /// A row of whole aligned chunks becomes codes in registers.
 template <typename T, Activation kActivation, int kChunks>
-__global__ void __launch_bounds__(kMaxRowThreads, min_blocks<T, kActivation>(kChunks))
+__global__ void __launch_bounds__(max_row_threads(kChunks), min_blocks<T, kActivation>(kChunks))
     act_codes_kernel(ActRows<T> rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
@@ -120,12 +120,12 @@ __global__ void __launch_bounds__(kMaxRowThreads, 2) act_codes_by_loop_kernel(Ac
 
 template <typename T, Activation kActivation>
 void run_codes(CudaStream& stream, const ops::ActArgs& a, const ActRows<T>& rows) {
-  const RowBlock block = choose_row_block(rows.columns, sizeof(T) == 2 ? 8 : 2);
+  const RowBlock block = choose_row_block(rows.columns, sizeof(T) == 2 ? 10 : 2);
   void (*kernel)(ActRows<T>) = act_codes_by_loop_kernel<T, kActivation>;
   if (rows.is_vector && block.chunks_per_thread != 0 && rows.columns % kChunk == 0 &&
       rows.codes.fit_registers(rows.columns))
     kernel = for_row_block(block, act_codes_kernel<T, kActivation, 2>,
-                           act_codes_kernel<Bf16, kActivation, 8>);
+                           act_codes_kernel<Bf16, kActivation, 10>);
   launch(stream, "act", kernel,
          {.grid = dim3(static_cast<unsigned>(a.x.shape[0])), .block = dim3(block.threads)}, rows);
 }

@@ -37,6 +37,7 @@ AttentionParams params_of(const ops::PagedAttentionArgs& args, const DecodePlan&
       .block_size = static_cast<int>(block_size),
       .block_inverse = static_cast<unsigned>(((uint64_t{1} << 32) + block_size - 1) / block_size),
       .num_leaves = static_cast<int>(plan.num_leaves),
+      .max_positions = static_cast<int>(args.block_tables.shape[1] * args.cache.shape[3]),
       .score_scale = static_cast<float>(static_cast<double>(args.scale) * args.k_scale * kLog2E),
       .v_scale = args.v_scale};
 }
@@ -54,7 +55,7 @@ void run(CudaStream& stream, const ops::PagedAttentionArgs& args, const Attentio
          const DecodePlan& plan) {
   const auto head_dim = static_cast<int>(args.head_dim);
   const auto num_tokens = static_cast<int>(args.q.shape[0]);
-  launch_decode<kIsFp8>(stream, params, head_dim, plan);
+  launch_decode<kIsFp8>(stream, params, head_dim, num_tokens, plan);
   // A sequence has a token at least: with no more tokens than sequences all of them decode.
   if (num_tokens > params.num_seqs) launch_prefill<kIsFp8>(stream, params, head_dim, num_tokens);
 }

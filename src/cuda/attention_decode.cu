@@ -39,20 +39,20 @@ template <bool kIsFp8, int kHeadDim>
 __device__ inline void multiply_keys(float (&s)[2][4], const unsigned char* k,
                                      const uint32_t (&q)[kHeadDim / 16][4], int warp, int lane) {
   constexpr int kRowBytes = DecodeShape<kIsFp8, kHeadDim>::kRowBytes;
-  const int row = warp * kWarpPositions + (lane / 8 % 2) * 8 + lane % 8;
-  const int chunk = lane / 16;
+  const int row = warp * kWarpPositions + lane / 16 * 8 + lane % 8;
+  const int chunk = lane / 8 % 2;
 #pragma unroll
   for (int c = 0; c < kRowBytes / 16; c += 2) {
-    uint32_t r[4];  // positions 0-7 and 8-15 of chunk c, then of c + 1
+    uint32_t r[4];  // chunks c and c + 1 of positions 0-7, then of 8-15
     load_matrices(r, k + chunk_offset<kRowBytes>(row, c + chunk));
     if (kIsFp8) {
 #pragma unroll
       for (int i = 0; i < 4; ++i)
-        multiply<kIsFp8>(s[i % 2], q[c + i / 2], e4m3x2_to_fp16x2(static_cast<uint16_t>(r[i])),
+        multiply<kIsFp8>(s[i / 2], q[c + i % 2], e4m3x2_to_fp16x2(static_cast<uint16_t>(r[i])),
                          e4m3x2_to_fp16x2(static_cast<uint16_t>(r[i] >> 16)));
     } else {
-      multiply<kIsFp8>(s[0], q[c / 2], r[0], r[2]);
-      multiply<kIsFp8>(s[1], q[c / 2], r[1], r[3]);
+      multiply<kIsFp8>(s[0], q[c / 2], r[0], r[1]);
+      multiply<kIsFp8>(s[1], q[c / 2], r[2], r[3]);
     }
   }
 }
@@ -148,14 +148,17 @@ __global__ void __launch_bounds__(kThreads, (DecodeShape<kIsFp8, kHeadDim>::kBlo
   const int seq = static_cast<int>(blockIdx.z);
   const int unit_in_seq = static_cast<int>(blockIdx.y);
   const int num_splits = static_cast<int>(gridDim.x);
-  const int q_len = params.q_lens[seq];
-  const int kv_len = params.kv_lens[seq];
-  const SequenceRows rows{params, seq, unit_in_seq / row_blocks, q_len, kv_len};
+  const int kv_head = unit_in_seq / row_blocks;
+  const int first_leaf = static_cast<int>(blockIdx.x);
+  // Before the lengths are known, as latency is what a small batch takes.
+  TileLoader<kThreads, Shape::kRowBytes> loader(params, seq, kv_head);
+  loader.fetch_blocks(first_leaf * kLeafTiles);
+  const SequenceRows rows(params, seq, kv_head);
+  const int kv_len = rows.kv_len;
   const int first_row = unit_in_seq % row_blocks * kRowBlock;
   const int num_tiles = (kv_len + kTilePositions - 1) / kTilePositions;
   const int num_leaves = (kv_len + kLeafPositions - 1) / kLeafPositions;
-  const int first_leaf = static_cast<int>(blockIdx.x);
-  if (!is_short_sequence(q_len, params.group) || first_row >= rows.count() ||
+  if (!is_short_sequence(rows.q_len, params.group) || first_row >= rows.count() ||
       first_leaf >= num_leaves)
     return;
   // Those of a sequence of one leaf write y, as does the only one of a longer one.
@@ -177,12 +180,10 @@ __global__ void __launch_bounds__(kThreads, (DecodeShape<kIsFp8, kHeadDim>::kBlo
   const int g = lane / 4;
   const int j = lane % 4;
 
-  TileLoader<kThreads, Shape::kRowBytes> loader(params, seq, rows.kv_head, kv_len);
-  loader.fetch_blocks(tile_at(0));
 #pragma unroll
   for (int i = 0; i < Shape::kStages - 1; ++i) {
     if (i < own_tiles) {
-      loader.copy(tile_at(i), stages + i * Shape::kStageBytes);
+      loader.copy(tile_at(i), kv_len, stages + i * Shape::kStageBytes);
       loader.fetch_blocks(tile_at(i + 1));
     }
     commit_copies();
@@ -205,7 +206,8 @@ __global__ void __launch_bounds__(kThreads, (DecodeShape<kIsFp8, kHeadDim>::kBlo
     wait_for_copies<Shape::kStages - 2>();
     __syncthreads();
     if (i + Shape::kStages - 1 < own_tiles) {
-      loader.copy(tile_at(i + Shape::kStages - 1), stages + free_stage * Shape::kStageBytes);
+      loader.copy(tile_at(i + Shape::kStages - 1), kv_len,
+                  stages + free_stage * Shape::kStageBytes);
       loader.fetch_blocks(tile_at(i + Shape::kStages));
     }
     commit_copies();
@@ -316,13 +318,12 @@ __global__ void __launch_bounds__(kHeadDim / 2)
   allow_next_kernel();
   const int seq = static_cast<int>(blockIdx.z);
   const int unit_in_seq = static_cast<int>(blockIdx.y);
-  const int q_len = params.q_lens[seq];
-  const int kv_len = params.kv_lens[seq];
-  const SequenceRows rows{params, seq, unit_in_seq / row_blocks, q_len, kv_len};
+  const SequenceRows rows(params, seq, unit_in_seq / row_blocks);
   const int row_in_block = static_cast<int>(blockIdx.x);
   const int row = unit_in_seq % row_blocks * kRowBlock + row_in_block;
-  const int num_leaves = (kv_len + kLeafPositions - 1) / kLeafPositions;
-  if (!is_short_sequence(q_len, params.group) || row >= rows.count() || num_leaves <= 1) return;
+  const int num_leaves = (rows.kv_len + kLeafPositions - 1) / kLeafPositions;
+  if (!is_short_sequence(rows.q_len, params.group) || row >= rows.count() || num_leaves <= 1)
+    return;
   const int column = static_cast<int>(threadIdx.x) * 2;
   const int64_t unit = static_cast<int64_t>(seq) * gridDim.y + unit_in_seq;
   const int64_t first = unit * params.num_leaves * kRowBlock + row_in_block;
@@ -346,7 +347,8 @@ __global__ void __launch_bounds__(kHeadDim / 2)
 }
 
 template <bool kIsFp8, int kHeadDim>
-void launch_shape(CudaStream& stream, const AttentionParams& params, const DecodePlan& plan) {
+void launch_shape(CudaStream& stream, const AttentionParams& params, int num_tokens,
+                  const DecodePlan& plan) {
   using Shape = DecodeShape<kIsFp8, kHeadDim>;
   const int row_blocks = static_cast<int>(plan.row_blocks);
   const auto units = static_cast<unsigned>(params.num_kv_heads * row_blocks);
@@ -357,24 +359,28 @@ void launch_shape(CudaStream& stream, const AttentionParams& params, const Decod
           .shared_bytes = Shape::kSharedBytes},
          params, row_blocks);
   if (plan.num_splits == 1) return;
-  launch(stream, "paged_attention/fold_leaves", fold_leaves_kernel<kHeadDim>,
-         {.grid = dim3(kRowBlock, units, num_seqs), .block = dim3(kHeadDim / 2)}, params,
-         row_blocks);
+  const bool is_one_token_each = num_tokens == params.num_seqs;
+  const int max_rows = is_one_token_each && params.group < kRowBlock ? params.group : kRowBlock;
+  launch(
+      stream, "paged_attention/fold_leaves", fold_leaves_kernel<kHeadDim>,
+      {.grid = dim3(static_cast<unsigned>(max_rows), units, num_seqs), .block = dim3(kHeadDim / 2)},
+      params, row_blocks);
 }
 
 }  // namespace
 
 template <bool kIsFp8>
-void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim,
+void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim, int num_tokens,
                    const DecodePlan& plan) {
   if (head_dim == 64)
-    launch_shape<kIsFp8, 64>(stream, params, plan);
+    launch_shape<kIsFp8, 64>(stream, params, num_tokens, plan);
   else if (head_dim == 128)
-    launch_shape<kIsFp8, 128>(stream, params, plan);
+    launch_shape<kIsFp8, 128>(stream, params, num_tokens, plan);
   else
-    launch_shape<kIsFp8, 256>(stream, params, plan);
+    launch_shape<kIsFp8, 256>(stream, params, num_tokens, plan);
 }
-template void launch_decode<false>(CudaStream&, const AttentionParams&, int, const DecodePlan&);
-template void launch_decode<true>(CudaStream&, const AttentionParams&, int, const DecodePlan&);
+template void launch_decode<false>(CudaStream&, const AttentionParams&, int, int,
+                                   const DecodePlan&);
+template void launch_decode<true>(CudaStream&, const AttentionParams&, int, int, const DecodePlan&);
 
 }  // namespace veloz::cuda

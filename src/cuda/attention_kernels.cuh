@@ -9,7 +9,7 @@ namespace veloz::cuda {
 
 /// Short sequences, and the folding of their leaves where several thread blocks work on one.
 template <bool kIsFp8>
-void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim,
+void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim, int num_tokens,
                    const DecodePlan& plan);
 
 /// Long sequences, those of more rows than the tensor cores take at a time.

@@ -184,9 +184,11 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
   const RowTile row_tile =
       find_row_tile<Shape::kThreads, Shape::kRows>(params, static_cast<int>(blockIdx.x));
   if (row_tile.seq < 0) return;
-  const int kv_len = params.kv_lens[row_tile.seq];
-  const SequenceRows rows{params, row_tile.seq, static_cast<int>(blockIdx.y),
-                          params.q_lens[row_tile.seq], kv_len};
+  const int kv_head = static_cast<int>(blockIdx.y);
+  TileLoader<Shape::kThreads, Shape::kRowBytes> loader(params, row_tile.seq, kv_head);
+  loader.fetch_blocks(0);
+  const SequenceRows rows(params, row_tile.seq, kv_head);
+  const int kv_len = rows.kv_len;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int g = lane / 4;
@@ -197,16 +199,14 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
   const int num_tiles = (rows.num_seen(last_row) + kTilePositions - 1) / kTilePositions;
 
   unsigned char* const stages = dynamic_shared();
-  unsigned char* const converted = stages + Shape::kStages * Shape::kStageBytes;
-  unsigned char* const query_memory = converted + Shape::kConvertedBytes;
+  unsigned char* const query_memory =
+      stages + Shape::kStages * Shape::kStageBytes + Shape::kConvertedBytes;
   unsigned char* const total_memory = query_memory + Shape::kQueryBytes;
 
-  TileLoader<Shape::kThreads, Shape::kRowBytes> loader(params, row_tile.seq, rows.kv_head, kv_len);
-  loader.fetch_blocks(0);
 #pragma unroll
   for (int i = 0; i < Shape::kStages - 1; ++i) {
     if (i < num_tiles) {
-      loader.copy(i, stages + i * Shape::kStageBytes);
+      loader.copy(i, kv_len, stages + i * Shape::kStageBytes);
       loader.fetch_blocks(i + 1);
     }
     commit_copies();
@@ -218,12 +218,12 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
   const QueryFragments<kIsFp8, Shape::kSteps, Shape::kIsQueryShared> query(queries, query_memory,
                                                                            j);
   const int num_seen[2] = {rows.num_seen(warp_row + g), rows.num_seen(warp_row + g + 8)};
-  // What all rows of the warp see, and what any does.
-  const int warp_last =
-      warp_row + kRowBlock <= rows.count() ? warp_row + kRowBlock - 1 : rows.count() - 1;
-  const int seen_by_all = rows.num_seen(warp_row);
-  const int seen_by_any = warp_row < rows.count() ? rows.num_seen(warp_last) : 0;
+  const int seen_by_all = rows.num_seen(warp_row);  // of the warp's rows
   const float c = params.score_scale;
+  // Where a lane's rows of K and V begin in a tile; further chunks are an exclusive or away, as
+  // tiles are aligned to what chunk_offset turns.
+  const int k_lane = chunk_offset<Shape::kTileRowBytes>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+  const int v_lane = chunk_offset<Shape::kTileRowBytes>(lane % 16, lane / 16);
 
   LeafTotal<Shape::kThreads, Shape::kOutTiles> total(total_memory);
   float total_maxima[2] = {-INFINITY, -INFINITY};
@@ -237,89 +237,91 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
     wait_for_copies<Shape::kStages - 2>();
     __syncthreads();
     if (tile + Shape::kStages - 1 < num_tiles) {
-      loader.copy(tile + Shape::kStages - 1, stages + free_stage * Shape::kStageBytes);
+      loader.copy(tile + Shape::kStages - 1, kv_len, stages + free_stage * Shape::kStageBytes);
       loader.fetch_blocks(tile + Shape::kStages);
     }
     commit_copies();
-    const unsigned char* k = stages + stage * Shape::kStageBytes;
+    // Addresses that change with each tile: those that do not would be kept in registers, of which
+    // there are none to spare.
+    int k_at = stage * Shape::kStageBytes;
+    int v_at = k_at + Shape::kTileBytes;
     if (kIsFp8) {
-      convert_tile<true, Shape::kThreads, kHeadDim>(k, converted);
-      convert_tile<false, Shape::kThreads, kHeadDim>(k + Shape::kStageBytes / 2,
-                                                     converted + Shape::kTileBytes);
+      const unsigned char* const codes = stages + k_at;
+      const int turn = tile % 2 * Shape::kTileBytes;
+      k_at = Shape::kStages * Shape::kStageBytes + turn;
+      v_at = Shape::kStages * Shape::kStageBytes + Shape::kTileBytes - turn;
+      convert_tile<true, Shape::kThreads, kHeadDim>(codes, stages + k_at);
+      convert_tile<false, Shape::kThreads, kHeadDim>(codes + Shape::kStageBytes / 2, stages + v_at);
       __syncthreads();
-      k = converted;
     }
-    const unsigned char* const v = k + Shape::kTileBytes;
+    k_at += k_lane;
+    v_at += v_lane;
     stage = stage + 1 == Shape::kStages ? 0 : stage + 1;
     free_stage = free_stage + 1 == Shape::kStages ? 0 : free_stage + 1;
 
-    if (tile * kTilePositions < seen_by_any) {
-      float s[8][4] = {};
+    float s[8][4] = {};
 #pragma unroll(Shape::kIsQueryShared ? 2 : Shape::kSteps)
-      for (int step = 0; step < Shape::kSteps; ++step) {
-        uint32_t a[4];
-        query.get(a, step);
+    for (int step = 0; step < Shape::kSteps; ++step) {
+      uint32_t a[4];
+      query.get(a, step);
 #pragma unroll
-        for (int t = 0; t < 8; t += 2) {
-          uint32_t r[4];  // positions 0-7 and 8-15 of a chunk, then of the next
-          load_matrices(
-              r, k + chunk_offset<Shape::kTileRowBytes>(t * 8 + lane % 16, step * 2 + lane / 16));
-          multiply<kIsFp8>(s[t], a, r[0], r[2]);
-          multiply<kIsFp8>(s[t + 1], a, r[1], r[3]);
-        }
+      for (int t = 0; t < 8; t += 2) {
+        uint32_t r[4];  // two chunks of positions 0-7, then of 8-15
+        load_matrices(r, stages + (k_at ^ step * 32) + t * 8 * Shape::kTileRowBytes);
+        multiply<kIsFp8>(s[t], a, r[0], r[1]);
+        multiply<kIsFp8>(s[t + 1], a, r[2], r[3]);
       }
-      if ((tile + 1) * kTilePositions > seen_by_all) {
-        const int first_position = tile * kTilePositions + 2 * j;
+    }
+    if ((tile + 1) * kTilePositions > seen_by_all) {
+      const int first_position = tile * kTilePositions + 2 * j;
 #pragma unroll
-        for (int t = 0; t < 8; ++t)
+      for (int t = 0; t < 8; ++t)
 #pragma unroll
-          for (int n = 0; n < 4; ++n)
-            if (first_position + t * 8 + n % 2 >= num_seen[n / 2]) s[t][n] = -INFINITY;
-      }
+        for (int n = 0; n < 4; ++n)
+          if (first_position + t * 8 + n % 2 >= num_seen[n / 2]) s[t][n] = -INFINITY;
+    }
 
-      float shrink[2], shift[2];
+    float shrink[2], shift[2];
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float maximum = -INFINITY;
+    for (int half = 0; half < 2; ++half) {
+      float maximum = -INFINITY;
 #pragma unroll
-        for (int t = 0; t < 8; ++t)
-          maximum = fmaxf(maximum, fmaxf(s[t][half * 2], s[t][half * 2 + 1]));
-        maximum = fmaxf(maximum, __shfl_xor_sync(kFullMask, maximum, 1));
-        maximum = fmaxf(maximum, __shfl_xor_sync(kFullMask, maximum, 2));
-        maximum = fmaxf(maximum, maxima[half]);
-        const float base = finite_base(maximum);
-        shrink[half] = rescaling(maxima[half], base, c);
-        shift[half] = -base * c;
-        maxima[half] = maximum;
-      }
+      for (int t = 0; t < 8; ++t)
+        maximum = fmaxf(maximum, fmaxf(s[t][half * 2], s[t][half * 2 + 1]));
+      maximum = fmaxf(maximum, __shfl_xor_sync(kFullMask, maximum, 1));
+      maximum = fmaxf(maximum, __shfl_xor_sync(kFullMask, maximum, 2));
+      maximum = fmaxf(maximum, maxima[half]);
+      const float base = finite_base(maximum);
+      shrink[half] = rescaling(maxima[half], base, c);
+      shift[half] = -base * c;
+      maxima[half] = maximum;
+    }
 #pragma unroll
-      for (int n = 0; n < 4; ++n) {
-        sums[n] *= shrink[n / 2];
+    for (int n = 0; n < 4; ++n) {
+      sums[n] *= shrink[n / 2];
 #pragma unroll
-        for (int t = 0; t < Shape::kOutTiles; ++t) o[t][n] *= shrink[n / 2];
-      }
+      for (int t = 0; t < Shape::kOutTiles; ++t) o[t][n] *= shrink[n / 2];
+    }
 
-      uint32_t p[4][4];
+    uint32_t p[4][4];
 #pragma unroll
-      for (int step = 0; step < 4; ++step)
+    for (int step = 0; step < 4; ++step)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int half = i % 2;
-          const float(&scores)[4] = s[step * 2 + i / 2];
-          p[step][i] = round_pair<kIsFp8>(weight(scores[half * 2], c, shift[half]),
-                                          weight(scores[half * 2 + 1], c, shift[half]));
-        }
+      for (int i = 0; i < 4; ++i) {
+        const int half = i % 2;
+        const float(&scores)[4] = s[step * 2 + i / 2];
+        p[step][i] = round_pair<kIsFp8>(weight(scores[half * 2], c, shift[half]),
+                                        weight(scores[half * 2 + 1], c, shift[half]));
+      }
 #pragma unroll
-      for (int step = 0; step < 4; ++step) {
-        add_row_sums<kIsFp8>(sums, p[step]);
+    for (int step = 0; step < 4; ++step) {
+      add_row_sums<kIsFp8>(sums, p[step]);
 #pragma unroll
-        for (int t = 0; t < Shape::kOutTiles; t += 2) {
-          uint32_t r[4];  // positions 0-7 and 8-15 of a chunk, then of the next
-          load_matrices_transposed(
-              r, v + chunk_offset<Shape::kTileRowBytes>(step * 16 + lane % 16, t + lane / 16));
-          multiply<kIsFp8>(o[t], p[step], r[0], r[1]);
-          multiply<kIsFp8>(o[t + 1], p[step], r[2], r[3]);
-        }
+      for (int t = 0; t < Shape::kOutTiles; t += 2) {
+        uint32_t r[4];  // positions 0-7 and 8-15 of a chunk, then of the next
+        load_matrices_transposed(r, stages + (v_at ^ t * 16) + step * 16 * Shape::kTileRowBytes);
+        multiply<kIsFp8>(o[t], p[step], r[0], r[1]);
+        multiply<kIsFp8>(o[t + 1], p[step], r[2], r[3]);
       }
     }
 

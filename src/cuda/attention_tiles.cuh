@@ -45,8 +45,9 @@ struct AttentionParams {
   int group;  // heads of q per kv head
   int block_size;
   unsigned block_inverse;  // 2^32 / block_size, rounded up
-  int num_leaves;
-  float score_scale;  // c: from S to powers of 2
+  int num_leaves;          // that a block table has room for
+  int max_positions;       // likewise
+  float score_scale;       // c: from S to powers of 2
   float v_scale;
 };
 
@@ -67,9 +68,9 @@ class TileLoader {
  public:
   static constexpr int kTileBytes = kTilePositions * kRowBytes;
 
-  __device__ TileLoader(const AttentionParams& params, int seq, int kv_head, int kv_len)
+  __device__ TileLoader(const AttentionParams& params, int seq, int kv_head)
       : table_(params.block_tables + seq * params.table_stride),
-        kv_len_(kv_len),
+        max_positions_(params.max_positions),
         block_size_(params.block_size),
         block_inverse_(params.block_inverse) {
     const int64_t head_bytes = static_cast<int64_t>(params.block_size) * kRowBytes;
@@ -79,16 +80,17 @@ class TileLoader {
     head_ = params.cache + kv_head * head_bytes + chunk_ * 16;
   }
 
+  /// Of any tile, the sequence's or not.
   __device__ void fetch_blocks(int tile) {
 #pragma unroll
     for (int e = 0; e < kEntries; ++e) {
       const int position = first_position(tile, e);
-      blocks_[e] = position < kv_len_ ? table_[block_of(position)] : 0;
+      blocks_[e] = position < max_positions_ ? table_[block_of(position)] : 0;
     }
   }
 
-  /// The tile of the last fetch_blocks. K goes to `to`, V behind it.
-  __device__ void copy(int tile, unsigned char* to) const {
+  /// The tile of the last fetch_blocks of a sequence of kv_len. K goes to `to`, V behind it.
+  __device__ void copy(int tile, int kv_len, unsigned char* to) const {
 #pragma unroll
     for (int e = 0; e < kEntries; ++e) {
       const int position = first_position(tile, e);
@@ -98,7 +100,7 @@ class TileLoader {
 #pragma unroll
       for (int i = 0; i < kPassesPerEntry; ++i) {
         const int step = i * kRowsPerPass;
-        const bool is_valid = position + step < kv_len_;
+        const bool is_valid = position + step < kv_len;
         const unsigned char* source = is_valid ? from + step * kRowBytes : head_;
         unsigned char* target =
             to + chunk_offset<kRowBytes>(row_ + (e * kPassesPerEntry + i) * kRowsPerPass, chunk_);
@@ -129,7 +131,7 @@ class TileLoader {
   const int32_t* table_;
   const unsigned char* head_;
   int64_t half_bytes_;
-  int kv_len_;
+  int max_positions_;
   int block_size_;
   unsigned block_inverse_;
   int row_;
@@ -228,10 +230,17 @@ __device__ inline float output_scale(float sum, float v_scale) { return v_scale 
 /// The q rows of one kv head of one sequence, in the order of the kernels' rows.
 struct SequenceRows {
   const AttentionParams& params;
-  int seq;
   int kv_head;
+  int q_start;
   int q_len;
   int kv_len;
+
+  __device__ SequenceRows(const AttentionParams& params_in, int seq, int kv_head_in)
+      : params(params_in),
+        kv_head(kv_head_in),
+        q_start(params.q_starts[seq]),
+        q_len(params.q_lens[seq]),
+        kv_len(params.kv_lens[seq]) {}
 
   __device__ int count() const { return q_len * params.group; }
   /// Positions that a row sees; 0 past the end.
@@ -247,7 +256,7 @@ struct SequenceRows {
   }
 
  private:
-  __device__ int64_t token(int row) const { return params.q_starts[seq] + row / params.group; }
+  __device__ int64_t token(int row) const { return q_start + row / params.group; }
   __device__ int64_t column(int row, int head_dim) const {
     return static_cast<int64_t>(kv_head * params.group + row % params.group) * head_dim;
   }

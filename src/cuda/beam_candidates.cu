@@ -2,7 +2,7 @@
 #include "cuda/launch.h"
 #include "cuda/logits.h"
 #include "cuda/ptx/dependent_launch.h"
-#include "cuda/select.h"
+#include "cuda/select.cuh"
 
 namespace veloz::cuda {
 namespace {

@@ -30,6 +30,26 @@ bool accepts_plain(const KernelQuery& query) {
   return query.weight_layout.empty() || query.weight_layout == "plain";
 }
 
+/// The copy engine wants rows of whole 16-byte units.
+bool has_whole_units(const ops::ValueType& matrix) {
+  constexpr int64_t kUnitBytes = 16;
+  return matrix.dims[1].value * static_cast<int64_t>(dtype_bytes(matrix.dtype)) % kUnitBytes == 0;
+}
+
+bool accepts_gemm_linear(const KernelQuery& query) {
+  return accepts_plain(query) && query.inputs[0].dtype == DType::bf16 &&
+         has_whole_units(query.inputs[1]);
+}
+
+bool accepts_gemm_quantized_linear(const KernelQuery& query) {
+  constexpr int64_t kGroup = 128;
+  const ops::ValueType& w = query.inputs[2];
+  const int64_t num_groups = query.inputs[3].dims[1].value;
+  const bool is_grouped = num_groups > 1;
+  return accepts_plain(query) && w.dtype != DType::uint4x2 && has_whole_units(w) &&
+         (!is_grouped || w.dims[1].value == num_groups * kGroup);
+}
+
 // Best first within an op.
 constexpr Kernel kKernels[] = {
     {"act/rows", Op::act, accepts_any, VELOZ_FRONT((ops::run_typed<ops::ActArgs, act>))},
@@ -57,11 +77,15 @@ constexpr Kernel kKernels[] = {
     {"rope/rows", Op::rope, accepts_any, VELOZ_FRONT((ops::run_typed<ops::RopeArgs, rope>))},
     {"rope_angles/rows", Op::rope_angles, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::RopeAnglesArgs, rope_angles>))},
-    {"linear/simple", Op::linear, accepts_any,
+    {"linear/wgmma", Op::linear, accepts_gemm_linear,
+     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, gemm_linear>))},
+    {"linear/simple", Op::linear, accepts_plain,
      VELOZ_FRONT((ops::run_typed<ops::LinearArgs, simple_linear>))},
-    {"quantized_linear/simple", Op::quantized_linear, accepts_any,
+    {"quantized_linear/wgmma", Op::quantized_linear, accepts_gemm_quantized_linear,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, gemm_quantized_linear>))},
+    {"quantized_linear/simple", Op::quantized_linear, accepts_plain,
      VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, simple_quantized_linear>))},
-    {"weight_only_linear/simple", Op::weight_only_linear, accepts_any,
+    {"weight_only_linear/simple", Op::weight_only_linear, accepts_plain,
      VELOZ_FRONT((ops::run_typed<ops::WeightOnlyLinearArgs, simple_weight_only_linear>))},
     {"paged_attention/tensor_cores", Op::paged_attention, accepts_paged_attention,
      VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, paged_attention>)),

@@ -4,7 +4,7 @@
 #include "cuda/launch.h"
 #include "cuda/logits.h"
 #include "cuda/ptx/dependent_launch.h"
-#include "cuda/select.h"
+#include "cuda/select.cuh"
 
 namespace veloz::cuda {
 namespace {
@@ -25,14 +25,28 @@ struct LogSoftmax {
   __device__ float of(float x) const { return (x - max) - log_sum; }
 };
 
+/// As the reference does it: top_logprobs is exact.
+struct ExactExp {
+  __device__ double operator()(float x, float max) const {
+    return exp(static_cast<double>(x) - static_cast<double>(max));
+  }
+};
+/// Three times as fast, and far within the tolerance of log_softmax.
+struct FastExp {
+  __device__ double operator()(float x, float max) const {
+    return static_cast<double>(expf(x - max));
+  }
+};
+
 /// `max` counts no NaN; one makes the sum a NaN.
-__device__ LogSoftmax normalise(const float* row, int num_columns, float max,
+template <typename Exp>
+__device__ LogSoftmax normalise(const float* row, int num_columns, float max, const Exp& exp_of,
                                 double (&memory)[kRowWarps]) {
   double sum = 0;
-  for_each_four(row, num_columns, [&](int, const float(&x)[4], int count) {
+  for_each_four<2>(row, num_columns, [&](int, const float(&x)[4], int count) {
 #pragma unroll
     for (int j = 0; j < 4; ++j)
-      if (j < count) sum += exp(static_cast<double>(x[j]) - max);
+      if (j < count) sum += exp_of(x[j], max);
   });
   return {max, static_cast<float>(log(block_sum(sum, memory)))};
 }
@@ -54,11 +68,11 @@ __global__ void __launch_bounds__(kRowThreads, 2)
   RowScores{row, logits.num_columns}.for_each<4>(
       [&](Rank rank) { best = rank > best ? rank : best; });
   const float max = max_of(block_max(best, warp_bests));
-  const LogSoftmax normaliser = normalise(row, logits.num_columns, max, warp_sums);
+  const LogSoftmax normaliser = normalise(row, logits.num_columns, max, FastExp(), warp_sums);
   // Each thread writes what it alone has read, so the two may be one.
   float* const to = logprobs + static_cast<int64_t>(blockIdx.x) * logprobs_stride;
   const bool is_aligned = (reinterpret_cast<uintptr_t>(to) & 15u) == 0;
-  for_each_four(row, logits.num_columns, [&](int first, const float(&x)[4], int count) {
+  for_each_four<4>(row, logits.num_columns, [&](int first, const float(&x)[4], int count) {
     if (is_aligned && count == 4) {
       *reinterpret_cast<float4*>(to + first) = make_float4(
           normaliser.of(x[0]), normaliser.of(x[1]), normaliser.of(x[2]), normaliser.of(x[3]));
@@ -92,7 +106,7 @@ __global__ void __launch_bounds__(kRowThreads, 2)
   Rank best = kNoRank;
   scores.for_each<4>([&](Rank rank) { best = rank > best ? rank : best; });
   const float max = max_of(block_max(best, memory.warp_bests));
-  const LogSoftmax normaliser = normalise(row, logits.num_columns, max, warp_sums);
+  const LogSoftmax normaliser = normalise(row, logits.num_columns, max, ExactExp(), warp_sums);
   if (threadIdx.x == 0) top.chosen_logprobs[r] = normaliser.of(row[top.chosen[r]]);
 
   RankRange range;

@@ -19,7 +19,7 @@ struct QuantizeRows {
 
 /// A row of whole aligned chunks, read once.
 template <typename T, int kChunks>
-__global__ void __launch_bounds__(kMaxRowThreads, min_row_blocks<T>(kChunks))
+__global__ void __launch_bounds__(max_row_threads(kChunks), min_row_blocks<T>(kChunks))
     quantize_kernel(QuantizeRows<T> rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
@@ -54,11 +54,11 @@ void run(CudaStream& stream, const ops::QuantizeArgs& a) {
                              .x_stride = a.x.row_stride,
                              .columns = a.x.shape[1],
                              .codes = RowCodes::of(a)};
-  const RowBlock block = choose_row_block(rows.columns, sizeof(T) == 2 ? 8 : 2);
+  const RowBlock block = choose_row_block(rows.columns, sizeof(T) == 2 ? 10 : 2);
   void (*kernel)(QuantizeRows<T>) = quantize_by_loop_kernel<T>;
   if (is_aligned(rows.x, rows.x_stride) && block.chunks_per_thread != 0 &&
       rows.columns % kChunk == 0 && rows.codes.fit_registers(rows.columns))
-    kernel = for_row_block(block, quantize_kernel<T, 2>, quantize_kernel<Bf16, 8>);
+    kernel = for_row_block(block, quantize_kernel<T, 2>, quantize_kernel<Bf16, 10>);
   launch(stream, "quantize", kernel,
          {.grid = dim3(static_cast<unsigned>(a.x.shape[0])), .block = dim3(block.threads)}, rows);
 }

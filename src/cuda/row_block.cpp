@@ -16,7 +16,7 @@ constexpr int64_t kChunkColumns = 8;
 RowBlock choose_row_block(int64_t columns, int most) {
   const int64_t num_chunks = ceil_div(columns, kChunkColumns);
   for (const int each : {2, most})
-    if (num_chunks <= int64_t{each} * kMaxRowThreads)
+    if (num_chunks <= int64_t{each} * max_row_threads(each))
       return {static_cast<unsigned>(round_up(ceil_div(num_chunks, each), kWarp)), each};
   return {kMaxRowThreads, 0};
 }

@@ -9,6 +9,10 @@
 namespace veloz::cuda {
 
 inline constexpr int kMaxRowThreads = 512;
+/// Of rows that hold many registers a thread: two blocks still fit a multiprocessor.
+constexpr int max_row_threads(int chunks_per_thread) {
+  return chunks_per_thread > 4 ? 384 : kMaxRowThreads;
+}
 inline constexpr int kMaxChunkThreads = 256;  // eight blocks fill a multiprocessor
 
 /// A block that has one row to itself: thread i takes chunks i, i + threads, ... of it.

@@ -15,15 +15,16 @@ constexpr int kLanes = 32;
 
 /// A few elements as they lie in memory; those past the end of the row are zero.
 template <int kBytes>
-struct Chunk {
+struct RowChunk {
   uint32_t words[kBytes / 4];
 };
 
 /// `kElementBytes` is what `from` is aligned to at least, `is_aligned` whether it is to 16 bytes.
 template <int kBytes, int kElementBytes>
-__device__ inline Chunk<kBytes> load_chunk(const void* from, int valid_bytes, bool is_aligned) {
+__device__ inline RowChunk<kBytes> load_row_chunk(const void* from, int valid_bytes,
+                                                  bool is_aligned) {
   static_assert(kBytes % 16 == 0, "chunks are loaded 16 bytes at a time");
-  Chunk<kBytes> chunk;
+  RowChunk<kBytes> chunk;
   if (is_aligned && valid_bytes >= kBytes) {
 #pragma unroll
     for (int i = 0; i < kBytes / 16; ++i) {
@@ -72,7 +73,7 @@ __device__ inline float fp16_bits_to_float(uint32_t half) {
 
 /// Element `i` of a chunk, which the compiler knows, as fp32.
 template <typename T, int kBytes>
-__device__ inline float chunk_element(const Chunk<kBytes>& chunk, int i) {
+__device__ inline float chunk_element(const RowChunk<kBytes>& chunk, int i) {
   if constexpr (sizeof(T) == 4)
     return bit_cast<float>(chunk.words[i]);
   else if constexpr (sizeof(T) == 2)

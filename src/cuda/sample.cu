@@ -4,11 +4,12 @@
 #include "cuda/launch.h"
 #include "cuda/logits.h"
 #include "cuda/ptx/dependent_launch.h"
-#include "cuda/race.h"
-#include "cuda/select.h"
+#include "cuda/ptx/opaque.h"
+#include "cuda/race.cuh"
+#include "cuda/select.cuh"
 
 /// A block for each row. Weights grow with logits, so each filter keeps what ranks above some edge:
-/// the edges are searched (select.h), and the race is run by what is left. The reference sums the
+/// the edges are searched (select.cuh), and the race is run by what is left. The reference sums the
 /// weights for top_p in another order: tokens differ where a share comes within a few 1e-16 of
 /// top_p, which equal logits, whose weights are 1, do not.
 namespace veloz::cuda {
@@ -113,6 +114,7 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, uint32_t largest
                             const Weights& weights, const RaceKey& key, SelectMemory& memory) {
   constexpr float kColdest = 1e-6f;  // below, exponents do not fit fp32
   constexpr double kLog2E = 1.4426950408889634;
+  constexpr float kMaxFloat = 0x1.fffffep127f;
   const bool is_cold = weights.temperature < kColdest;
   const auto scale =
       is_cold ? 0.0f : static_cast<float>(kLog2E / static_cast<double>(weights.temperature));
@@ -129,11 +131,16 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, uint32_t largest
     for (int j = 0; j < 4; ++j)
       if (j < count && rank_of(x[j], static_cast<uint32_t>(first + j)) >= edge) runners |= 1u << j;
     if (runners == 0) return;
-    const std::array<uint32_t, 4> own = race_words(key, static_cast<uint32_t>(first) / 4);
+    // So that the keys of Philox's rounds are not kept in registers.
+    RaceKey fresh = key;
+    make_opaque(fresh.seed_low);
+    make_opaque(fresh.seed_high);
+    const std::array<uint32_t, 4> own = race_words(fresh, static_cast<uint32_t>(first) / 4);
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      // -ln(u) >= 1 - u.
-      const double bound = exp2_bound((x[j] - weights.max) * scale);
+      // -ln(u) >= 1 - u. The difference is kept finite: nothing times it is a NaN.
+      const float below = fmaxf(x[j] - weights.max, -kMaxFloat);
+      const double bound = exp2_bound(below * scale);
       if (1 - race_uniform(own[static_cast<size_t>(j)]) > best * bound) runners &= ~(1u << j);
     }
     for (; runners != 0; runners &= runners - 1) {
@@ -156,7 +163,7 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, uint32_t largest
       ~block_max(earliness == earliest ? uint64_t{~winner} : 0, memory.warp_bests));
 }
 
-__global__ void __launch_bounds__(kRowThreads, 1) sample_kernel(SampleRows rows) {
+__global__ void __launch_bounds__(kRowThreads, 2) sample_kernel(SampleRows rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
   auto& memory = *reinterpret_cast<SelectMemory*>(dynamic_shared());

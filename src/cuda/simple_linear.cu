@@ -41,7 +41,7 @@ struct PlainWeights {
   static constexpr int kChunk = 8;  // elements
   __device__ static void load(const Params& p, int row, int column, float (&w)[kChunk]) {
     constexpr int kBytes = kChunk * static_cast<int>(sizeof(X));
-    const auto chunk = load_chunk<kBytes, static_cast<int>(sizeof(X))>(
+    const auto chunk = load_row_chunk<kBytes, static_cast<int>(sizeof(X))>(
         p.w + row * p.w_row_bytes + column * static_cast<int64_t>(sizeof(X)),
         (p.num_columns - column) * static_cast<int>(sizeof(X)), p.w_aligned);
 #pragma unroll
@@ -55,7 +55,7 @@ struct QuantizedWeights {
   static constexpr bool kIsPacked = kCode == DType::uint4x2;
   static constexpr int kChunk = kIsPacked ? 32 : 16;  // elements in 16 bytes
 
-  __device__ static float code(const Chunk<16>& chunk, int i) {
+  __device__ static float code(const RowChunk<16>& chunk, int i) {
     if constexpr (kIsPacked) {
       return static_cast<float>((chunk.words[i / 8] >> (4 * (i % 8))) & 15u);
     } else if constexpr (kCode == DType::int8) {
@@ -75,8 +75,8 @@ struct QuantizedWeights {
   __device__ static float round_to_x(float weight) { return to_float(from_float<X>(weight)); }
   __device__ static void load(const Params& p, int row, int column, float (&w)[kChunk]) {
     constexpr int kPerByte = kIsPacked ? 2 : 1;
-    const auto chunk = load_chunk<16, 1>(p.w + row * p.w_row_bytes + column / kPerByte,
-                                         (p.num_columns - column) / kPerByte, p.w_aligned);
+    const auto chunk = load_row_chunk<16, 1>(p.w + row * p.w_row_bytes + column / kPerByte,
+                                             (p.num_columns - column) / kPerByte, p.w_aligned);
     const int64_t first = static_cast<int64_t>(row) * p.num_groups;
     if (p.group % kChunk == 0) {
       const int64_t index = first + column / p.group;
@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(kThreads) simple_linear_kernel(const Params p)
     for (int t = 0; t < kTokens; ++t) {
       const int64_t from = min(token + t, p.num_tokens - 1) * p.x_row_bytes +
                            column * static_cast<int64_t>(sizeof(X));
-      const auto x = load_chunk<kChunkBytes, static_cast<int>(sizeof(X))>(
+      const auto x = load_row_chunk<kChunkBytes, static_cast<int>(sizeof(X))>(
           p.x + from, (p.num_columns - column) * static_cast<int>(sizeof(X)), p.x_aligned);
 #pragma unroll
       for (int i = 0; i < kChunk; ++i) {

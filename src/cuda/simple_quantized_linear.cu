@@ -66,12 +66,12 @@ struct Int8ByInt8 {
   static constexpr int kWeightBytes = 16;
   using Sum = int;
   struct Weight {
-    Chunk<16> codes;
+    RowChunk<16> codes;
   };
-  __device__ static Weight decode(const Params&, int, int, const Chunk<16>& codes) {
+  __device__ static Weight decode(const Params&, int, int, const RowChunk<16>& codes) {
     return {codes};
   }
-  __device__ static void add(const Params&, int, int, const Weight& w, const Chunk<16>& x,
+  __device__ static void add(const Params&, int, int, const Weight& w, const RowChunk<16>& x,
                              Sum& sum) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) sum = dot_int8(x.words[i], w.codes.words[i], sum);
@@ -90,13 +90,13 @@ struct Fp8ByFp8 {
   struct Weight {
     float codes[kChunk];
   };
-  __device__ static Weight decode(const Params&, int, int, const Chunk<16>& codes) {
+  __device__ static Weight decode(const Params&, int, int, const RowChunk<16>& codes) {
     Weight w;
 #pragma unroll
     for (int i = 0; i < kChunk; ++i) w.codes[i] = chunk_element<E4M3>(codes, i);
     return w;
   }
-  __device__ static void add(const Params&, int, int, const Weight& w, const Chunk<16>& x,
+  __device__ static void add(const Params&, int, int, const Weight& w, const RowChunk<16>& x,
                              Sum& sum) {
 #pragma unroll
     for (int i = 0; i < kChunk; ++i) sum = fmaf(chunk_element<E4M3>(x, i), w.codes[i], sum);
@@ -115,7 +115,7 @@ struct GroupedFp8 {
     float codes[kChunk];
     float scale;
   };
-  __device__ static Weight decode(const Params& p, int row, int column, const Chunk<16>& codes) {
+  __device__ static Weight decode(const Params& p, int row, int column, const RowChunk<16>& codes) {
     Weight w;
 #pragma unroll
     for (int i = 0; i < kChunk; ++i) w.codes[i] = chunk_element<E4M3>(codes, i);
@@ -124,7 +124,7 @@ struct GroupedFp8 {
     return w;
   }
   __device__ static void add(const Params& p, int token, int column, const Weight& w,
-                             const Chunk<16>& x, Sum& sum) {
+                             const RowChunk<16>& x, Sum& sum) {
     float dot = 0;
 #pragma unroll
     for (int i = 0; i < kChunk; ++i) dot = fmaf(chunk_element<E4M3>(x, i), w.codes[i], dot);
@@ -140,16 +140,16 @@ struct Int8ByUint4 {
   static constexpr int kWeightBytes = 16;
   using Sum = float;
   struct Weight {
-    Chunk<16> codes;
+    RowChunk<16> codes;
     int zero;
     float scale;
   };
-  __device__ static Weight decode(const Params& p, int row, int column, const Chunk<16>& codes) {
+  __device__ static Weight decode(const Params& p, int row, int column, const RowChunk<16>& codes) {
     const int64_t index = static_cast<int64_t>(row) * p.num_groups + column / p.group;
     return {codes, p.zeros == nullptr ? 8 : p.zeros[index],
             load_scale(p.scales, p.scale_dtype, index)};
   }
-  __device__ static void add(const Params&, int, int, const Weight& w, const Chunk<32>& x,
+  __device__ static void add(const Params&, int, int, const Weight& w, const RowChunk<32>& x,
                              Sum& sum) {
     constexpr uint32_t kNibbles = 0x0f0f0f0fu;
     int dot = 0, total = 0;
@@ -188,15 +188,15 @@ __global__ void __launch_bounds__(kThreads) simple_quantized_linear_kernel(const
       constexpr int kPerByte = kChunk / Math::kWeightBytes;
       const int from_row = min(row + r, p.num_rows - 1);
       const auto codes =
-          load_chunk<Math::kWeightBytes, 1>(p.w + from_row * p.w_row_bytes + column / kPerByte,
-                                            (p.num_columns - column) / kPerByte, p.w_aligned);
+          load_row_chunk<Math::kWeightBytes, 1>(p.w + from_row * p.w_row_bytes + column / kPerByte,
+                                                (p.num_columns - column) / kPerByte, p.w_aligned);
       w[r] = Math::decode(p, from_row, column, codes);
     }
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       const int from_token = min(token + t, p.num_tokens - 1);
-      const auto x = load_chunk<kChunk, 1>(p.x + from_token * p.x_row_bytes + column,
-                                           p.num_columns - column, p.x_aligned);
+      const auto x = load_row_chunk<kChunk, 1>(p.x + from_token * p.x_row_bytes + column,
+                                               p.num_columns - column, p.x_aligned);
 #pragma unroll
       for (int r = 0; r < kRowsPerWarp; ++r) Math::add(p, from_token, column, w[r], x, sums[r][t]);
     }

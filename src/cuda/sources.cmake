@@ -7,11 +7,12 @@ set(veloz_cuda_device_sources
   copy_blocks.cu
   beam_candidates.cu logit_edits.cu logprobs.cu sample.cu
   attention_simple.cu attention.cu attention_decode.cu attention_prefill.cu
+  gemm.cu gemm_bf16.cu gemm_fp8.cu gemm_grouped_fp8.cu gemm_int8.cu
   simple_linear.cu simple_quantized_linear.cu)
 # Host code that speaks to the CUDA runtime.
-set(veloz_cuda_host_sources device.cpp stream.cpp)
+set(veloz_cuda_host_sources device.cpp stream.cpp ptx/tensor_map.cpp)
 # Host code that needs no CUDA.
-set(veloz_cuda_plain_sources kernels.cpp
+set(veloz_cuda_plain_sources gemm_tile.cpp kernels.cpp
   attention_plan.cpp
   row_block.cpp)
 # What device code and its launchers share: only nvcc, or a build for the simulator, can read it.
@@ -21,6 +22,8 @@ set(veloz_cuda_device_headers
   activation_value.h block_reduce.h chunk.h kv_row.h quantize_value.h rope_value.h row_chunks.h
   row_codes.h sin_cos.h
   attention_kernels.cuh attention_tiles.cuh
-  logit_rows.h ordered.h race.h select.h
+  gemm.h gemm_kernel.h gemm_launch.h
+  logit_rows.cuh ordered.cuh race.cuh select.cuh
   ptx/async_copy.h ptx/barrier.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
-  ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)
+  ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/registers.h
+  ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)

@@ -7,14 +7,14 @@ namespace veloz::cuda {
 namespace {
 
 TEST(RowBlock, CoversTheRowWithWholeWarps) {
-  for (const int most : {2, 4, 8})
+  for (const int most : {2, 4, 10})
     for (int64_t columns = 1; columns < 70000; columns += columns < 600 ? 1 : 173) {
       const RowBlock block = choose_row_block(columns, most);
       EXPECT_EQ(block.threads % 32, 0u);
       EXPECT_GE(block.threads, 32u);
       EXPECT_LE(block.threads, static_cast<unsigned>(kMaxRowThreads));
       if (block.chunks_per_thread == 0)
-        EXPECT_GT(columns, int64_t{kMaxRowThreads} * most * 8);
+        EXPECT_GT(columns, int64_t{max_row_threads(most)} * most * 8);
       else
         EXPECT_GE(int64_t{block.threads} * block.chunks_per_thread * 8, columns);
     }
@@ -23,7 +23,8 @@ TEST(RowBlock, CoversTheRowWithWholeWarps) {
 TEST(RowBlock, HoldsTheRowsOfLargeModelsInRegisters) {
   EXPECT_EQ(choose_row_block(8192, 4).chunks_per_thread, 2);
   EXPECT_EQ(choose_row_block(16384, 4).chunks_per_thread, 4);
-  EXPECT_EQ(choose_row_block(28672, 8).chunks_per_thread, 8);
+  EXPECT_EQ(choose_row_block(28672, 10).chunks_per_thread, 10);
+  EXPECT_EQ(choose_row_block(29568, 10).chunks_per_thread, 10);
 }
 
 TEST(RowBlock, GroupsAreReducedInsideAWarpOrOverTheWholeRow) {

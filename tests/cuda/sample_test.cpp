@@ -153,13 +153,18 @@ TEST(CudaSample, PutsTheEdgeOfAFilterWhereItBelongs) {
 }
 
 TEST(CudaSample, RefusesTheRowsThatTheReferenceRefuses) {
-  const std::vector<Filters> mixes = {{.temperature = 0}, {}, {.top_k = 5}, {.top_p = 0.5f}};
+  const std::vector<Filters> mixes = {
+      {.temperature = 0}, {}, {.top_k = 5}, {.top_p = 0.5f}, {.temperature = 3e38f}};
+  const int64_t num_rows = std::ssize(mixes);
   for (const float poison : {std::nanf(""), -std::nanf(""), kInfinity, -kInfinity, 3e38f, -3e38f})
     for (const int64_t at : {0, 40, 99}) {
-      const OwnedTensor logits = random_logits(4, 100, 9);
-      for (int64_t r = 0; r < 4; ++r)
-        for (int64_t i = 0; i < 100; ++i)
-          if (i == at || poison == -kInfinity) logits.view().row<float>(r)[i] = poison;
+      const OwnedTensor logits = random_logits(num_rows, 100, 9);
+      for (int64_t r = 0; r < num_rows; ++r) {
+        float* const row = logits.view().row<float>(r);
+        std::fill_n(row + 50, 20, -3.4e38f);  // far below, yet likely where it is hot
+        row[at] = poison;
+        if (poison == -kInfinity) std::fill_n(row, 100, poison);
+      }
       expect_same_choices(logits.view(), mixes, 9);
     }
 }

@@ -17,15 +17,15 @@
 #else
 namespace veloz::cuda {
 
-/// How long the second-level cache should keep what is read.
-enum class Reuse { once, often };
+/// How often what is read will be read again soon, for the second-level cache.
+enum class Reuse { once, some };
 
 __device__ inline uint64_t cache_policy(Reuse reuse) {
   uint64_t policy;
   if (reuse == Reuse::once)
     asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
   else
-    asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+    asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
   return policy;
 }
 

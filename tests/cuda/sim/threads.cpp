@@ -83,6 +83,9 @@ Multiprocessor& sm() {
 
 Thread& self() { return *sm().threads[static_cast<size_t>(sm().current)]; }
 
+/// Of literals: mostly one.
+bool is_same(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+
 std::string where(const Thread& thread) {
   return fmt::format("thread ({}, {}, {})", thread.idx.x, thread.idx.y, thread.idx.z);
 }
@@ -277,8 +280,8 @@ void rendezvous(Scope scope, const char* what, void* mine, void (*complete)(void
   if (meeting.arrived == 0) {
     meeting.what = what;
     meeting.site = site;
-  } else if (std::strcmp(meeting.what, what) != 0 || meeting.site.line != site.line ||
-             std::strcmp(meeting.site.file, site.file) != 0) {
+  } else if (meeting.site.line != site.line || !is_same(meeting.what, what) ||
+             !is_same(meeting.site.file, site.file)) {
     fail(fmt::format("{} ({}:{}) while others of its warp or warpgroup are at {} ({}:{})", what,
                      site.file, site.line, meeting.what, meeting.site.file, meeting.site.line));
   }

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "cuda/gpu.h"
-#include "cuda/ordered.h"
+#include "cuda/ordered.cuh"
 
 /// Walks and reductions of one long row by one block. Which thread meets which element, and in
 /// which order sums are taken, depends on the row's length alone: never on where the row lies.

@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "cuda/gpu.h"
-#include "cuda/logit_rows.h"
-#include "cuda/ordered.h"
+#include "cuda/logit_rows.cuh"
+#include "cuda/ordered.cuh"
 
 /// Finds the best of many scores by one block, without sorting them all: narrows a range of ranks
 /// until what lies in it fits a list in shared memory, and sorts that. `Scores` walks the ranks

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/gemm_tile.h"
+
+#include <algorithm>
+
+namespace veloz::cuda {
+namespace {
+
+// Of an H100 or H200 at 1.7 GHz, per clock.
+constexpr double kMemoryBytes = 2500;        // 4.3 TB/s
+constexpr double kCacheBytes = 3200;         // 5.5 TB/s out of the second-level cache, all together
+constexpr double kMultiprocessorBytes = 56;  // into one multiprocessor
+constexpr double kProducts = 4096;           // of fp8 or int8 in one multiprocessor; bf16 half
+constexpr double kProductsShare = 0.8;       // that is reached
+/// A product of 64 rows takes at least as long as with this many tokens: its rows must be read.
+constexpr int kMinTokens = 32;
+/// What overlaps imperfectly counts a little even where something else takes longer.
+constexpr double kHiddenShare = 0.1;
+/// Of the multiprocessors, what it takes to keep the memory busy.
+constexpr double kMultiprocessorsForMemory = 0.75;
+/// Of a tile, to begin it and to write it.
+constexpr double kTileClocks = 300;
+constexpr double kElementsWritten = 16;  // per clock
+
+double clocks(const GemmTile& tile, double tokens, double rows, double row_bytes, int num_sms) {
+  const double row_tiles = std::max(1.0, (rows + tile.rows - 1) / tile.rows);
+  const double tiles =
+      static_cast<double>(static_cast<int64_t>(row_tiles)) *
+      static_cast<double>((static_cast<int64_t>(tokens) + tile.tokens - 1) / tile.tokens);
+  const double turns = static_cast<double>((static_cast<int64_t>(tiles) + num_sms - 1) / num_sms);
+  const double tile_bytes = (tile.rows + tile.tokens) * row_bytes;
+  const double busy = std::min(1.0, tiles / (kMultiprocessorsForMemory * num_sms));
+  const double memory = (rows + tokens) * row_bytes / (kMemoryBytes * busy);
+  const double cache = tiles * tile_bytes / kCacheBytes;
+  const double loads = turns * tile_bytes / kMultiprocessorBytes;
+  const double products = turns * std::max(tile.rows, 64) * std::max(tile.tokens, kMinTokens) *
+                          row_bytes / (kProducts * kProductsShare);
+  const double sum = memory + cache + loads + products;
+  const double longest = std::max({memory, cache, loads, products});
+  return longest + kHiddenShare * (sum - longest) +
+         turns * (kTileClocks + tile.rows * tile.tokens / kElementsWritten);
+}
+
+}  // namespace
+
+GemmTile choose_gemm_tile(int64_t num_tokens, int64_t num_rows, int64_t num_columns, DType dtype,
+                          bool is_grouped, int num_multiprocessors) {
+  const double row_bytes =
+      static_cast<double>(num_columns) * static_cast<double>(dtype_bytes(dtype));
+  GemmTile best = kGemmTiles[0];
+  double least = -1;
+  for (const GemmTile& tile : kGemmTiles) {
+    if (!has_gemm_tile(tile, is_grouped)) continue;
+    const double time = clocks(tile, static_cast<double>(num_tokens), static_cast<double>(num_rows),
+                               row_bytes, num_multiprocessors);
+    if (least >= 0 && time >= least) continue;
+    least = time;
+    best = tile;
+  }
+  return best;
+}
+
+}  // namespace veloz::cuda
