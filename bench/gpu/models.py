@@ -138,7 +138,7 @@ def run_of(context: Context, model: Model, run: Run) -> str:
 def build(context: Context, model: Model, seconds: float) -> Json:
     engine = context.work / "engines" / model.part
     command = [context.program("veloz"), "build", str(context.bundle / "models" / model.config), "-o", str(engine)]
-    flags = f"--target cuda --load-format dummy --force --json {model.build}".split()
+    flags = f"--target cuda --load-format dummy-at-load --force --json {model.build}".split()
     outcome = process.run(
         [*command, *flags], log=context.log(f"{model.part}-build"), timeout_s=seconds, env=context.env()
     )
