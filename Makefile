@@ -40,10 +40,10 @@ bench: setup  ## Build and run the benchmarks
 	@build/release/bench/veloz_bench_scheduler
 
 format:  ## Format all C++ with clang-format
-	@git ls-files '*.h' '*.cpp' | xargs clang-format -i
+	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i
 
 format-check:
-	@git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror
+	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 
 lint: format-check  ## clang-format on all C++, clang-tidy on src
 	@cmake --preset dev > /dev/null

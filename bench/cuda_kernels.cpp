@@ -39,6 +39,7 @@ struct Options {
   int first_case = 0;
   int runs = 7;
   double budget_seconds = 120;
+  size_t memory_mib = size_t{40} << 10;
   double graph_ms = 3;
   std::string only;  // benches, with commas between
   bool is_quick = false;
@@ -307,7 +308,7 @@ int run_all(const Options& options) {
   if (options.is_dry_run) return dry_run(cases, options);
   const auto start = std::chrono::steady_clock::now();
   signal(SIGALRM, end_hanging_case);
-  CudaMachine machine(options.device);
+  CudaMachine machine(options.device, options.memory_mib << 20);
   const ops::KernelRegistry registry = cuda::make_registry();
   const double copy_bandwidth = machine.copy_bandwidth();
   print({{"bench", "peaks"},
@@ -353,6 +354,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--graph-ms", options.graph_ms, "Length of one replay")->capture_default_str();
   app.add_option("--budget-seconds", options.budget_seconds, "Begin no case after these")
+      ->capture_default_str();
+  app.add_option("--memory-mib", options.memory_mib, "GPU memory to take at most")
       ->capture_default_str();
   app.add_flag("--quick", options.is_quick, "A few cases of each kind");
   app.add_flag("--dry-run", options.is_dry_run, "Check the cases without a GPU");

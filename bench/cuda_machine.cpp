@@ -88,11 +88,13 @@ cuda::GpuFacts facts_of(int index) {
 
 }  // namespace
 
-CudaMachine::CudaMachine(int index)
+CudaMachine::CudaMachine(int index, size_t most_bytes)
     : facts_(facts_of(index)),
       device_(cuda::open_device(index)),
       stream_(std::make_unique<cuda::CudaStream>(index)),
-      arena_(device_->allocate(std::min(kArenaBytes, cuda::gpu_memory(*device_).free_bytes / 4))) {}
+      arena_(device_->allocate(
+          std::min(kArenaBytes, std::min(most_bytes, cuda::gpu_memory(*device_).free_bytes) / 4))),
+      most_bytes_(most_bytes) {}
 
 void* CudaMachine::take(size_t bytes) {
   if (arena_.bytes() - taken_ < bytes)
@@ -154,7 +156,7 @@ void* CudaMachine::random(DType dtype, size_t bytes) {
 std::span<std::byte> CudaMachine::pool(DType dtype) {
   const bool is_new = !pool_;
   if (is_new) {
-    const size_t half = cuda::gpu_memory(*device_).free_bytes / 2;
+    const size_t half = std::min(most_bytes_, cuda::gpu_memory(*device_).free_bytes) / 2;
     pool_ = device_->allocate(std::min(kLargestPool, half) / kBlockBytes * kBlockBytes);
   }
   if (is_new || pool_type_ != dtype) fill(pool_.data(), dtype, pool_.bytes());

@@ -18,8 +18,8 @@ namespace veloz::bench {
 /// A GPU, memory to run kernels on, and how fast it moves bytes.
 class CudaMachine {
  public:
-  /// Opens GPU `index`, as cuda::open_device.
-  explicit CudaMachine(int index);
+  /// Opens GPU `index`, as cuda::open_device, and takes memory: at most `most_bytes`.
+  CudaMachine(int index, size_t most_bytes);
 
   const cuda::GpuFacts& facts() const { return facts_; }
   cuda::CudaStream& stream() { return *stream_; }
@@ -59,6 +59,7 @@ class CudaMachine {
   size_t taken_ = 0;  // of the arena
   Buffer pool_;
   DType pool_type_ = DType::fp32;
+  size_t most_bytes_;
 };
 
 /// Reads all of `memory` once.

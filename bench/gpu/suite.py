@@ -81,7 +81,7 @@ class Context:
         env = dict(os.environ)
         paths = [str(self.bundle / "lib")]
         if cublaslt := device.find_cublaslt():
-            env["VELOZ_CUBLASLT"] = str(cublaslt)
+            env["VELOZ_CUBLASLT"] = str(cublaslt.parent)
             paths.append(str(cublaslt.parent))
         env["LD_LIBRARY_PATH"] = ":".join([*paths, env.get("LD_LIBRARY_PATH", "")]).rstrip(":")
         env["XDG_CACHE_HOME"] = str(self.work / "cache")

@@ -25,13 +25,15 @@ struct BuildOptions {
   std::filesystem::path
       model{};  // directory in Hugging Face layout (config.json, *.safetensors, tokenizer)
   std::filesystem::path output{};  // engine directory to write
-  std::string target = "cpu";  // "cpu", or "cpu:ISA" for the layouts that ISA's kernels like best
+  std::string target = "cpu";  // "cpu", "cpu:ISA" for the layouts that ISA's kernels like best, or
+                               // "cuda"
   std::string dtype = "auto";  // of activations and weights: auto (fp32 stays, fp16 and bf16 become
                                // bf16), bf16, fp32
   std::string kv_cache_dtype = "auto";  // auto (as dtype, or as the checkpoint was quantized for),
                                         // bf16, fp8 (fp8_e4m3) or int8: half the memory of bf16
   std::string load_format =
-      "safetensors";  // or "dummy": seeded random weights from config.json alone
+      "safetensors";  // or "dummy": seeded random weights from config.json alone; or
+                      // "dummy-at-load": the same in kind, made when the engine is loaded
   uint64_t seed = 0;  // of dummy weights
 
   // Round to nearest while building. Nobody has evaluated the result: the engine's verdict is

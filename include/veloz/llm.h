@@ -25,9 +25,12 @@ enum class KvCacheSize {
 };
 
 struct LLMOptions {
+  std::string device = "auto";  // cpu, cuda (the first GPU), cuda:N; auto: the GPU for an engine
+                                // that was built for one, where there is one, else the CPU
   std::string isa{};  // "", or the instruction set to use: portable, avx2, avx512, avx512_vnni, ...
-  int num_threads = 0;               // 0: as many as this process may use
-  size_t kv_cache_memory_bytes = 0;  // 0: as kv_cache_size says
+  int num_threads = 0;                  // 0: as many as this process may use
+  size_t kv_cache_memory_bytes = 0;     // 0: as kv_cache_size says, on a GPU what the rest leaves
+  double gpu_memory_utilization = 0.9;  // share of a GPU's memory that weights and cache may fill
   KvCacheSize kv_cache_size = KvCacheSize::of_sequences;
   int64_t max_num_seqs = 0;            // 0: the engine's limit; else at most that
   int64_t max_num_batched_tokens = 0;  // of one step, max_num_seqs or more; 0: the engine's limit
@@ -136,6 +139,8 @@ class LLM {
   /// Longest prompt + output of one sequence.
   int64_t max_model_len() const;
   int64_t vocab_size() const;
+  /// What a user should know of how it was loaded, or "": an engine for a GPU runs on the CPU.
+  std::string warning() const;
   /// "2 threads, avx512_bf16; weights 1.2 GiB, KV cache 512 MiB (8,192 tokens) ..."
   std::string description() const;
 

@@ -3,12 +3,49 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <optional>
+
 #include "base/error.h"
 #include "cpu/device.h"
 #include "cpu/features.h"
 #include "cpu/kernels.h"
+#include "cpu/layouts.h"
+#include "cuda/device.h"
+#include "cuda/kernels.h"
 
 namespace veloz::api {
+namespace {
+
+constexpr std::string_view kCuda = "cuda";
+
+/// N of "cuda:N", 0 of "cuda"; nothing of "auto" and "cpu".
+std::optional<int> parse_gpu(std::string_view device) {
+  if (device == "auto" || device == "cpu") return std::nullopt;
+  if (device == kCuda) return 0;
+  int index = 0;
+  if (device.starts_with("cuda:")) {
+    const std::string_view digits = device.substr(5);
+    const char* const end = digits.data() + digits.size();
+    const auto [rest, error] = std::from_chars(digits.data(), end, index);
+    if (error == std::errc{} && rest == end && index >= 0) return index;
+  }
+  throw Error(ErrorKind::invalid_input, fmt::format("--device \"{}\" is not known", device),
+              "it is auto, cpu, cuda or cuda:N");
+}
+
+/// Engines for the CPU run there too: their weights are unpacked as they are loaded.
+Backend open_gpu(int index, int num_threads) {
+  const int threads = resolve_num_threads(num_threads);
+  std::unique_ptr<Device> device = cuda::open_device(index);
+  std::string description = device->description();
+  return {std::make_unique<ThreadPool>(threads), std::move(device),
+          std::make_unique<ops::KernelRegistry>(
+              cuda::make_registry().with_foreign_layouts(cpu::weight_layouts())),
+          std::move(description)};
+}
+
+}  // namespace
 
 int resolve_num_threads(int num_threads) {
   if (num_threads < 0 || num_threads > 1024)
@@ -28,12 +65,38 @@ Backend open_cpu(std::string_view isa_name, int num_threads) {
           fmt::format("{} threads, {}", threads, cpu::to_string(isa))};
 }
 
+Backend open_backend(const BackendRequest& request, std::string_view target) {
+  if (const std::optional<int> gpu = parse_gpu(request.device))
+    return open_gpu(*gpu, request.num_threads);
+  std::string warning;
+  if (request.device == "auto" && target == kCuda) {
+    try {
+      return open_gpu(0, request.num_threads);
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::unsupported) throw;
+      warning = fmt::format("the engine was built for a GPU and runs on the CPU: {}", e.message());
+    }
+  }
+  Backend backend = open_cpu(request.isa, request.num_threads);
+  backend.warning = std::move(warning);
+  return backend;
+}
+
+void require_device(std::string_view device) {
+  if (const std::optional<int> gpu = parse_gpu(device)) static_cast<void>(cuda::open_device(*gpu));
+}
+
+std::string_view target_of_device(std::string_view device) {
+  return parse_gpu(device) ? kCuda : "cpu";
+}
+
 ops::KernelRegistry target_registry(std::string_view target) {
   if (target == "cpu") return cpu::make_registry(cpu::Isa::avx512_bf16);
   if (target.starts_with("cpu:")) return cpu::make_registry(cpu::parse_isa(target.substr(4)));
-  throw Error(
-      ErrorKind::unsupported, fmt::format("there is no target \"{}\"", target),
-      "targets are cpu, cpu:portable, cpu:avx2, cpu:avx512, cpu:avx512_vnni, cpu:avx512_bf16");
+  if (target == kCuda) return cuda::make_registry();
+  throw Error(ErrorKind::unsupported, fmt::format("there is no target \"{}\"", target),
+              "targets are cpu, cpu:portable, cpu:avx2, cpu:avx512, cpu:avx512_vnni, "
+              "cpu:avx512_bf16, cuda");
 }
 
 }  // namespace veloz::api

@@ -17,6 +17,14 @@ struct Backend {
   std::unique_ptr<Device> device;
   std::unique_ptr<ops::KernelRegistry> registry;
   std::string description;  // "2 threads, avx512_bf16"
+  std::string warning{};    // why it is not the device that one would expect, or ""
+};
+
+/// What a model is to run on.
+struct BackendRequest {
+  std::string device = "auto";  // auto, cpu, cuda (the first GPU) or cuda:N
+  std::string isa{};            // of the CPU; "": the best there is
+  int num_threads = 0;          // 0: as many as this process may use
 };
 
 /// `num_threads` as --threads gives it; 0: as many as this process may use. Throws
@@ -27,8 +35,20 @@ int resolve_num_threads(int num_threads);
 /// `num_threads` as in resolve_num_threads.
 Backend open_cpu(std::string_view isa, int num_threads);
 
+/// What was asked for, to run an engine that was built for `target`. "auto" is the GPU for engines
+/// for one, where there is one, and else the CPU. Throws Error(unsupported) with the reason where
+/// the device asked for cannot be had, Error(invalid_input) for a word that is none.
+Backend open_backend(const BackendRequest& request, std::string_view target);
+
+/// Throws as open_backend for a device that cannot be had. Opens nothing.
+void require_device(std::string_view device);
+
+/// The build target for engines that are built to run on `device`: "cuda" or "cpu".
+std::string_view target_of_device(std::string_view device);
+
 /// Kernels and layouts of a build target, whether this machine could run them or not: "cpu" (the
-/// best ISA's; its layouts serve every ISA) or "cpu:ISA". Throws Error(unsupported) for another.
+/// best ISA's; its layouts serve every ISA), "cpu:ISA" or "cuda". Throws Error(unsupported) for
+/// another.
 ops::KernelRegistry target_registry(std::string_view target);
 
 }  // namespace veloz::api

@@ -32,7 +32,8 @@ std::optional<DType> parse_kv_cache_dtype(const std::string& text) {
 compiler::LoadFormat parse_load_format(const std::string& text) {
   if (text == "safetensors") return compiler::LoadFormat::safetensors;
   if (text == "dummy") return compiler::LoadFormat::dummy;
-  refuse("--load-format", text, "it is safetensors or dummy");
+  if (text == "dummy-at-load") return compiler::LoadFormat::dummy_at_load;
+  refuse("--load-format", text, "it is safetensors, dummy or dummy-at-load");
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ struct EvaluateOptions {
   std::optional<int64_t> limit;
   std::optional<int64_t> max_tokens;  // of an answer; none: generation_config.json's, or 128
   std::optional<int64_t> num_beams;   // none: generation_config.json's, or 1
+  std::string device = "auto";        // as in LLMOptions
   std::string isa{};
   int num_threads = 0;
   int64_t max_num_seqs = 0;          // answers generated at once; 0: 16

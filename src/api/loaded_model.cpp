@@ -9,11 +9,14 @@
 #include "api/backend.h"
 #include "api/bad_words.h"
 #include "api/executor_options.h"
+#include "api/gpu_kv_budget.h"
 #include "api/kv_budget.h"
 #include "api/no_tokenizer.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoint/generation_config.h"
+#include "cuda/device.h"
+#include "profile/footprint.h"
 #include "runtime/session.h"
 #include "runtime/step_runner.h"
 
@@ -24,6 +27,7 @@ struct LoadedModel::State {
       : engine(engine::Engine::open(directory)),
         text(text::load_text_files(engine.tokenizer_directory())) {}
 
+  int64_t choose_num_blocks(const LLMOptions& options, int64_t max_num_seqs) const;
   void start(const LLMOptions& options,
              const std::function<void(serving::ExecutorOptions&)>& adjust);
 
@@ -37,13 +41,27 @@ struct LoadedModel::State {
   std::string description;
 };
 
+int64_t LoadedModel::State::choose_num_blocks(const LLMOptions& options,
+                                              int64_t max_num_seqs) const {
+  if (backend.device->kind() == DeviceKind::cpu)
+    return choose_num_kv_blocks(engine, max_num_seqs, options.kv_cache_memory_bytes,
+                                options.kv_cache_size);
+  const profile::Footprint footprint = profile::predict_footprint(
+      engine.plan(), *backend.registry, {.num_threads = backend.pool->num_threads()});
+  return count_gpu_kv_blocks(engine.plan(), footprint,
+                             {.memory = cuda::gpu_memory(*backend.device),
+                              .utilization = options.gpu_memory_utilization,
+                              .memory_bytes = options.kv_cache_memory_bytes,
+                              .max_num_seqs = max_num_seqs});
+}
+
 void LoadedModel::State::start(const LLMOptions& options,
                                const std::function<void(serving::ExecutorOptions&)>& adjust) {
-  backend = open_cpu(options.isa, options.num_threads);
+  backend = open_backend(
+      {.device = options.device, .isa = options.isa, .num_threads = options.num_threads},
+      engine.manifest().target);
   serving::ExecutorOptions executor_options = to_executor_options(engine, options, backend);
-  const int64_t num_blocks =
-      choose_num_kv_blocks(engine, executor_options.limits.max_num_seqs,
-                           options.kv_cache_memory_bytes, options.kv_cache_size);
+  const int64_t num_blocks = choose_num_blocks(options, executor_options.limits.max_num_seqs);
   executor_options.limits.num_kv_blocks = num_blocks;
   session = std::make_unique<runtime::Session>(engine, *backend.device, *backend.registry,
                                                *backend.pool, runtime::SessionOptions{num_blocks});
@@ -74,6 +92,7 @@ const engine::Engine& LoadedModel::engine() const { return state_->engine; }
 const text::TextFiles& LoadedModel::text() const { return state_->text; }
 serving::Executor& LoadedModel::executor() { return *state_->executor; }
 const std::string& LoadedModel::description() const { return state_->description; }
+const std::string& LoadedModel::warning() const { return state_->backend.warning; }
 
 const text::Tokenizer& LoadedModel::require_tokenizer() const {
   if (!state_->text.tokenizer)

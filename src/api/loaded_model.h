@@ -42,6 +42,8 @@ class LoadedModel {
   /// Sampling defaults of the checkpoint's generation_config.json.
   SamplingParams default_params() const;
   const std::string& description() const;
+  /// As LLM::warning.
+  const std::string& warning() const;
 
  private:
   struct State;

@@ -2,12 +2,15 @@
 #include "api/machine_peaks.h"
 
 #include <algorithm>
+#include <chrono>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "cpu/device.h"
 #include "cpu/features.h"
 #include "cpu/peaks.h"
+#include "cuda/device.h"
 
 namespace veloz::api {
 namespace {
@@ -16,11 +19,20 @@ std::span<std::byte> bytes_of(const Buffer& memory) {
   return {static_cast<std::byte*>(memory.data()), memory.bytes()};
 }
 
+/// A GPU's second cache holds more than a CPU's caches are expected to.
+size_t read_bytes(const Backend& backend, const PeakMeter::Options& options) {
+  constexpr size_t kLeastOfGpu = size_t{512} << 20;
+  return backend.device->kind() == DeviceKind::cuda ? std::max(options.read_bytes, kLeastOfGpu)
+                                                    : options.read_bytes;
+}
+
 }  // namespace
 
 PeakMeter::PeakMeter(Backend& backend, const Options& options)
-    : backend_(backend), options_(options), memory_(backend.device->allocate(options.read_bytes)) {
-  cpu::touch_pages(*backend.pool, bytes_of(memory_));
+    : backend_(backend),
+      options_(options),
+      memory_(backend.device->allocate(read_bytes(backend, options))) {
+  if (backend.device->kind() == DeviceKind::cpu) cpu::touch_pages(*backend.pool, bytes_of(memory_));
 }
 
 profile::MachinePeaks PeakMeter::measure() {
@@ -35,6 +47,7 @@ profile::MachinePeaks PeakMeter::measure() {
 }
 
 profile::MachinePeaks PeakMeter::measure_once() {
+  if (backend_.device->kind() == DeviceKind::cuda) return measure_gpu();
   constexpr double kUnknown = 5e9;  // per thread, of a processor without vectors that are known
   const cpu::CpuFeatures features = cpu::detect_features();
   profile::MachinePeaks peaks;
@@ -55,6 +68,29 @@ profile::MachinePeaks PeakMeter::measure_once() {
         break;
     }
   }
+  return peaks;
+}
+
+profile::MachinePeaks PeakMeter::measure_gpu() {
+  using Clock = std::chrono::steady_clock;
+  constexpr int kCopies = 8;
+  constexpr double kHopperClock = 1.83e9;  // of the 989 TFLOP/s that an H100's data sheet states
+  Device& device = *backend_.device;
+  const std::unique_ptr<Stream> stream = device.create_stream();
+  const size_t half = memory_.bytes() / 2;
+  auto* const begin = static_cast<std::byte*>(memory_.data());
+  device.copy(*stream, begin + half, begin, half);
+  stream->synchronize();
+  const Clock::time_point start = Clock::now();
+  for (int i = 0; i < kCopies; ++i) device.copy(*stream, begin + half, begin, half);
+  stream->synchronize();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double cycles = cuda::gpu_facts(device).num_multiprocessors * kHopperClock;
+  profile::MachinePeaks peaks;
+  peaks.read_bytes_per_s = 2.0 * kCopies * static_cast<double>(half) / seconds;
+  peaks.fp32_ops_per_s = 2 * 128 * cycles;
+  peaks.bf16_ops_per_s = 4096 * cycles;
+  peaks.int8_ops_per_s = 8192 * cycles;  // fp8 as well
   return peaks;
 }
 

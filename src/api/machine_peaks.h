@@ -9,7 +9,8 @@
 namespace veloz::api {
 
 /// Measures the peaks of the machine behind a backend, whatever instruction set its kernels are
-/// held to. Owns the memory it reads.
+/// held to. Of a GPU the bandwidth is measured; its arithmetic is what the chip's tensor cores do
+/// without sparsity at the clock its maker states. Owns the memory it reads.
 class PeakMeter {
  public:
   struct Options {
@@ -25,6 +26,7 @@ class PeakMeter {
 
  private:
   profile::MachinePeaks measure_once();
+  profile::MachinePeaks measure_gpu();
 
   Backend& backend_;
   const Options options_;

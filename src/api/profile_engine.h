@@ -19,8 +19,9 @@ struct ProfileRequest {
   std::optional<int64_t> prefill;    // tokens of a prompt; 0: no such phase
   std::optional<int64_t> context;    // positions before a token that is decoded
   int64_t num_repeats = 5;
-  std::string isa{};    // as in LLMOptions
-  int num_threads = 0;  // likewise
+  std::string device = "auto";  // as in LLMOptions
+  std::string isa{};
+  int num_threads = 0;
   std::function<void(int64_t num_done, int64_t total)> on_progress{};
 };
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/dummy_values.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/numeric.h"
@@ -41,6 +42,21 @@ void Device::copy_blocks(Stream& stream, void* base, size_t block_bytes,
     if (from != to)
       copy(stream, bytes + static_cast<size_t>(to) * block_bytes,
            bytes + static_cast<size_t>(from) * block_bytes, block_bytes);
+}
+
+void Device::write_dummy(Stream& stream, void* device_to, const DummyValues& values,
+                         int64_t count) {
+  constexpr int64_t kAtOnce = int64_t{1} << 20;
+  const size_t element_bytes = dtype_bytes(values.dtype);
+  const Buffer staging =
+      allocate_host(static_cast<size_t>(std::min(kAtOnce, count)) * element_bytes);
+  for (int64_t first = 0; first < count; first += kAtOnce) {
+    const int64_t some = std::min(kAtOnce, count - first);
+    write_dummy_values(values, first, some, static_cast<std::byte*>(staging.data()));
+    copy_in(stream, static_cast<std::byte*>(device_to) + static_cast<size_t>(first) * element_bytes,
+            staging.data(), static_cast<size_t>(some) * element_bytes);
+    stream.synchronize();  // the staging memory is free again
+  }
 }
 
 }  // namespace veloz

@@ -12,6 +12,8 @@
 
 namespace veloz {
 
+struct DummyValues;
+
 enum class DeviceKind { cpu, cuda };
 
 std::string_view to_string(DeviceKind kind);
@@ -77,6 +79,9 @@ class Device {
   /// `to` is also a `from`, unless of one pair.
   virtual void copy_blocks(Stream& stream, void* base, size_t block_bytes,
                            std::span<const std::pair<int32_t, int32_t>> pairs);
+  /// Writes elements [0, count) of a dummy weight. By default they are made on the host.
+  virtual void write_dummy(Stream& stream, void* device_to, const DummyValues& values,
+                           int64_t count);
 };
 
 }  // namespace veloz

@@ -56,7 +56,8 @@ void add_build(CLI::App& app, Action& action) {
   verb.add_option("model", options.model, "Directory with config.json, *.safetensors and tokenizer")
       ->required();
   verb.add_option("-o,--output", options.output, "Engine directory to write")->required();
-  verb.add_option("--target", options.target, "What it will run on: cpu, or cpu:ISA")
+  verb.add_option("--target", options.target,
+                  "What it will run on: cpu, cpu:ISA, or cuda (Hopper GPUs)")
       ->envname("VELOZ_TARGET")
       ->capture_default_str();
   verb.add_option(
@@ -87,7 +88,8 @@ void add_build(CLI::App& app, Action& action) {
       ->capture_default_str();
   verb.add_option(
           "--load-format", options.load_format,
-          "safetensors, or dummy: seeded random weights from config.json alone, for benchmarks")
+          "safetensors, or, for benchmarks, seeded random weights from config.json alone: dummy, "
+          "or dummy-at-load, which are not stored but made when the engine is loaded")
       ->capture_default_str();
   verb.add_option("--seed", options.seed, "Seed of dummy weights")->capture_default_str();
   verb.add_option("--disable-pass", options.disabled_passes,

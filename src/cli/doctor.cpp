@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "api/backend.h"
 #include "api/machine_peaks.h"
@@ -13,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "cli/verbs.h"
 #include "cpu/features.h"
+#include "cuda/device.h"
 
 namespace veloz::cli {
 namespace {
@@ -33,6 +36,12 @@ uint64_t meminfo_bytes(const std::string& field) {
   return 0;
 }
 
+std::vector<std::string> device_names(const cuda::GpuList& gpus) {
+  std::vector<std::string> names = {"cpu"};
+  for (const cuda::GpuFacts& gpu : gpus.gpus) names.push_back(fmt::format("cuda:{}", gpu.index));
+  return names;
+}
+
 /// The machine's limits: memory bandwidth and the arithmetic of each kind of dot product it has.
 void measure(nlohmann::ordered_json& json) {
   api::Backend backend = api::open_cpu("", 0);
@@ -47,6 +56,7 @@ void measure(nlohmann::ordered_json& json) {
 int run_doctor(const DoctorFlags& flags) {
   const cpu::CpuFeatures features = cpu::detect_features();
   const int threads = default_num_threads();
+  const cuda::GpuList gpus = cuda::list_gpus();
   nlohmann::ordered_json json = {{"version", VELOZ_VERSION},
                                  {"cpu", features.model},
                                  {"features", cpu::describe_features(features)},
@@ -54,7 +64,8 @@ int run_doctor(const DoctorFlags& flags) {
                                  {"threads", threads},
                                  {"memory_bytes", meminfo_bytes("MemTotal")},
                                  {"memory_available_bytes", meminfo_bytes("MemAvailable")},
-                                 {"devices", {"cpu"}},
+                                 {"devices", device_names(gpus)},
+                                 {"why_no_gpu", gpus.why_none},
                                  {"libraries", VELOZ_LIBRARIES}};
   if (!flags.quick) measure(json);
   if (flags.json) {
@@ -73,7 +84,12 @@ int run_doctor(const DoctorFlags& flags) {
     for (const auto& [loop, gops] : json["peak_gop_per_s"].items())
       fmt::print("peak       {:.0f} Gop/s {}\n", gops.get<double>(), loop);
   }
-  fmt::print("devices    cpu (this version has no CUDA back end)\n");
+  fmt::print("devices    {}{}\n", fmt::join(device_names(gpus), ", "),
+             gpus.gpus.empty() ? fmt::format(" ({})", gpus.why_none) : "");
+  for (const cuda::GpuFacts& gpu : gpus.gpus)
+    fmt::print("gpu        cuda:{} {}, {}, {} multiprocessors, sm_{}{}, driver CUDA {}.{}\n",
+               gpu.index, gpu.name, format_bytes(gpu.total_bytes), gpu.num_multiprocessors,
+               gpu.major, gpu.minor, gpu.driver_version / 1000, gpu.driver_version % 1000 / 10);
   fmt::print("libraries  {}\n", VELOZ_LIBRARIES);
   return 0;
 }

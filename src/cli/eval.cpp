@@ -71,6 +71,7 @@ eval::GateReport evaluate(const EvalFlags& flags) {
   options.limit = flags.limit;
   options.max_tokens = flags.max_tokens;
   options.num_beams = flags.num_beams;
+  options.device = flags.load.llm.device;
   options.isa = flags.load.llm.isa;
   options.num_threads = flags.load.llm.num_threads;
   options.max_num_seqs = flags.load.llm.max_num_seqs;

@@ -105,6 +105,11 @@ void add_generation_flags(CLI::App& verb, GenerationFlags& flags) {
 }
 
 void add_device_flags(CLI::App& verb, LLMOptions& options) {
+  verb.add_option("--device", options.device,
+                  "Where it runs: cpu, cuda (the first GPU), cuda:N; auto: the GPU for an engine "
+                  "built for one, else the CPU")
+      ->envname("VELOZ_DEVICE")
+      ->capture_default_str();
   verb.add_option("--isa", options.isa,
                   "Force an instruction set: portable, avx2, avx512, avx512_vnni, avx512_bf16")
       ->envname("VELOZ_ISA");
@@ -116,8 +121,12 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
 void add_llm_flags(CLI::App& verb, LLMOptions& options) {
   verb.add_option("--kv-cache-memory-bytes", options.kv_cache_memory_bytes,
                   "Memory of the KV cache; 0: enough for --max-num-seqs sequences, at most half of "
-                  "what is free")
+                  "what is free, on a GPU what weights and buffers leave")
       ->envname("VELOZ_KV_CACHE_MEMORY_BYTES")
+      ->capture_default_str();
+  verb.add_option("--gpu-memory-utilization", options.gpu_memory_utilization,
+                  "Share of a GPU's memory that weights, buffers and KV cache may fill")
+      ->envname("VELOZ_GPU_MEMORY_UTILIZATION")
       ->capture_default_str();
   verb.add_option("--max-num-seqs", options.max_num_seqs,
                   "Sequences at once; 0: the engine's limit")

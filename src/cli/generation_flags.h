@@ -35,10 +35,11 @@ struct GenerationFlags {
 
 void add_generation_flags(CLI::App& verb, GenerationFlags& flags);
 
-/// What a model runs with: --isa, --threads.
+/// What a model runs with: --device, --isa, --threads.
 void add_device_flags(CLI::App& verb, LLMOptions& options);
 
-/// How large it may be: --kv-cache-memory-bytes, --max-num-seqs, --max-num-batched-tokens.
+/// How large it may be: --kv-cache-memory-bytes, --gpu-memory-utilization, --max-num-seqs,
+/// --max-num-batched-tokens.
 void add_llm_flags(CLI::App& verb, LLMOptions& options);
 
 }  // namespace veloz::cli

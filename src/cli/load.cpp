@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "api/backend.h"
 #include "cli/environment.h"
 #include "cli/generation_flags.h"
 #include "cli/quant_flags.h"
@@ -51,10 +52,12 @@ BuildOptions build_options(const LoadFlags& flags) {
   options.max_num_batched_tokens = std::max(
       {options.max_num_batched_tokens, flags.llm.max_num_batched_tokens, options.max_num_seqs});
   options.num_threads = flags.llm.num_threads;
+  options.target = api::target_of_device(flags.llm.device);
   return options;
 }
 
 ResolvedEngine resolve_model(const LoadFlags& flags) {
+  api::require_device(flags.llm.device);  // before anything is built for it
   BuildOptions options = build_options(flags);
   ResolvedEngine resolved;
   {
@@ -75,6 +78,8 @@ LoadedModel load_model(const LoadFlags& flags) {
     fmt::print(stderr, "warning: {}\n", warning);
   const auto start = std::chrono::steady_clock::now();
   LLM llm = LLM::load(resolved.engine, flags.llm);
+  if (const std::string warning = llm.warning(); !warning.empty())
+    fmt::print(stderr, "warning: {}\n", warning);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   return {std::move(llm), std::move(resolved.engine), elapsed.count()};
 }

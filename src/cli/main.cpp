@@ -19,8 +19,9 @@
 namespace veloz::cli {
 namespace {
 
-constexpr std::array kVerbs = {add_build, add_quantize, add_run,     add_chat, add_serve, add_bench,
-                               add_eval,  add_inspect,  add_profile, add_plan, add_doctor};
+constexpr std::array kVerbs = {add_build,   add_quantize, add_run,  add_chat,
+                               add_serve,   add_bench,    add_eval, add_inspect,
+                               add_profile, add_verify,   add_plan, add_doctor};
 
 void print_error(const Error& error) {
   fmt::print(stderr, "error: {}\n", error.message());

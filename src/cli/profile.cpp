@@ -76,6 +76,7 @@ int run_profile(const ProfileFlags& flags) {
                                   .prefill = flags.phases.prefill,
                                   .context = flags.phases.context,
                                   .num_repeats = flags.num_repeats,
+                                  .device = flags.load.llm.device,
                                   .isa = flags.load.llm.isa,
                                   .num_threads = flags.load.llm.num_threads,
                                   .on_progress = [&](int64_t num_done, int64_t total) {

@@ -101,6 +101,7 @@ Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
         executor.max_logprobs = std::max(executor.max_logprobs, flags.max_logprobs);
         executor.on_step = on_step;
       });
+  if (!model->warning().empty()) log.warning("device", {{"problem", model->warning()}});
   const engine::Manifest& manifest = model->engine().manifest();
   const engine::Limits& limits = model->engine().plan().limits;
   metrics = std::make_unique<http::Metrics>(http::Metrics::Options{

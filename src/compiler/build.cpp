@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -39,6 +41,18 @@ constexpr const char* kTokenizerFiles[] = {
     "tokenizer.json",    "tokenizer.model",     "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "chat_template.jinja", "chat_template.json"};
 constexpr const char* kGenerationConfig = "generation_config.json";
+
+std::string_view to_string(LoadFormat format) {
+  switch (format) {
+    case LoadFormat::safetensors:
+      break;
+    case LoadFormat::dummy:
+      return "dummy";
+    case LoadFormat::dummy_at_load:
+      return "dummy-at-load";
+  }
+  return "safetensors";
+}
 
 DType choose_dtype(DTypeChoice choice, const checkpoint::ModelConfig& config) {
   switch (choice) {
@@ -323,8 +337,11 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   const LoweredGraph lowered = lower(graph, model.limits, target);
 
   const std::vector<size_t> weight_bytes = packed_sizes(lowered.plan, target);
-  engine::EngineWriter writer =
-      engine::EngineWriter::create(options.output, lowered.plan, weight_bytes, options.existing);
+  const bool holds_weights = options.load_format != LoadFormat::dummy_at_load;
+  engine::EngineWriter writer = engine::EngineWriter::create(
+      options.output, lowered.plan,
+      holds_weights ? std::span<const size_t>(weight_bytes) : std::span<const size_t>(),
+      options.existing);
   writer.write_file("graph.txt", graph::print(graph));
   writer.write_file(kImportedGraphFile, imported);
   if (!requested.plan.is_empty())
@@ -332,7 +349,8 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   copy_tokenizer(options.model, writer);
 
   CompileReport report;
-  report.warnings = pack_weights(graph, lowered.plan, tensors, target, pool, progress, writer);
+  if (holds_weights)
+    report.warnings = pack_weights(graph, lowered.plan, tensors, target, pool, progress, writer);
   for (std::string& warning : left_as_they_are(graph, requested))
     report.warnings.push_back(std::move(warning));
   if (config.dtype == DType::fp16 && dtype == DType::bf16)
@@ -352,7 +370,8 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   manifest.producer = "veloz " VELOZ_VERSION;
   manifest.source_hash = source.hash;
   manifest.target = options.target;
-  manifest.load_format = options.load_format == LoadFormat::dummy ? "dummy" : "safetensors";
+  manifest.load_format = to_string(options.load_format);
+  if (!holds_weights) manifest.dummy_seed = options.seed;
   manifest.model = std::move(model.facts);
   manifest.limits = model.limits;
   manifest.quantization = summary_of(graph, requested.plan);

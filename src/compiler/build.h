@@ -24,7 +24,8 @@ inline constexpr std::string_view kQuantizationFile = "quantization.txt";
 /// The evaluation of a compressed checkpoint, as it lay there.
 inline constexpr std::string_view kEngineGateFile = "gate.json";
 
-enum class LoadFormat { safetensors, dummy };
+/// dummy_at_load: the engine holds no weights, they are made when it is loaded.
+enum class LoadFormat { safetensors, dummy, dummy_at_load };
 enum class DTypeChoice { automatic, bf16, fp32 };
 
 struct CompileOptions {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cuda/copy_blocks.h"
+#include "cuda/dummy_values.h"
 #include "cuda/gpu.h"
 #include "cuda/stream.h"
 
@@ -45,7 +46,13 @@ class CudaDevice final : public Device {
                    std::span<const std::pair<int32_t, int32_t>> pairs) override {
     cuda::copy_blocks(static_cast<CudaStream&>(stream), base, block_bytes, pairs);
   }
+  void write_dummy(Stream& stream, void* device_to, const DummyValues& values,
+                   int64_t count) override {
+    if (!cuda::write_dummy(static_cast<CudaStream&>(stream), device_to, values, count))
+      Device::write_dummy(stream, device_to, values, count);
+  }
   int index() const { return facts_.index; }
+  const GpuFacts& facts() const { return facts_; }
 
  private:
   static void enqueue(Stream& stream, void* to, const void* from, size_t bytes,
@@ -140,6 +147,10 @@ std::unique_ptr<Device> open_device(int index) {
                             gpu->name, gpu->major, gpu->minor),
                 "run on an H100, H200 or GH200, or on the CPU with --device cpu");
   return std::make_unique<CudaDevice>(*gpu);
+}
+
+const GpuFacts& gpu_facts(const Device& device) {
+  return static_cast<const CudaDevice&>(device).facts();
 }
 
 GpuMemory gpu_memory(const Device& device) {

@@ -41,4 +41,7 @@ struct GpuMemory {
 };
 GpuMemory gpu_memory(const Device& device);
 
+/// Of a device of open_device.
+const GpuFacts& gpu_facts(const Device& device);
+
 }  // namespace veloz::cuda

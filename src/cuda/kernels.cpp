@@ -6,6 +6,7 @@
 
 #include "cuda/attention.h"
 #include "cuda/attention_plan.h"
+#include "cuda/cublaslt/linear.h"
 #include "cuda/linear.h"
 #include "cuda/logits.h"
 #include "cuda/row_copies.h"
@@ -108,10 +109,21 @@ constexpr Kernel kKernels[] = {
      VELOZ_FRONT((ops::run_typed<ops::TopLogprobsArgs, top_logprobs>))},
 };
 
+// Before the others where a row may depend on its batch.
+constexpr Kernel kNondeterministicKernels[] = {
+    {"linear/cublaslt", Op::linear, cublaslt::accepts,
+     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, cublaslt::linear>))},
+    {"quantized_linear/cublaslt", Op::quantized_linear, cublaslt::accepts,
+     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, cublaslt::quantized_linear>))},
+};
+
 }  // namespace
 
-ops::KernelRegistry make_registry() {
-  std::vector<Kernel> kernels(std::begin(kKernels), std::end(kKernels));
+ops::KernelRegistry make_registry(const RegistryOptions& options) {
+  std::vector<Kernel> kernels;
+  if (options.allow_nondeterminism)
+    kernels.assign(std::begin(kNondeterministicKernels), std::end(kNondeterministicKernels));
+  kernels.insert(kernels.end(), std::begin(kKernels), std::end(kKernels));
   return {std::move(kernels), ops::plain_layouts()};
 }
 

@@ -8,6 +8,12 @@ namespace veloz::cuda {
 /// Kernels and weight layouts of the CUDA back end (sm_90a), best first within an op. Weights lie
 /// plain, rows of K contiguous. A program built without CUDA has the same list, so that it builds
 /// engines for a GPU; its kernels do not run.
-ops::KernelRegistry make_registry();
+struct RegistryOptions {
+  /// Offers kernels whose results change in the last bits with the number of rows beside them:
+  /// linears by cuBLASLt, on streams that have it (cuda/cublaslt/attach.h). Ours are the same in
+  /// every batch.
+  bool allow_nondeterminism = false;
+};
+ops::KernelRegistry make_registry(const RegistryOptions& options = {});
 
 }  // namespace veloz::cuda

@@ -9,8 +9,8 @@
 /// of rows of x.
 namespace veloz::cuda {
 
-/// On the tensor cores, of bf16, fp8 by fp8 (one group or groups of 128) and int8 by int8, with rows
-/// of K of a multiple of 16 bytes. Rows of a view that begin elsewhere go the simple way.
+/// On the tensor cores, of bf16, fp8 by fp8 (one group or groups of 128) and int8 by int8, with
+/// rows of K of a multiple of 16 bytes. Rows of a view that begin elsewhere go the simple way.
 void gemm_linear(ops::OpContext& context, const ops::LinearArgs& args) noexcept;
 void gemm_quantized_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args) noexcept;
 

@@ -18,5 +18,6 @@ Error no_cuda() {
 GpuList list_gpus() { return {.gpus = {}, .why_none = kWhy}; }
 std::unique_ptr<Device> open_device(int) { throw no_cuda(); }
 GpuMemory gpu_memory(const Device&) { throw no_cuda(); }
+const GpuFacts& gpu_facts(const Device&) { throw no_cuda(); }
 
 }  // namespace veloz::cuda

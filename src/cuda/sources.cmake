@@ -4,7 +4,7 @@
 # Device code with its launchers.
 set(veloz_cuda_device_sources
   activation.cu add.cu kv_append.cu norm.cu quantize.cu rope.cu row_copies.cu
-  copy_blocks.cu
+  copy_blocks.cu dummy_values.cu
   beam_candidates.cu logit_edits.cu logprobs.cu sample.cu
   attention_simple.cu attention.cu attention_decode.cu attention_prefill.cu
   gemm.cu gemm_bf16.cu gemm_fp8.cu gemm_grouped_fp8.cu gemm_int8.cu
@@ -25,5 +25,16 @@ set(veloz_cuda_device_headers
   gemm.h gemm_kernel.h gemm_launch.h
   logit_rows.cuh ordered.cuh race.cuh select.cuh
   ptx/async_copy.h ptx/barrier.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
-  ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/registers.h ptx/cluster.h
+  ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/reciprocal.h ptx/registers.h ptx/cluster.h
   ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)
+# Fronts of products by a library, and random operands.
+list(APPEND veloz_cuda_host_sources cublaslt/linear.cpp)
+list(APPEND veloz_cuda_device_sources random_fill.cu)
+# cuBLASLt itself, and timing by events: not for the simulated multiprocessor.
+set(veloz_cuda_library_sources call_timer.cpp cublaslt/api.cpp cublaslt/library.cpp
+                               cublaslt/product.cpp)
+# Products by cuBLASLt: what needs no CUDA.
+list(APPEND veloz_cuda_plain_sources cublaslt/autotune.cpp cublaslt/gemm.cpp
+                                     cublaslt/shared_library.cpp cublaslt/tuning_cache.cpp)
+list(APPEND veloz_cuda_device_headers call_timer.h random_fill.h cublaslt/api.h cublaslt/library.h
+                                      cublaslt/product.h)

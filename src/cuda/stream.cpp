@@ -34,6 +34,7 @@ CudaStream::CudaStream(int device) : device_(device) {
 }
 
 CudaStream::~CudaStream() {
+  library_.reset();  // it works on the stream
   if (handle_ != nullptr) cudaStreamDestroy(handle_);
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "base/device.h"
+#include "cuda/cublaslt/library_gemms.h"
 #include "cuda/gpu.h"
 
 namespace veloz::cuda {
@@ -26,6 +28,9 @@ class CudaStream final : public Stream {
   void replay(Recording& recording) override;
   cudaStream_t handle() const { return handle_; }
   int device() const { return device_; }
+  /// Products by a library, for the kernels that are not the same in every batch; usually null.
+  LibraryGemms* library() const { return library_.get(); }
+  void set_library(std::shared_ptr<LibraryGemms> library) { library_ = std::move(library); }
   /// Of a launch of kernel `what`.
   void note(cudaError_t error, const char* what) noexcept {
     if (error != cudaSuccess && failure_ == cudaSuccess) {
@@ -39,6 +44,7 @@ class CudaStream final : public Stream {
   cudaStream_t handle_ = nullptr;
   cudaError_t failure_ = cudaSuccess;
   const char* failed_ = "";
+  std::shared_ptr<LibraryGemms> library_;
 };
 
 }  // namespace veloz::cuda

@@ -55,6 +55,19 @@ Manifest open_manifest(const std::filesystem::path& directory) {
   return parse_manifest(read_text_file(directory / kManifestFile, kMaxTextBytes));
 }
 
+/// Of weights that lie nowhere: their sizes.
+std::vector<WeightRange> plain_ranges(const Plan& plan) {
+  std::vector<WeightRange> ranges;
+  uint64_t offset = 0;
+  for (const PlanWeight& weight : plan.weights) {
+    const size_t bytes =
+        static_cast<size_t>(weight.shape.num_elements()) * dtype_bytes(weight.dtype);
+    ranges.push_back({offset, bytes});
+    offset += bytes;
+  }
+  return ranges;
+}
+
 /// What manifest and plan both say must agree.
 void verify_agreement(const Manifest& manifest, const Plan& plan) {
   const auto refuse = [](std::string message) {
@@ -73,12 +86,13 @@ void verify_agreement(const Manifest& manifest, const Plan& plan) {
 
 }  // namespace
 
-Engine::Engine(std::filesystem::path directory, Manifest manifest, Plan plan, File weights_file)
+Engine::Engine(std::filesystem::path directory, Manifest manifest, Plan plan,
+               std::optional<File> weights_file)
     : directory_(std::move(directory)),
       manifest_(std::move(manifest)),
       plan_(std::move(plan)),
       weights_file_(std::move(weights_file)),
-      weight_ranges_(find_weights(weights_file_, plan_)),
+      weight_ranges_(weights_file_ ? find_weights(*weights_file_, plan_) : plain_ranges(plan_)),
       by_offset_(weight_ranges_.size()) {
   std::iota(by_offset_.begin(), by_offset_.end(), size_t{0});
   std::ranges::sort(by_offset_, {}, [&](size_t weight) { return weight_ranges_[weight].offset; });
@@ -96,8 +110,11 @@ Engine Engine::open(const std::filesystem::path& directory) {
     verify_agreement(manifest, plan);
     for (const FileRecord& record : manifest.files)
       if (record.name != kPlanFile && record.name != kWeightsFile) read_recorded(directory, record);
-    File weights = File::open(directory / kWeightsFile);
-    verify_size(weights.size(), find_record(manifest, kWeightsFile));
+    std::optional<File> weights;
+    if (!manifest.dummy_seed) {
+      weights = File::open(directory / kWeightsFile);
+      verify_size(weights->size(), find_record(manifest, kWeightsFile));
+    }
     return Engine(directory, std::move(manifest), std::move(plan), std::move(weights));
   } catch (Error& e) {
     e.add_context(fmt::format("opening the engine \"{}\"", directory.string()));
@@ -118,11 +135,31 @@ void Engine::read_weights(std::span<std::byte* const> to, ThreadPool& pool) cons
               weight_ranges_.size());
   const FileRecord& file = record(kWeightsFile);
   try {
-    for_each_chunk(pool, file.checksums.size(), [&](size_t chunk, int) { read_chunk(chunk, to); });
+    for_each_chunk(pool, file.checksums.size(), [&](size_t chunk, int) {
+      if (is_wanted(chunk, to)) read_chunk(chunk, to);
+    });
   } catch (Error& e) {
     e.add_context(fmt::format("loading the engine \"{}\"", directory_.string()));
     throw;
   }
+}
+
+/// The first weight that ends behind byte `at` of the file.
+std::vector<size_t>::const_iterator Engine::first_weight_behind(uint64_t at) const {
+  return std::ranges::partition_point(by_offset_, [&](size_t weight) {
+    return weight_ranges_[weight].offset + weight_ranges_[weight].bytes <= at;
+  });
+}
+
+/// What belongs to no weight is read with all of them.
+bool Engine::is_wanted(size_t chunk, std::span<std::byte* const> to) const {
+  const uint64_t begin = chunk * kChecksumChunk;
+  if (std::ranges::none_of(to, [](const std::byte* place) { return place == nullptr; }))
+    return true;
+  for (auto next = first_weight_behind(begin);
+       next != by_offset_.end() && weight_ranges_[*next].offset < begin + kChecksumChunk; ++next)
+    if (to[*next] != nullptr) return true;
+  return false;
 }
 
 /// A chunk holds the end of one weight, whole ones, the start of another, and gaps between them
@@ -138,19 +175,17 @@ void Engine::read_chunk(size_t chunk, std::span<std::byte* const> to) const {
       const auto bytes = static_cast<size_t>(std::min<uint64_t>(end - at, kPieceBytes));
       if (place == nullptr) gap.resize(std::max(gap.size(), bytes));
       const std::span piece(place == nullptr ? gap.data() : place, bytes);
-      weights_file_.read(at, piece);
+      weights_file_->read(at, piece);
       hasher.update(piece);
       at += bytes;
       if (place != nullptr) place += bytes;
     }
   };
-  // The first weight that ends behind the chunk's start.
-  auto next = std::ranges::partition_point(by_offset_, [&](size_t weight) {
-    return weight_ranges_[weight].offset + weight_ranges_[weight].bytes <= at;
-  });
-  for (; next != by_offset_.end() && weight_ranges_[*next].offset < chunk_end; ++next) {
+  for (auto next = first_weight_behind(at);
+       next != by_offset_.end() && weight_ranges_[*next].offset < chunk_end; ++next) {
     const WeightRange& range = weight_ranges_[*next];
     read_until(range.offset, nullptr);  // where the chunk starts inside the weight, nothing
+    if (to[*next] == nullptr) continue;
     read_until(std::min(range.offset + range.bytes, chunk_end), to[*next] + (at - range.offset));
   }
   read_until(chunk_end, nullptr);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,7 +20,8 @@
 
 namespace veloz::engine {
 
-/// An engine directory opened for reading: manifest and plan verified, weights not yet touched.
+/// An engine directory opened for reading: manifest and plan verified, weights not yet touched. One
+/// whose manifest has a dummy_seed holds no weights.
 class Engine {
  public:
   /// Throws Error(not_found) where there is no engine, Error(corrupt_data) for a damaged one (names
@@ -33,11 +35,12 @@ class Engine {
   std::string graph_text() const;
   std::filesystem::path tokenizer_directory() const { return directory_ / "tokenizer"; }
 
-  /// Stored (packed) bytes of weight i of the plan.
+  /// Stored (packed) bytes of weight i of the plan; plain ones of an engine that holds none.
   size_t weight_bytes(size_t weight) const;
-  /// Copies all weights to `to[i]` (host addresses of weight_bytes(i) bytes) on the pool's threads,
-  /// verifying every chunk's checksum on the way; throws Error(corrupt_data) naming the chunk's
-  /// byte range and the weights in it.
+  /// Copies the weights to `to[i]` (host addresses of weight_bytes(i) bytes; null: not this one) on
+  /// the pool's threads, verifying the checksum of every chunk that is read on the way; throws
+  /// Error(corrupt_data) naming the chunk's byte range and the weights in it. Not of an engine
+  /// without weights.
   void read_weights(std::span<std::byte* const> to, ThreadPool& pool) const;
   /// Verifies the checksum of every file; throws as above.
   void verify_checksums(ThreadPool& pool) const;
@@ -46,15 +49,18 @@ class Engine {
   static bool is_engine(const std::filesystem::path& directory);
 
  private:
-  Engine(std::filesystem::path directory, Manifest manifest, Plan plan, File weights_file);
+  Engine(std::filesystem::path directory, Manifest manifest, Plan plan,
+         std::optional<File> weights_file);
   const FileRecord& record(std::string_view name) const;
+  std::vector<size_t>::const_iterator first_weight_behind(uint64_t at) const;
+  bool is_wanted(size_t chunk, std::span<std::byte* const> to) const;
   void read_chunk(size_t chunk, std::span<std::byte* const> to) const;
   std::string weights_of_chunk(size_t chunk) const;
 
   std::filesystem::path directory_;
   Manifest manifest_;
   Plan plan_;
-  File weights_file_;
+  std::optional<File> weights_file_;
   std::vector<WeightRange> weight_ranges_;  // one per weight of the plan
   std::vector<size_t> by_offset_;           // weights in the order of the file
 };
@@ -68,6 +74,7 @@ class EngineWriter {
   enum class Existing { refuse, replace };  // what to do where `directory` exists already
 
   /// `plan.weights` fixes the weights file's layout: packed sizes are given by `weight_bytes[i]`.
+  /// Without any the engine holds no weights, and its manifest has a dummy_seed.
   /// Throws Error(invalid_input) where the directory exists and is not ours to replace.
   static EngineWriter create(const std::filesystem::path& directory, const Plan& plan,
                              std::span<const size_t> weight_bytes, Existing existing);

@@ -212,8 +212,9 @@ EngineWriter EngineWriter::create(const fs::path& directory, const Plan& plan,
   const fs::path path = normalized(directory);
   check_replaceable(path, existing);
   auto state = std::make_unique<State>(path, plan, existing);
-  state->layout = layout_weights_file(plan, weight_bytes);
   state->make_partial_directory();
+  if (weight_bytes.empty() && !plan.weights.empty()) return EngineWriter(std::move(state));
+  state->layout = layout_weights_file(plan, weight_bytes);
   const fs::path weights = state->partial / kWeightsFile;
   state->weights.emplace(FileWriter::create(weights));
   reserve_space(weights, state->layout.file_bytes);
@@ -247,7 +248,9 @@ void EngineWriter::commit(Manifest manifest, ThreadPool& pool) {
   State& state = *state_;
   VELOZ_CHECK(!state.partial.empty(), "an engine is committed twice");
   VELOZ_CHECK(state.records.contains(kGraphFile), "an engine without {}", kGraphFile);
-  for (size_t i = 0; i < state.written.size(); ++i)
+  VELOZ_CHECK(manifest.dummy_seed.has_value() == !state.weights.has_value(),
+              "an engine with weights and a seed for them, or without both");
+  for (size_t i = 0; i < state.layout.ranges.size(); ++i)
     VELOZ_CHECK(state.written[i] == state.layout.ranges[i].bytes,
                 "{} bytes of weight \"{}\" were written, it has {}", state.written[i].load(),
                 state.plan.weights[i].name, state.layout.ranges[i].bytes);
@@ -258,10 +261,13 @@ void EngineWriter::commit(Manifest manifest, ThreadPool& pool) {
     const std::vector<std::byte> pad(end - last.offset - last.bytes);
     state.weights->write_at(last.offset + last.bytes, pad);
   }
-  state.weights->close();
-  state.weights.reset();
-  state.records.emplace(kWeightsFile, record_file(std::string(kWeightsFile),
-                                                  File::open(state.partial / kWeightsFile), pool));
+  if (state.weights) {
+    state.weights->close();
+    state.weights.reset();
+    state.records.emplace(
+        kWeightsFile,
+        record_file(std::string(kWeightsFile), File::open(state.partial / kWeightsFile), pool));
+  }
   write_file(kPlanFile, print_plan(state.plan));
 
   manifest.limits = state.plan.limits;

@@ -27,6 +27,7 @@ constexpr size_t kMaxFiles = 1024;
 constexpr size_t kMaxItems = size_t{1} << 20;
 constexpr int64_t kMaxFileBytes = int64_t{1} << 50;
 constexpr int64_t kMaxCount = int64_t{1} << 31;
+constexpr std::string_view kDummyAtLoad = "dummy-at-load";
 constexpr std::string_view kChecksumKey = ",\n  \"checksum\": \"";
 
 OrderedJson optional_json(const std::optional<int64_t>& value) {
@@ -137,7 +138,7 @@ FileRecord parse_file(const JsonNode& node) {
   return record;
 }
 
-std::vector<FileRecord> parse_files(const JsonNode& node) {
+std::vector<FileRecord> parse_files(const JsonNode& node, bool has_weights) {
   std::vector<FileRecord> files;
   std::set<std::string> names;
   for (const JsonNode& item : node.items(kMaxFiles)) {
@@ -145,7 +146,7 @@ std::vector<FileRecord> parse_files(const JsonNode& node) {
     if (!names.insert(files.back().name).second) item.at("name").fail("listed twice");
   }
   for (const std::string_view name : {kPlanFile, kGraphFile, kWeightsFile})
-    if (!names.contains(std::string(name)))
+    if (!names.contains(std::string(name)) && (has_weights || name != kWeightsFile))
       throw Error(ErrorKind::corrupt_data, fmt::format("engine.json: \"files\" lacks \"{}\"", name),
                   kRebuildHint);
   return files;
@@ -221,6 +222,7 @@ std::string print_manifest(const Manifest& manifest) {
   add("source_hash", manifest.source_hash);
   add("target", manifest.target);
   add("load_format", manifest.load_format);
+  if (manifest.dummy_seed) add("dummy_seed", fmt::format("{:016x}", *manifest.dummy_seed));
   add("model", model_json(manifest.model));
   add("limits", limits_json(manifest.limits));
   if (manifest.quantization) add("quantization", quantization_json(*manifest.quantization));
@@ -245,21 +247,24 @@ Manifest parse_manifest(std::string_view json) {
   Manifest manifest;
   // Before anything else: a newer format may have other keys.
   std::tie(manifest.format_major, manifest.format_minor) = parse_format(root.at("format_version"));
-  root.expect_keys({"format_version", "producer", "source_hash", "target", "load_format", "model",
-                    "limits", "quantization", "verdict", "passes", "files", "checksum"});
+  root.expect_keys({"format_version", "producer", "source_hash", "target", "load_format",
+                    "dummy_seed", "model", "limits", "quantization", "verdict", "passes", "files",
+                    "checksum"});
   manifest.producer = root.at("producer").text(kMaxNameBytes);
   manifest.source_hash = root.at("source_hash").text(kMaxNameBytes);
   manifest.target = root.at("target").text(kMaxNameBytes);
   manifest.load_format = root.at("load_format").text(kMaxNameBytes);
-  if (manifest.load_format != "safetensors" && manifest.load_format != "dummy")
-    root.at("load_format").fail("not \"safetensors\" or \"dummy\"");
+  const bool is_made_at_load = manifest.load_format == kDummyAtLoad;
+  if (manifest.load_format != "safetensors" && manifest.load_format != "dummy" && !is_made_at_load)
+    root.at("load_format").fail("not \"safetensors\", \"dummy\" or \"dummy-at-load\"");
+  if (is_made_at_load) manifest.dummy_seed = parse_checksum(root.at("dummy_seed"));
   manifest.model = parse_model(root.at("model"));
   manifest.limits = parse_limits(root.at("limits"));
   if (root.has("quantization")) manifest.quantization = parse_quantization(root.at("quantization"));
   if (root.has("verdict")) manifest.verdict = parse_verdict(root.at("verdict"));
   for (const JsonNode& item : root.at("passes").items(kMaxItems))
     manifest.pass_reports.push_back(item.text(kMaxTextBytes));
-  manifest.files = parse_files(root.at("files"));
+  manifest.files = parse_files(root.at("files"), !is_made_at_load);
   verify_own_checksum(json, root.at("checksum"));
   return manifest;
 }

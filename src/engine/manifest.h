@@ -16,7 +16,7 @@ namespace veloz::engine {
 /// Version of the directory's format. A reader accepts every minor version up to its own of the
 /// same major.
 inline constexpr int64_t kFormatMajor = 1;
-inline constexpr int64_t kFormatMinor = 1;
+inline constexpr int64_t kFormatMinor = 2;
 
 /// Facts about the model that the runtime and its users need beside the plan.
 struct ModelFacts {
@@ -61,7 +61,10 @@ struct Manifest {
   std::string producer;     // "veloz 0.1.0"
   std::string source_hash;  // of the checkpoint
   std::string target;       // "cpu:avx512_bf16"
-  std::string load_format;  // "safetensors" or "dummy"
+  std::string load_format;  // "safetensors", "dummy" or "dummy-at-load"
+  /// Seed of the weights, where the engine holds none and they are made as it is loaded
+  /// ("dummy-at-load"); since format 1.2.
+  std::optional<uint64_t> dummy_seed;
   ModelFacts model;
   Limits limits;
   std::optional<QuantizationFacts> quantization;  // since format 1.1

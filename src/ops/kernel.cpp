@@ -72,6 +72,12 @@ WeightLayout plain_layout() {
 KernelRegistry::KernelRegistry(std::vector<Kernel> kernels, std::vector<WeightLayout> layouts)
     : kernels_(std::move(kernels)), layouts_(std::move(layouts)) {}
 
+KernelRegistry KernelRegistry::with_foreign_layouts(std::vector<WeightLayout> layouts) const {
+  KernelRegistry registry = *this;
+  registry.foreign_layouts_ = std::move(layouts);
+  return registry;
+}
+
 const Kernel& KernelRegistry::choose(const KernelQuery& query) const {
   for (const Kernel& kernel : kernels_)
     if (kernel.op == query.op && kernel.accepts(query)) return kernel;
@@ -81,10 +87,12 @@ const Kernel& KernelRegistry::choose(const KernelQuery& query) const {
 
 const WeightLayout& KernelRegistry::layout(std::string_view name, DType dtype) const {
   std::string known;
-  for (const WeightLayout& layout : layouts_) {
-    if (layout.name == name && layout.dtype == dtype) return layout;
-    known += fmt::format("{}{} of {}", known.empty() ? "" : ", ", layout.name,
-                         veloz::to_string(layout.dtype));
+  for (const std::vector<WeightLayout>* layouts : {&layouts_, &foreign_layouts_}) {
+    for (const WeightLayout& layout : *layouts) {
+      if (layout.name == name && layout.dtype == dtype) return layout;
+      known += fmt::format("{}{} of {}", known.empty() ? "" : ", ", layout.name,
+                           veloz::to_string(layout.dtype));
+    }
   }
   throw Error(ErrorKind::unsupported,
               fmt::format("unknown weight layout \"{}\" of {}, known are {}", name.substr(0, 80),

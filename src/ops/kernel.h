@@ -71,17 +71,23 @@ class KernelRegistry {
  public:
   KernelRegistry(std::vector<Kernel> kernels, std::vector<WeightLayout> layouts);
 
+  /// The same, able to unpack weights of engines that were built for another target.
+  KernelRegistry with_foreign_layouts(std::vector<WeightLayout> layouts) const;
+
   /// The first kernel that accepts the query. Throws Error(unsupported) that names op, dtypes and
   /// layout.
   const Kernel& choose(const KernelQuery& query) const;
   /// Throws Error(unsupported) for an unknown layout or a dtype it does not hold, with those known.
+  /// Foreign ones are known too.
   const WeightLayout& layout(std::string_view name, DType dtype) const;
   std::span<const Kernel> kernels() const { return kernels_; }
+  /// Layouts of the kernels' own device.
   std::span<const WeightLayout> layouts() const { return layouts_; }
 
  private:
   std::vector<Kernel> kernels_;
   std::vector<WeightLayout> layouts_;
+  std::vector<WeightLayout> foreign_layouts_;
 };
 
 /// The reference implementation of every op as a kernel "<op>/reference": accepts what its shape

@@ -20,8 +20,10 @@ namespace veloz::ops {
 ///   y[t,n] = sum_g x_scales[t,g] * w_scales[n,g] * sum_{k in g} x[t,k] * (w[n,k] - zero[n,g])
 ///            (+ bias[n])
 ///
-/// with one rounding to y's dtype. Sums of integer codes are exact; sums of fp8 codes and over
-/// groups are fp32 or better, in an order that depends on nothing but K. The pairs there are:
+/// with one rounding to y's dtype. Sums of integer codes are exact. Sums of fp8 codes are at least
+/// those of Hopper's tensor cores, which keep 13 bits below the largest number of up to 128
+/// products; those over groups are fp32 or better. The order depends on nothing but K. The pairs
+/// there are:
 ///   int8 x int8       G = Gx = 1, K <= 65536 (the sum stays in 32 bits)
 ///   fp8  x fp8        G = Gx = 1, or Gx = G > 1 with groups of a multiple of 32
 ///   int8 x uint4x2    Gx = 1, groups of a multiple of 32, K even

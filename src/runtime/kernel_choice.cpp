@@ -75,9 +75,13 @@ std::vector<Reading> find_readings(const engine::Plan& plan, const Program& prog
   return readings;
 }
 
-bool can_run(const ops::KernelRegistry& registry, const ops::KernelQuery& query) {
+/// Which kernels will do.
+enum class Pace { fast, any };  // fast: none of the references, which are never made fast
+
+bool can_run(const ops::KernelRegistry& registry, const ops::KernelQuery& query, Pace pace) {
   return std::ranges::any_of(registry.kernels(), [&](const ops::Kernel& kernel) {
-    return kernel.op == query.op && kernel.accepts(query);
+    const bool is_reference = kernel.run == ops::op_def(kernel.op).reference;
+    return kernel.op == query.op && (pace == Pace::any || !is_reference) && kernel.accepts(query);
   });
 }
 
@@ -118,9 +122,11 @@ class LayoutChooser {
     if (reading.beside || reading.has_other_readers)
       return registry_.layout("plain", plan_.weights[weight].dtype);
     const ops::WeightLayout& as_stored = stored(weight);
-    if (serves_all(as_stored, weight)) return as_stored;
-    for (const ops::WeightLayout& layout : registry_.layouts())
-      if (serves_all(layout, weight)) return layout;
+    for (const Pace pace : {Pace::fast, Pace::any}) {
+      if (is_own(as_stored) && serves_all(as_stored, weight, pace)) return as_stored;
+      for (const ops::WeightLayout& layout : registry_.layouts())
+        if (serves_all(layout, weight, pace)) return layout;
+    }
     const engine::PlanWeight& value = plan_.weights[weight];
     std::vector<std::string_view> ops;
     ops.reserve(reading.as_matrix.size());
@@ -134,11 +140,17 @@ class LayoutChooser {
         "build the engine for this machine");
   }
 
-  bool serves_all(const ops::WeightLayout& layout, size_t weight) const {
+  /// Not one that can only be unpacked here.
+  bool is_own(const ops::WeightLayout& layout) const {
+    return find_layout(registry_, layout.name, layout.dtype) != nullptr;
+  }
+
+  bool serves_all(const ops::WeightLayout& layout, size_t weight, Pace pace) const {
     return layout.dtype == plan_.weights[weight].dtype &&
            std::ranges::all_of(readings_[weight].as_matrix, [&](const PlanStep* reader) {
              return have_companions(layout.companion, weight, *reader) &&
-                    can_run(registry_, StepTypes(program_, *reader).query(*reader, layout.name));
+                    can_run(registry_, StepTypes(program_, *reader).query(*reader, layout.name),
+                            pace);
            });
   }
 

@@ -18,8 +18,9 @@ struct KernelChoice {
 };
 
 /// Chooses for each matrix the layout it is stored in if this registry has kernels for all its
-/// readers, else the first layout that all of them accept; for its scales and zeros that layout's
-/// companion; and then each step's kernel. Throws Error(unsupported) where an op cannot run at all.
+/// readers, else the first layout that all of them accept, and rather either of these than one that
+/// only a reference reads; for its scales and zeros that layout's companion; and then each step's
+/// kernel. Throws Error(unsupported) where an op cannot run at all.
 KernelChoice choose_kernels(const engine::Plan& plan, const engine::Program& program,
                             const ops::KernelRegistry& registry);
 

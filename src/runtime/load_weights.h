@@ -19,7 +19,8 @@ struct LoadedWeights {
 };
 
 /// Reads and verifies the weights, repacks those whose kernels want another layout, and copies them
-/// to the device. On a CPU device they are read straight to their place.
+/// to the device: in groups, so that the host holds a fraction of them. On a CPU device they are
+/// read straight to their place. Those of an engine that holds none are made.
 LoadedWeights load_weights(const engine::Engine& engine, const KernelChoice& choice, Device& device,
                            Stream& stream, ThreadPool& pool);
 

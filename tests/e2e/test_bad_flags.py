@@ -35,7 +35,7 @@ class BadUsageTest(CliTest):
 
     def test_verbs_and_flags_that_are_not_there(self) -> None:
         self.refuse(["no verb is given", "build, quantize, run, chat"])
-        verbs = "build, quantize, run, chat, serve, bench, eval, inspect, profile, plan, doctor"
+        verbs = "build, quantize, run, chat, serve, bench, eval, inspect, profile, verify, plan, doctor"
         self.refuse(['there is no verb "serv"', verbs], "serv")
         self.refuse(["--max-token", "veloz run --help"], "run", self.model, "x", "--max-token", "3")
         self.refuse(["model is required", "veloz build --help"], "build")
@@ -45,7 +45,7 @@ class BadUsageTest(CliTest):
     def test_build_flags(self) -> None:
         self.refuse_build(['--dtype "int8" is not known', "auto, bf16 or fp32"], "--dtype", "int8")
         self.refuse_build(['--kv-cache-dtype "fp4" is not known', "auto, bf16, fp8 or int8"], "--kv-cache-dtype", "fp4")
-        self.refuse_build(['"gguf" is not known', "safetensors or dummy"], "--load-format", "gguf")
+        self.refuse_build(['"gguf" is not known', "safetensors, dummy or dummy-at-load"], "--load-format", "gguf")
         self.refuse_build(['no target "cuda"', "cpu:avx512_bf16"], "--target", "cuda")
         self.refuse_build(['"neon"', "portable, avx2"], "--target", "cpu:neon")
         self.refuse_build(["--max-model-len 65 exceeds the 64", "at most 64"], "--max-model-len", "65")

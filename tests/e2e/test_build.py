@@ -9,6 +9,7 @@ from veloz_cli import MODELS, CliTest, bundled_models, files_of
 
 DOCTOR_KEYS = {
     "libraries",
+    "why_no_gpu",
     "version",
     "cpu",
     "features",

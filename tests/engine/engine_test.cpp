@@ -84,6 +84,39 @@ TEST(Engine, ReadsWeightsThatSpanChunksWithAnyNumberOfThreads) {
   }
 }
 
+TEST(Engine, ReadsOnlyTheWeightsThatAreWanted) {
+  const TempDirectory temp;
+  const TinyModel model = wide_model();
+  test::write_tiny_engine(temp.path() / "engine", model);
+  const Engine engine = Engine::open(temp.path() / "engine");
+  ThreadPool pool(2);
+  for (size_t wanted = 0; wanted < model.weights.size(); ++wanted) {
+    std::vector<std::byte> weight(engine.weight_bytes(wanted));
+    std::vector<std::byte*> to(model.weights.size(), nullptr);
+    to[wanted] = weight.data();
+    engine.read_weights(to, pool);
+    EXPECT_EQ(std::memcmp(weight.data(), model.weights[wanted].data(), weight.size()), 0) << wanted;
+  }
+}
+
+TEST(Engine, OfDummyWeightsHoldsNone) {
+  const TempDirectory temp;
+  const TinyModel model = test::tiny_model();
+  EngineWriter writer =
+      EngineWriter::create(temp.path() / "engine", model.plan, {}, EngineWriter::Existing::refuse);
+  writer.write_file("graph.txt", "%0 = embedding(%tokens, @embed) : fp32[T,8]\nreturn %0\n");
+  Manifest manifest = test::tiny_manifest();
+  manifest.load_format = "dummy-at-load";
+  manifest.dummy_seed = 0xfedcba9876543210;
+  ThreadPool pool(1);
+  writer.commit(manifest, pool);
+  EXPECT_FALSE(fs::exists(temp.path() / "engine" / "weights.safetensors"));
+  const Engine engine = Engine::open(temp.path() / "engine");
+  EXPECT_EQ(engine.manifest().dummy_seed, 0xfedcba9876543210);
+  EXPECT_EQ(engine.weight_bytes(0), 11u * 8u * 4u);
+  engine.verify_checksums(pool);
+}
+
 TEST(Engine, HasTheSameBytesForTheSameInput) {
   const TempDirectory temp;
   const TinyModel model = wide_model();

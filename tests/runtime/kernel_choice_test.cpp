@@ -97,6 +97,25 @@ TEST(KernelChoice, TakesThePlainLayoutWhereTwoMatricesShareTheirScales) {
             (std::vector<std::string>{"plain", "plain", "plain"}));
 }
 
+TEST(KernelChoice, RepacksWhatOnlyAReferenceReads) {
+  Plan plan = quantized_plan();
+  for (engine::PlanWeight& weight : plan.weights) weight.layout = "plain";
+  EXPECT_EQ(layouts_of(plan, registry(accepts_packed)),
+            (std::vector<std::string>{"packed", "beside"}));
+}
+
+TEST(KernelChoice, UnpacksForeignLayoutsAndNeverChoosesThem) {
+  const auto accepts_all = [](const ops::KernelQuery&) { return true; };
+  const ops::KernelRegistry own(
+      {{"weight_only_linear/fast", Op::weight_only_linear, accepts_all, do_nothing}},
+      ops::plain_layouts());
+  EXPECT_TRUE(test::throws_error(ErrorKind::unsupported, {"unknown weight layout \"packed\""},
+                                 [&] { layouts_of(quantized_plan(), own); }));
+  const ops::KernelRegistry with = own.with_foreign_layouts(
+      {layout("packed", DType::int8, "beside"), layout("beside", DType::fp32)});
+  EXPECT_EQ(layouts_of(quantized_plan(), with), (std::vector<std::string>{"plain", "plain"}));
+}
+
 TEST(KernelChoice, RefusesAMatrixThatNoKernelTakes) {
   EXPECT_TRUE(test::throws_error(
       ErrorKind::unsupported, {"no kernel here runs weight_only_linear on weight \"w\""},

@@ -257,9 +257,10 @@ TEST_F(SessionTest, StagesWeightsAndInputsOnOtherDevices) {
   write(model_);
   FakeDevice other(DeviceKind::cuda);
   const auto session = load(other, references_);
-  EXPECT_EQ(other.num_copies_in, 1);  // all weights
+  const int num_weights = 4;
+  EXPECT_EQ(other.num_copies_in, num_weights);
   expect_right_logits(*session);
-  EXPECT_EQ(other.num_copies_in, 1 + 5) << "one copy for the inputs of each step";
+  EXPECT_EQ(other.num_copies_in, num_weights + 5) << "one copy for the inputs of each step";
 }
 
 TEST_F(SessionTest, AllocatesNothingAfterItsConstruction) {

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "base/device.h"
+#include "cuda/cublaslt/autotune.h"
+
+namespace veloz::cuda {
+
+struct CublasLtOptions {
+  /// Where libcublasLt.so.13 is looked for before the system's places: the toolkit's lib64, or
+  /// nvidia/cu13/lib of a Python environment.
+  std::vector<std::filesystem::path> directories = {"/usr/local/cuda/lib64"};
+  std::filesystem::path tuning_directory;  // of tuned algorithms; empty: none are kept
+  size_t workspace_bytes = size_t{64} << 20;
+  /// Sums of fp8 codes stay in the tensor cores' precision: a few per cent faster, errors ten times
+  /// as large.
+  bool fast_accumulation = false;
+};
+
+/// Gives a CUDA stream cuBLASLt for the kernels "linear/cublaslt" and "quantized_linear/cublaslt",
+/// tuned for `to_tune`. Throws Error(unsupported) where there is no such library.
+TuneReport attach_cublaslt(Stream& stream, const CublasLtOptions& options,
+                           std::span<const Gemm> to_tune = {});
+
+}  // namespace veloz::cuda

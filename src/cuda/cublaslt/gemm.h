@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "ops/kernel.h"
+
+namespace veloz::cuda {
+
+/// What multiplies the sums of a product of fp8 codes.
+enum class GemmScaling : uint8_t {
+  none,
+  scalars,  // one fp32 for all of x, one for all of w
+  rows,     // one fp32 per row of x (token) and one per row of w (output channel)
+};
+
+/// y[t,n] = sum_k x[t,k] * w[n,k], as a library of matrix products is asked for it.
+///
+/// Libraries think in columns: to them w, rows of K contiguous, is the left matrix K x N to be
+/// transposed, x the right one K x T, and y comes out as N x T, which is our [T, N]. So the weight
+/// is on the side where the tensor cores have 64 rows, and few tokens waste nothing.
+struct Gemm {
+  int64_t tokens = 0;  // T
+  int64_t n = 0;       // rows of w
+  int64_t k = 0;
+  DType operands = DType::bf16;  // of x and w: bf16 or fp8_e4m3
+  DType out = DType::bf16;       // bf16 or fp32
+  GemmScaling scaling = GemmScaling::none;
+  /// Of fp8: sums are never moved from the tensor cores' own precision (about 14 bits) to fp32.
+  bool fast_accumulation = false;
+
+  bool operator==(const Gemm&) const = default;
+};
+
+/// "fp8_e4m3 rows fast t=16 n=10240 k=8192 bf16": one line, equal only for equal products.
+std::string to_string(const Gemm& gemm);
+
+/// Products are tuned for these numbers of tokens; others use the next larger one's algorithm.
+inline constexpr std::array<int64_t, 14> kTokenBuckets = {1,   2,   4,   8,    16,   32,   64,
+                                                          128, 256, 512, 1024, 2048, 4096, 8192};
+/// The smallest bucket that holds `tokens`, or the last.
+int64_t token_bucket(int64_t tokens);
+/// `gemm` at every bucket up to that of `max_tokens`: what to tune at load.
+std::vector<Gemm> in_all_buckets(const Gemm& gemm, int64_t max_tokens);
+
+/// The product that a `linear` or `quantized_linear` of these operands is, with 0 tokens where
+/// their number is a symbol. Nothing for what the library path leaves to other kernels: a bias
+/// (the op rounds once, after it, and the library's bias of fp8 is bf16), fp32 operands, integer
+/// codes, groups, rows that are not a multiple of 16 bytes.
+std::optional<Gemm> gemm_of(const ops::KernelQuery& query);
+
+}  // namespace veloz::cuda

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "ops/kernel.h"
+#include "ops/linear.h"
+#include "ops/quantized_linear.h"
+
+/// Linears by the library of the stream (CudaStream::library, attach_cublaslt), and by our simplest
+/// kernels where it refuses.
+namespace veloz::cuda::cublaslt {
+
+/// What `gemm_of` takes.
+bool accepts(const ops::KernelQuery& query);
+void linear(ops::OpContext& context, const ops::LinearArgs& args) noexcept;
+void quantized_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args) noexcept;
+
+}  // namespace veloz::cuda::cublaslt

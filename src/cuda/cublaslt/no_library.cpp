@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/error.h"
+#include "cuda/cublaslt/attach.h"
+
+/// Of a program that was built without CUDA.
+namespace veloz::cuda {
+
+TuneReport attach_cublaslt(Stream&, const CublasLtOptions&, std::span<const Gemm>) {
+  throw Error(ErrorKind::unsupported, "no cuBLASLt: this program was built without CUDA",
+              "build with nvcc (cmake --preset cuda)");
+}
+
+}  // namespace veloz::cuda
