@@ -3,12 +3,15 @@
 // of two Llamas.
 
 #include <fmt/format.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -40,7 +43,7 @@ constexpr GemmShape kShapes[] = {
 constexpr int64_t kTellingTokens[] = {1, 16, 128, 1024, 8192};
 constexpr int64_t kQuickTokens[] = {1, 64, 2048};
 constexpr int64_t kPeakExtent = 8192;
-constexpr int kLostDevice = 3;  // exit code where the bench could not start again
+constexpr int kLostDevice = 3;  // exit code of a child
 
 struct Options {
   int device = 0;
@@ -52,10 +55,6 @@ struct Options {
   std::string kernel;
   std::vector<std::string> library_directories;
   bool is_precise = false;
-  // Of a bench that started itself again after the device was lost:
-  size_t start_at = 0;
-  double spent_seconds = 0;
-  bool is_restarted = false;
 };
 
 std::string name_of(const GemmCase& c) {
@@ -230,29 +229,29 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// A process whose kernel read where nothing is, or hangs, cannot use the device again: a new one
-/// goes on with case `start_at`.
-int start_again(char** argv, size_t start_at, double spent_seconds) {
-  std::vector<std::string> words;
-  for (char** word = argv; *word != nullptr; ++word) {
-    const std::string_view text = *word;
-    if (text.starts_with("--restarted-at=") || text.starts_with("--spent-seconds=")) continue;
-    words.emplace_back(text);
-  }
-  words.push_back(fmt::format("--restarted-at={}", start_at));
-  words.push_back(fmt::format("--spent-seconds={}", spent_seconds));
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  std::fflush(nullptr);
-  ::execv("/proc/self/exe", arguments.data());
-  fmt::print(stderr, "error: the device is lost and the bench cannot start again\n");
-  return kLostDevice;
+/// Tells the parent which case is next, before work that may be the process's last.
+void tell(int pipe, size_t next_case) {
+  if (::write(pipe, &next_case, sizeof(next_case)) != sizeof(next_case))
+    fmt::print(stderr, "the parent is gone\n");
 }
 
-int run(const Options& options, char** argv) {
-  const double start = now() - options.spent_seconds;
-  const auto spent = [&] { return now() - start; };
+/// Ends this process without touching the device again: with a kernel that hangs, no call of its
+/// destructors would return.
+[[noreturn]] void leave_lost_device() {
+  std::fflush(nullptr);
+  std::_Exit(kLostDevice);
+}
+
+/// What one child does: from which case on, and when the first one began.
+struct Part {
+  size_t first_case = 0;
+  bool is_restarted = false;
+  double start = 0;
+  int pipe = -1;
+};
+
+int run(const Options& options, const Part& part) {
+  const auto spent = [&] { return now() - part.start; };
   const std::unique_ptr<Device> device = cuda::open_device(options.device);
   std::vector<GemmCase> cases = list_cases(options);
   int64_t max_tokens = 1;
@@ -268,17 +267,17 @@ int run(const Options& options, char** argv) {
   JsonLines lines(options.json_file, {{"device", device->description()},
                                       {"library_version", machine.library_version()},
                                       {"library_fast_accumulation", !options.is_precise}});
-  if (!options.is_restarted)
+  if (!part.is_restarted)
     fmt::print(
         "{}, {}\n", device->description(),
         machine.why_no_library().empty() ? machine.library_version() : machine.why_no_library());
   try {
-    if (!options.is_restarted) measure_peaks(machine, lines);
+    if (!part.is_restarted) measure_peaks(machine, lines);
   } catch (const Error&) {
-    return start_again(argv, 0, spent());
+    leave_lost_device();
   }
   bool is_right = true;
-  for (size_t i = options.start_at; i < cases.size(); ++i) {
+  for (size_t i = part.first_case; i < cases.size(); ++i) {
     if (spent() > options.budget_seconds) {
       fmt::print("stopped after {:.0f} s: {} of {} cases are left\n", spent(), cases.size() - i,
                  cases.size());
@@ -286,17 +285,64 @@ int run(const Options& options, char** argv) {
       break;
     }
     GemmCase& c = cases[i];
+    tell(part.pipe, i + 1);
     try {
       machine.run(c);
     } catch (const Error& error) {
       if (c.ours.failure.empty() && c.library.failure.empty()) c.ours.failure = error.message();
       report(c, lines);
-      return start_again(argv, i + 1, spent());
+      leave_lost_device();
     }
     is_right = is_right && c.ours.is_right && c.ours.is_invariant.value_or(true);
     report(c, lines);
   }
   return is_right ? 0 : 1;
+}
+
+int run_child(const Options& options, const Part& part) {
+  try {
+    return run(options, part);
+  } catch (const Error& error) {
+    fmt::print(stderr, "error: {}\nhint: {}\n", error.message(), error.hint());
+    return 2;
+  }
+}
+
+/// Runs the cases in a child. A process whose kernel read where nothing is, or hangs, cannot use
+/// the device again: then a new one goes on with the case after it.
+int supervise(const Options& options) {
+  Part part{.start = now()};
+  for (;;) {
+    int pipe[2] = {-1, -1};
+    std::fflush(nullptr);
+    const pid_t child = ::pipe(pipe) == 0 ? ::fork() : -1;
+    if (child < 0) {
+      fmt::print(stderr, "error: cannot start a process\n");
+      return 2;
+    }
+    if (child == 0) {
+      ::close(pipe[0]);
+      part.pipe = pipe[1];
+      const int code = run_child(options, part);
+      std::fflush(nullptr);
+      std::_Exit(code);
+    }
+    ::close(pipe[1]);
+    size_t next_case = part.first_case;
+    for (size_t news = 0; ::read(pipe[0], &news, sizeof(news)) == sizeof(news);) next_case = news;
+    ::close(pipe[0]);
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) != kLostDevice)
+      return part.is_restarted ? std::max(1, WEXITSTATUS(status)) : WEXITSTATUS(status);
+    if (WIFSIGNALED(status))
+      fmt::print("  a process ended by signal {} in case {}\n", WTERMSIG(status), next_case);
+    // It fails before its first case: the device does not come back.
+    if (part.is_restarted && next_case == part.first_case) return kLostDevice;
+    part.first_case = next_case;
+    part.is_restarted = true;
+  }
 }
 
 }  // namespace
@@ -324,15 +370,7 @@ int main(int argc, char** argv) {
       ->envname("VELOZ_CUBLASLT");
   app.add_flag("--precise", options.is_precise,
                "The library, too, sums fp8 products in fp32 (it is a little slower)");
-  app.add_option("--restarted-at", options.start_at)->group("");
-  app.add_option("--spent-seconds", options.spent_seconds)->group("");
   app.footer("Example: veloz_bench_cuda_gemm --filter \"llama-2-70b gate_up\" --json gemm.jsonl");
   CLI11_PARSE(app, argc, argv);
-  options.is_restarted = app.count("--restarted-at") > 0;
-  try {
-    return veloz::bench::run(options, argv);
-  } catch (const veloz::Error& error) {
-    fmt::print(stderr, "error: {}\nhint: {}\n", error.message(), error.hint());
-    return 2;
-  }
+  return veloz::bench::supervise(options);
 }

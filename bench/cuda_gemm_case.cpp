@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -24,6 +25,7 @@ constexpr size_t kColdBytes = size_t{256} << 20;
 constexpr int kNumCandidates = 8;
 constexpr size_t kNumFinalists = 2;
 constexpr double kGiveUpSeconds = 8;
+constexpr auto kLostAfter = std::chrono::seconds(1);
 /// The 2-norm of a rounding to bf16 alone is about 1.6e-3 of the values'.
 constexpr double kErrorLimit = 2e-3;
 constexpr double kFastErrorLimit = 1e-2;
@@ -122,8 +124,12 @@ std::string GemmMachine::library_version() const {
 
 bool GemmMachine::is_lost() {
   cudaGetLastError();
-  // Not a wait: a kernel that hangs would never end it.
-  return cudaStreamQuery(cuda_stream(*stream_).handle()) != cudaSuccess;
+  // Not the runtime's own wait, which a kernel that hangs would never end.
+  const auto start = std::chrono::steady_clock::now();
+  cudaError_t state = cudaErrorNotReady;
+  while (state == cudaErrorNotReady && std::chrono::steady_clock::now() - start < kLostAfter)
+    state = cudaStreamQuery(cuda_stream(*stream_).handle());
+  return state != cudaSuccess;
 }
 
 cuda::Gemm GemmMachine::gemm(const GemmCase& c) const {

@@ -22,16 +22,21 @@ constexpr double kMultiprocessorsForMemory = 0.75;
 constexpr double kTileClocks = 300;
 constexpr double kElementsWritten = 16;  // per clock
 
-double clocks(const GemmTile& tile, double tokens, double rows, double row_bytes, int num_sms) {
-  const double row_tiles = std::max(1.0, (rows + tile.rows - 1) / tile.rows);
-  const double tiles =
-      static_cast<double>(static_cast<int64_t>(row_tiles)) *
-      static_cast<double>((static_cast<int64_t>(tokens) + tile.tokens - 1) / tile.tokens);
-  const double turns = static_cast<double>((static_cast<int64_t>(tiles) + num_sms - 1) / num_sms);
+constexpr int64_t tiles_of(int64_t extent, int64_t tile) { return (extent + tile - 1) / tile; }
+
+double clocks(const GemmTile& tile, int64_t num_tokens, int64_t num_rows, double row_bytes,
+              int num_sms) {
+  const int64_t num_tiles = tiles_of(num_rows, tile.rows) *
+                            tiles_of(num_tokens, int64_t{tile.tokens} * tile.blocks) * tile.blocks;
+  const auto tiles = static_cast<double>(num_tiles);
+  const auto turns = static_cast<double>(tiles_of(num_tiles, num_sms));
+  const double cache_bytes =
+      (static_cast<double>(tile.rows) / tile.blocks + tile.tokens) * row_bytes;
   const double tile_bytes = (tile.rows + tile.tokens) * row_bytes;
   const double busy = std::min(1.0, tiles / (kMultiprocessorsForMemory * num_sms));
-  const double memory = (rows + tokens) * row_bytes / (kMemoryBytes * busy);
-  const double cache = tiles * tile_bytes / kCacheBytes;
+  const double memory =
+      static_cast<double>(num_rows + num_tokens) * row_bytes / (kMemoryBytes * busy);
+  const double cache = tiles * cache_bytes / kCacheBytes;
   const double loads = turns * tile_bytes / kMultiprocessorBytes;
   const double products = turns * std::max(tile.rows, 64) * std::max(tile.tokens, kMinTokens) *
                           row_bytes / (kProducts * kProductsShare);
@@ -50,9 +55,8 @@ GemmTile choose_gemm_tile(int64_t num_tokens, int64_t num_rows, int64_t num_colu
   GemmTile best = kGemmTiles[0];
   double least = -1;
   for (const GemmTile& tile : kGemmTiles) {
-    if (!has_gemm_tile(tile, is_grouped)) continue;
-    const double time = clocks(tile, static_cast<double>(num_tokens), static_cast<double>(num_rows),
-                               row_bytes, num_multiprocessors);
+    if (!has_gemm_tile(tile, is_grouped) || (tile.blocks > 1 && !kChoosesClusters)) continue;
+    const double time = clocks(tile, num_tokens, num_rows, row_bytes, num_multiprocessors);
     if (least >= 0 && time >= least) continue;
     least = time;
     best = tile;

@@ -11,14 +11,18 @@ namespace veloz::cuda {
 
 /// What one block computes at a time.
 struct GemmTile {
-  int rows;    // of the weight
-  int tokens;  // of the activations
+  int rows;        // of the weight
+  int tokens;      // of the activations
+  int blocks = 1;  // of a cluster: neighbours along the tokens, who share their rows' copies
   bool operator==(const GemmTile&) const = default;
 };
 
-constexpr GemmTile kGemmTiles[] = {{32, 8},   {32, 16},   {64, 8},   {64, 16},
-                                   {64, 32},  {64, 64},   {128, 16}, {128, 32},
-                                   {128, 64}, {128, 128}, {256, 64}, {256, 128}};
+constexpr GemmTile kGemmTiles[] = {{32, 8},   {32, 16},   {64, 8},      {64, 16},  {64, 32},
+                                   {64, 64},  {128, 16},  {128, 32},    {128, 64}, {128, 128},
+                                   {256, 64}, {256, 128}, {256, 128, 2}};
+
+/// Clusters wait for their first measurement on a GPU; their tiles are chosen from then on.
+constexpr bool kChoosesClusters = false;
 
 /// Groups of scales take registers: there is no room for their largest tiles.
 constexpr bool has_gemm_tile(const GemmTile& tile, bool is_grouped) {

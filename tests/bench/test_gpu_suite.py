@@ -165,6 +165,18 @@ class CorrectnessTest(SuiteTest):
         self.assertEqual([item["test"] for item in result["failed"]], ["S.A", "S.B"])
         self.assertEqual(result["summary"], "1 of 3 passed")
 
+    def test_an_exit_code_counts_where_every_test_passed(self) -> None:
+        self.program(
+            "test_cuda_device",
+            """
+            report = {"testsuites": [{"name": "S", "testsuite": [{"name": "A", "status": "RUN"}]}]}
+            pathlib.Path(flags["gtest_output"].removeprefix("json:")).write_text(json.dumps(report))
+            """,
+        )
+        self.assertEqual(correctness.run_suite(self.context, "S", 30)["status"], "ok")
+        result = correctness.run_suite(self.context, "S", 30, ["sh", "-c", '"$@"; exit 9', "sh"])
+        self.assertEqual((result["status"], result["failed"][0]["message"]), ("failed", "failed, exit code 9"))
+
     def test_a_suite_that_skips_everything_proves_nothing(self) -> None:
         self.program(
             "test_cuda_device",

@@ -155,6 +155,13 @@ TEST_P(CudaEngine, GivesTheLogitsOfTheCpuAndItsGreedyTokens) {
   }
 }
 
+std::string name_of(const ::testing::TestParamInfo<ModelCase>& model) {
+  std::string name = model.param.name + "_" + model.param.quant +
+                     (model.param.is_built_for_cpu ? "_built_for_cpu" : "");
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, CudaEngine,
                          ::testing::Values(ModelCase{"llama-gqa-bf16", "none", DType::bf16},
                                            ModelCase{"llama-gqa-bf16", "none", DType::bf16, true},
@@ -162,12 +169,7 @@ INSTANTIATE_TEST_SUITE_P(Models, CudaEngine,
                                            ModelCase{"llama-mha", "int8", DType::int8},
                                            ModelCase{"llama-mha", "int4-a16", DType::bf16, true},
                                            ModelCase{"gptj-f16", "none", DType::bf16}),
-                         [](const ::testing::TestParamInfo<ModelCase>& info) {
-                           std::string name = info.param.name + "_" + info.param.quant +
-                                              (info.param.is_built_for_cpu ? "_built_for_cpu" : "");
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+                         name_of);
 
 }  // namespace
 }  // namespace veloz::cuda

@@ -46,7 +46,7 @@ class BadUsageTest(CliTest):
         self.refuse_build(['--dtype "int8" is not known', "auto, bf16 or fp32"], "--dtype", "int8")
         self.refuse_build(['--kv-cache-dtype "fp4" is not known', "auto, bf16, fp8 or int8"], "--kv-cache-dtype", "fp4")
         self.refuse_build(['"gguf" is not known', "safetensors, dummy or dummy-at-load"], "--load-format", "gguf")
-        self.refuse_build(['no target "cuda"', "cpu:avx512_bf16"], "--target", "cuda")
+        self.refuse_build(['no target "rocm"', "cpu:avx512_bf16"], "--target", "rocm")
         self.refuse_build(['"neon"', "portable, avx2"], "--target", "cpu:neon")
         self.refuse_build(["--max-model-len 65 exceeds the 64", "at most 64"], "--max-model-len", "65")
         self.refuse_build(["--max-model-len is -1"], "--max-model-len", "-1")
