@@ -81,9 +81,7 @@ template <int kRows, int kTokens>
 struct GemmShape {
   static constexpr int kConsumers = kRows > kProductRows ? 2 : 1;  // warpgroups
   static constexpr int kRowsPerConsumer = kRows / kConsumers;
-  // Of 32 rows half a product is thrown away: it costs nothing where loads are the limit.
-  static constexpr int kProductsPerConsumer =
-      kRowsPerConsumer > kProductRows ? kRowsPerConsumer / kProductRows : 1;
+  static constexpr int kProductsPerConsumer = kRowsPerConsumer / kProductRows;
   static constexpr int kConsumerWarps = kConsumers * kWarpgroupThreads / 32;
   // Large tiles keep their sums in more registers than an even share: the producer's warp becomes a
   // warpgroup, which is what registers are moved between.
@@ -114,8 +112,6 @@ struct GemmShape {
       kStages * (kWeightBytes + kTokenBytes) + kStagingBytes + kBarrierBytes;
 
   static_assert(kStages >= 4, "fewer stages than a copy's latency is worth");
-  static_assert(kStages * kTokenBytes >= (kProductRows - kRowsPerConsumer) * kSliceBytes,
-                "a product of less than 64 rows reads on past the last stage of the weight");
 };
 
 /// Where in the ring, and which phase its barriers have there.

@@ -50,7 +50,7 @@ TEST_P(GemmTiles, HaveTheSameBits) {
 
 TEST_P(GemmTiles, GoRoundTheRingAndOverManyTiles) {
   // More slices than stages, more tiles than blocks, more than a band of tiles of tokens.
-  expect_reference(spec(), 5, 40, 45 * slice(), {32, 8}, 4);
+  expect_reference(spec(), 5, 40, 45 * slice(), {64, 8}, 4);
   expect_reference(spec(), 150, 200, 2 * slice(), {64, 8}, 5);
   if (!is_grouped()) expect_reference(spec(), 130, 520, 6 * slice(), {256, 128}, 6);
 }
@@ -74,7 +74,7 @@ TEST(GemmKernels, KeepNaNsInTheirRow) {
   for (const LinearSpec& spec : {kBf16, kFp8, kGroupedFp8}) {
     const LinearCall call(spec, 3, 24, 256, 8);
     test::set_element(call.x(), 256 + 100, std::nan(""));
-    const OwnedTensor y = run_tile(spec, call, {32, 8});
+    const OwnedTensor y = run_tile(spec, call, {64, 8});
     for (int64_t i = 0; i < 3 * 24; ++i)
       EXPECT_EQ(std::isnan(test::element(y.view(), i)), i / 24 == 1) << to_text(spec) << ", " << i;
   }
@@ -91,7 +91,7 @@ TEST(GemmKernels, SumInt8ExactlyAtTheExtremes) {
   for (const size_t operand : {size_t{1}, size_t{3}})
     for (int64_t i = 0; i < call.inputs()[operand].shape.num_elements(); ++i)
       test::set_element(call.inputs()[operand], i, 1);
-  const OwnedTensor y = run_tile(spec, call, {32, 8});
+  const OwnedTensor y = run_tile(spec, call, {64, 8});
   for (int64_t i = 0; i < 16; ++i)
     EXPECT_EQ(test::element(y.view(), i), static_cast<double>(k) * 128 * 128);
 }
