@@ -20,7 +20,6 @@ namespace {
 struct Options {
   int64_t tokens_from = 1;
   double budget_s = 60;
-  bool clusters = false;
   bool bf16 = false;
 };
 
@@ -35,8 +34,7 @@ constexpr Weight kWeights[] = {{"70b qkv", 10240, 8192},     {"70b o", 8192, 819
                                {"8b gate_up", 28672, 4096},  {"8b down", 4096, 14336}};
 constexpr int64_t kTokens[] = {1, 8, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 
-void time_shape(CudaMachine& machine, const Weight& weight, int64_t num_tokens, DType dtype,
-                bool with_clusters) {
+void time_shape(CudaMachine& machine, const Weight& weight, int64_t num_tokens, DType dtype) {
   constexpr size_t kCold = size_t{200} << 20;  // several times the second-level cache
   const auto row_bytes = static_cast<size_t>(weight.columns) * dtype_bytes(dtype);
   const size_t weight_bytes = static_cast<size_t>(weight.rows) * row_bytes;
@@ -67,7 +65,6 @@ void time_shape(CudaMachine& machine, const Weight& weight, int64_t num_tokens, 
     // Far from useful, and slow to time.
     if (tile.tokens > std::max<int64_t>(2 * num_tokens, 8) || tile.tokens * 32 < num_tokens)
       continue;
-    if (tile.blocks > 1 && !with_clusters) continue;
     bool is_launched = true;
     std::vector<double> seconds = machine.time(
         [&](int64_t i) {
@@ -80,9 +77,9 @@ void time_shape(CudaMachine& machine, const Weight& weight, int64_t num_tokens, 
                          static_cast<double>(weight.columns);
     fmt::print(
         "{{\"bench\":\"cuda_gemm_tile\",\"weight\":\"{}\",\"dtype\":\"{}\",\"num_tokens\":{},"
-        "\"tile\":\"{}x{}x{}\","
+        "\"tile\":\"{}x{}\","
         "\"median_us\":{:.2f},\"gb_per_s\":{:.0f},\"tflops\":{:.1f},\"chosen\":{}}}\n",
-        weight.name, to_string(dtype), num_tokens, tile.rows, tile.tokens, tile.blocks, s * 1e6,
+        weight.name, to_string(dtype), num_tokens, tile.rows, tile.tokens, s * 1e6,
         static_cast<double>(weight_bytes) / s / 1e9, flops / s / 1e12, tile == chosen);
     std::fflush(stdout);
   }
@@ -96,8 +93,7 @@ int run(const Options& options) {
     if (num_tokens < options.tokens_from) continue;
     for (const Weight& weight : kWeights) {
       if (std::chrono::duration<double>(Clock::now() - begin).count() > options.budget_s) return 0;
-      time_shape(machine, weight, num_tokens, options.bf16 ? DType::bf16 : DType::fp8_e4m3,
-                 options.clusters);
+      time_shape(machine, weight, num_tokens, options.bf16 ? DType::bf16 : DType::fp8_e4m3);
     }
   }
   return 0;
@@ -111,7 +107,6 @@ int main(int argc, char** argv) {
   CLI::App app("Speeds of the tiles of the CUDA products, one JSON object a line");
   app.add_option("--tokens-from", options.tokens_from, "Leave out fewer tokens than these");
   app.add_option("--budget-seconds", options.budget_s, "Begin no shape after these");
-  app.add_flag("--clusters", options.clusters, "Tiles of clusters too");
   app.add_flag("--bf16", options.bf16, "Products of bf16 instead of fp8");
   CLI11_PARSE(app, argc, argv);
   try {
