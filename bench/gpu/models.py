@@ -57,17 +57,17 @@ LLAMA_70B = Model(
         latency(1),
         Run(
             "mlperf mix",
-            "throughput file={file} warm=35 stop=75",
+            "throughput file={file} warm=27 stop=50",
             mix=lengths.LLAMA2_70B,
             count=2400,
-            at_once=800,
+            at_once=640,
         ),
         Run(
             "offline 128/2048",
-            "throughput file={file} warm=40 stop=65",
+            "throughput file={file} warm=30 stop=48",
             fixed=(128, 2048),
             count=400,
-            at_once=200,
+            at_once=190,
         ),
         latency(128),
         latency(32),
@@ -109,7 +109,7 @@ GPT_J = Model(
     runs=(
         Run(
             "mlperf mix, beam 4",
-            "throughput file={file} beams=4 warm=12 stop=40",
+            "throughput file={file} beams=4 warm=8 stop=24",
             mix=lengths.GPT_J,
             count=1600,
             at_once=128,

@@ -103,6 +103,7 @@ Throughput measure_throughput(LLM& llm, std::span<const SampleRequest> requests,
 
 SteadyRate steady_rate(const Throughput& throughput, double from_s, double to_s) {
   SteadyRate rate;
+  to_s = std::min(to_s, throughput.elapsed_s);  // all may have ended before
   const double window_s = to_s - from_s;
   if (window_s <= 0) return rate;
   for (const EndedRequest& request : throughput.ended) {

@@ -51,6 +51,8 @@ TEST(Sweep, TheSteadyRateIsOfWhatWasDoneBetweenTwoMoments) {
   EXPECT_DOUBLE_EQ(rate.requests_per_s, 2.0 / 4);
   EXPECT_DOUBLE_EQ(rate.output_tokens_per_s, (10.0 + 30 + 20) / 4);
   EXPECT_EQ(steady_rate(throughput, 6, 6).requests_per_s, 0);
+  // The last ended at 10: from there on nothing could be done.
+  EXPECT_DOUBLE_EQ(steady_rate(throughput, 5, 1000).requests_per_s, 1.0 / 5);
 }
 
 }  // namespace
