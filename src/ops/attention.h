@@ -52,10 +52,10 @@ struct KvAppendArgs {
 /// kv_lens       [S] int32, positions in the cache, this step's included
 /// block_tables  [S, B] int32, block of positions [b * block_size, (b+1) * block_size)
 ///
-/// A fast kernel folds over KV positions in one tree whatever the step looks like: leaves of
-/// kAttentionLeaf positions, softmax rescaled per leaf, leaves folded in order in groups of
-/// kAttentionFanIn, groups folded in order. So a token's result does not depend on the batch or on
-/// how its prompt was cut into chunks.
+/// A back end's fast kernels fold over KV positions in one tree whatever the step looks like, so a
+/// token's result does not depend on the batch or on how its prompt was cut into chunks. On the
+/// CPU: leaves of kAttentionLeaf positions, softmax rescaled per leaf, leaves folded in order in
+/// groups of kAttentionFanIn, groups folded in order. On CUDA: cuda/attention_plan.h.
 struct PagedAttentionArgs {
   TensorView q;
   TensorView cache;
