@@ -10,7 +10,7 @@ namespace veloz::cuda {
 /// engines for a GPU; its kernels do not run.
 struct RegistryOptions {
   /// Offers kernels whose results change in the last bits with the number of rows beside them:
-  /// linears by cuBLASLt, on streams that have it (cuda/cublaslt/attach.h). Ours are the same in
+  /// linears by cuBLASLt, on streams that have it (DeviceOptions). Ours are the same in
   /// every batch.
   bool allow_nondeterminism = false;
 };

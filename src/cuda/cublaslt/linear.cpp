@@ -42,7 +42,7 @@ void linear(ops::OpContext& context, const ops::LinearArgs& args) noexcept {
   // Rows that are not aligned as the library wants them are rare, and then few.
   if (!run(context, "linear/cublaslt", gemm_of(args.x, args.w, args.y, GemmScaling::none),
            operands_of(args.x, args.w, args.y)))
-    simple_linear(context, args);
+    gemm_linear(context, args);
 }
 
 void quantized_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args) noexcept {
@@ -51,9 +51,10 @@ void quantized_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a
   operands.x_scales = args.x_scales.as<const float>();
   operands.w_scales = args.w_scales.as<const float>();
   const bool is_dense = args.x_scales.row_stride == 1 && args.w_scales.row_stride == 1;
-  if (!is_dense || !run(context, "quantized_linear/cublaslt",
-                        gemm_of(args.x, args.w, args.y, GemmScaling::rows), operands))
-    simple_quantized_linear(context, args);
+  if (args.y.shape[0] < kLeastLibraryTokens || !is_dense ||
+      !run(context, "quantized_linear/cublaslt", gemm_of(args.x, args.w, args.y, GemmScaling::rows),
+           operands))
+    gemm_quantized_linear(context, args);
 }
 
 }  // namespace veloz::cuda::cublaslt
