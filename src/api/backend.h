@@ -27,10 +27,9 @@ struct BackendRequest {
   std::string device = "auto";  // auto, cpu, cuda (the first GPU) or cuda:N
   std::string isa{};            // of the CPU; "": the best there is
   int num_threads = 0;          // 0: as many as this process may use
-  /// Of a GPU, as in cuda::DeviceOptions; none of them says anything to a CPU.
+  /// Of a GPU, as in cuda::DeviceOptions; they say nothing to a CPU.
   bool allow_nondeterminism = false;
   std::filesystem::path cublaslt_directory{};
-  std::filesystem::path tuning_directory{};
 };
 BackendRequest backend_request(const LLMOptions& options);
 

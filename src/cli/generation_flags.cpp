@@ -6,8 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 
-#include "cli/environment.h"
-
 namespace veloz::cli {
 namespace {
 
@@ -114,13 +112,12 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
       ->capture_default_str();
   verb.add_flag("--allow-nondeterminism", options.allow_nondeterminism,
                 "On a GPU, large products may go to cuBLASLt: faster, but a request's tokens can "
-                "depend on its neighbours; nothing changes on the CPU")
+                "depend on its neighbours, and fp8 sums are less exact; no effect on the CPU")
       ->envname("VELOZ_ALLOW_NONDETERMINISM");
   verb.add_option("--cublaslt", options.cublaslt_directory,
                   "Directory that has libcublasLt, where it is looked for first (with "
                   "--allow-nondeterminism)")
       ->envname("VELOZ_CUBLASLT");
-  options.tuning_directory = default_tuning_directory();
   verb.add_option("--isa", options.isa,
                   "Force an instruction set: portable, avx2, avx512, avx512_vnni, avx512_bf16")
       ->envname("VELOZ_ISA");

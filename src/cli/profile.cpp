@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "api/backend.h"
 #include "api/profile_engine.h"
 
 #include <fmt/format.h>
@@ -8,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "api/backend.h"
 #include "base/files.h"
 #include "benchmark/roofline_plot.h"
 #include "cli/load.h"

@@ -7,7 +7,6 @@
 
 #include "base/fp8.h"
 #include "cuda/cublaslt/library_gemms.h"
-#include "cuda/cublaslt/linear.h"
 #include "cuda/stream.h"
 #include "cuda_runs.h"
 #include "support/expect_error.h"
@@ -76,6 +75,8 @@ int run_by_library(std::string_view kernel, const std::vector<TensorView>& input
   return library->num_asked();
 }
 
+constexpr int64_t kLibraryTokens = 256;  // from which on small weights of codes are the library's
+
 /// fp8 codes [tokens, 64] and [32, 64] with a scale per row.
 struct CodedProduct {
   explicit CodedProduct(int64_t tokens)
@@ -135,7 +136,7 @@ TEST(LibraryLinear, GivesTheLibraryStridedRows) {
 }
 
 TEST(LibraryLinear, GivesTheLibraryScalesPerRow) {
-  for (const int64_t tokens : {cublaslt::kLeastLibraryTokens, cublaslt::kLeastLibraryTokens + 5}) {
+  for (const int64_t tokens : {kLibraryTokens, kLibraryTokens + 5}) {
     const CodedProduct product(tokens);
     const std::vector<TensorView> inputs = product.inputs();
     EXPECT_EQ(run_by_library("quantized_linear/cublaslt", inputs, product.y.view(), product.attrs),
@@ -148,7 +149,7 @@ TEST(LibraryLinear, GivesTheLibraryScalesPerRow) {
 }
 
 TEST(LibraryLinear, LeavesCodesOfFewTokensToOurKernel) {
-  for (const int64_t tokens : {int64_t{1}, int64_t{64}, cublaslt::kLeastLibraryTokens - 1}) {
+  for (const int64_t tokens : {int64_t{1}, int64_t{64}, kLibraryTokens - 1}) {
     const CodedProduct product(tokens);
     EXPECT_EQ(run_by_library("quantized_linear/cublaslt", product.inputs(), product.y.view(),
                              product.attrs),
@@ -158,7 +159,7 @@ TEST(LibraryLinear, LeavesCodesOfFewTokensToOurKernel) {
 }
 
 TEST(LibraryLinear, LeavesToOurKernelsWhatTheLibraryRefuses) {
-  const CodedProduct product(cublaslt::kLeastLibraryTokens);
+  const CodedProduct product(kLibraryTokens);
   EXPECT_EQ(run_by_library("quantized_linear/cublaslt", product.inputs(), product.y.view(),
                            product.attrs, /*refuses=*/true),
             1);
