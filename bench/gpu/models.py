@@ -178,7 +178,7 @@ def build(context: Context, model: Model, seconds: float) -> Json:
     if model.part != model.engine and built and engine.exists():
         return {"status": "ok", "rows": []}
     command = [context.program("veloz"), "build", str(context.bundle / "models" / model.config), "-o", str(engine)]
-    flags = f"--target cuda --load-format dummy --force --json {model.build}".split()
+    flags = f"--target cuda --load-format dummy-at-load --force --json {model.build}".split()
     outcome = process.run(
         [*command, *flags], log=context.log(f"{model.part}-build"), timeout_s=seconds, env=context.env()
     )

@@ -7,7 +7,6 @@
 #include "cuda/gpu.h"
 #include "cuda/numeric.h"
 #include "cuda/ptx/barrier.h"
-#include "cuda/ptx/cluster.h"
 #include "cuda/ptx/dependent_launch.h"
 #include "cuda/ptx/matrix.h"
 #include "cuda/ptx/registers.h"
@@ -81,9 +80,7 @@ template <int kRows, int kTokens>
 struct GemmShape {
   static constexpr int kConsumers = kRows > kProductRows ? 2 : 1;  // warpgroups
   static constexpr int kRowsPerConsumer = kRows / kConsumers;
-  // Of 32 rows half a product is thrown away: it costs nothing where loads are the limit.
-  static constexpr int kProductsPerConsumer =
-      kRowsPerConsumer > kProductRows ? kRowsPerConsumer / kProductRows : 1;
+  static constexpr int kProductsPerConsumer = kRowsPerConsumer / kProductRows;
   static constexpr int kConsumerWarps = kConsumers * kWarpgroupThreads / 32;
   // Large tiles keep their sums in more registers than an even share: the producer's warp becomes a
   // warpgroup, which is what registers are moved between.
@@ -114,8 +111,6 @@ struct GemmShape {
       kStages * (kWeightBytes + kTokenBytes) + kStagingBytes + kBarrierBytes;
 
   static_assert(kStages >= 4, "fewer stages than a copy's latency is worth");
-  static_assert(kStages * kTokenBytes >= (kProductRows - kRowsPerConsumer) * kSliceBytes,
-                "a product of less than 64 rows reads on past the last stage of the weight");
 };
 
 /// Where in the ring, and which phase its barriers have there.
@@ -174,29 +169,14 @@ struct TileOrder {
   }
 };
 
-/// One slice of a tile's rows. Blocks of a cluster share rows: each copies its part to all.
-template <int kRows, int kTokens, int kCluster>
-__device__ __forceinline__ void load_weights(const GemmShared<kRows, kTokens>& shared, int stage,
-                                             const TensorMap* map, int column, int row, int rank,
-                                             uint64_t policy) {
-  constexpr int kPart = kRows / kCluster;
-  unsigned char* const to = shared.weights(stage) + rank * kPart * kSliceBytes;
-  if constexpr (kCluster == 1)
-    load_tile(to, map, column, row, shared.full(stage), policy);
-  else
-    load_tile_to_cluster(to, map, column, row + rank * kPart, shared.full(stage),
-                         (1u << kCluster) - 1, policy);
-}
-
 /// Fills the ring, for all tiles of this block.
-template <typename Math, int kRows, int kTokens, int kCluster>
+template <typename Math, int kRows, int kTokens>
 __device__ __forceinline__ void produce(const TensorMap* w_map, const TensorMap* x_map,
                                         const GemmParams& p,
                                         const GemmShared<kRows, kTokens>& shared) {
   using Shape = GemmShape<kRows, kTokens>;
   constexpr uint32_t kBytes = Shape::kWeightBytes + Shape::kTokenBytes;
-  const TileOrder<kRows, kTokens * kCluster> order(p);
-  const int rank = kCluster == 1 ? 0 : cluster_rank();
+  const TileOrder<kRows, kTokens> order(p);
   const uint64_t w_policy = cache_policy(order.token_tiles == 1 ? Reuse::once : Reuse::some);
   const uint64_t x_policy = cache_policy(Reuse::some);
   prefetch_map(w_map);
@@ -204,19 +184,19 @@ __device__ __forceinline__ void produce(const TensorMap* w_map, const TensorMap*
 
   // Weights are nobody's output: the ring's first lap of them comes while the kernel before this
   // one still runs.
-  int tile = static_cast<int>(blockIdx.x) / kCluster;
+  int tile = static_cast<int>(blockIdx.x);
   auto place = order.place(tile);
   const int num_early = min(Shape::kStages, p.num_slices);
   for (int slice = 0; slice < num_early; ++slice) {
     arrive_expecting(shared.full(slice), kBytes);
-    load_weights<kRows, kTokens, kCluster>(shared, slice, w_map, slice * Math::kSliceElements,
-                                           place.row, rank, w_policy);
+    load_tile(shared.weights(slice), w_map, slice * Math::kSliceElements, place.row,
+              shared.full(slice), w_policy);
   }
   wait_for_previous_kernel();
   RingPosition<Shape::kStages> ring;
   for (int slice = 0; slice < num_early; ++slice) {
-    load_tile(shared.tokens(slice), x_map, slice * Math::kSliceElements,
-              place.token + rank * kTokens, shared.full(slice), x_policy);
+    load_tile(shared.tokens(slice), x_map, slice * Math::kSliceElements, place.token,
+              shared.full(slice), x_policy);
     ring.advance();
   }
 
@@ -224,19 +204,14 @@ __device__ __forceinline__ void produce(const TensorMap* w_map, const TensorMap*
   for (;;) {
     for (; slice < p.num_slices; ++slice) {
       SharedBarrier* const full = shared.full(ring.stage);
-      if constexpr (kCluster == 1)
-        wait_for_phase(shared.empty(ring.stage), ring.parity ^ 1);
-      else
-        wait_for_phase_of_cluster(shared.empty(ring.stage), ring.parity ^ 1);
+      wait_for_phase(shared.empty(ring.stage), ring.parity ^ 1);
       arrive_expecting(full, kBytes);
       const int column = slice * Math::kSliceElements;
-      load_weights<kRows, kTokens, kCluster>(shared, ring.stage, w_map, column, place.row, rank,
-                                             w_policy);
-      load_tile(shared.tokens(ring.stage), x_map, column, place.token + rank * kTokens, full,
-                x_policy);
+      load_tile(shared.weights(ring.stage), w_map, column, place.row, full, w_policy);
+      load_tile(shared.tokens(ring.stage), x_map, column, place.token, full, x_policy);
       ring.advance();
     }
-    tile += static_cast<int>(gridDim.x) / kCluster;
+    tile += static_cast<int>(gridDim.x);
     if (tile >= order.count()) return;
     place = order.place(tile);
     slice = 0;
@@ -254,7 +229,7 @@ __device__ __forceinline__ void multiply_slice(typename Product::Sum (&d)[kToken
 }
 
 /// Multiplies the slices of one tile as they come.
-template <typename Math, int kRows, int kTokens, int kCluster>
+template <typename Math, int kRows, int kTokens>
 struct Consumer {
   using Shape = GemmShape<kRows, kTokens>;
   using Product = typename Math::Product;
@@ -278,13 +253,9 @@ struct Consumer {
   __device__ uint64_t tokens(int stage) const {
     return matrix_descriptor(shared_address(shared.tokens(stage)));
   }
-  /// This warp will not read the stage again: whoever fills it is told, in all of the cluster.
+  /// This warp will not read the stage again.
   __device__ __forceinline__ void release(int stage) const {
-    if constexpr (kCluster == 1) {
-      if (lane == 0) arrive(shared.empty(stage));
-    } else {
-      if (lane < kCluster) arrive_in_cluster(shared.empty(stage), lane);
-    }
+    if (lane == 0) arrive(shared.empty(stage));
   }
 
   /// One chain over K.
@@ -429,24 +400,22 @@ struct Consumer {
   }
 
   __device__ __forceinline__ void run() {
-    const TileOrder<kRows, kTokens * kCluster> order(p);
-    const int rank = kCluster == 1 ? 0 : cluster_rank();
-    for (int tile = static_cast<int>(blockIdx.x) / kCluster; tile < order.count();
-         tile += static_cast<int>(gridDim.x) / kCluster) {
+    const TileOrder<kRows, kTokens> order(p);
+    for (int tile = static_cast<int>(blockIdx.x); tile < order.count();
+         tile += static_cast<int>(gridDim.x)) {
       const auto place = order.place(tile);
-      const int token = place.token + rank * kTokens;
       const int row = place.row + consumer * Shape::kRowsPerConsumer;
       Sum sums[kProducts][kSums] = {};
       if constexpr (Math::kPromotes)
-        sum_slices(sums, row, token);
+        sum_slices(sums, row, place.token);
       else
         sum_chain(sums);
-      write(sums, row, token);
+      write(sums, row, place.token);
     }
   }
 };
 
-template <typename Math, int kRows, int kTokens, int kCluster>
+template <typename Math, int kRows, int kTokens>
 __global__ void __launch_bounds__(GemmShape<kRows, kTokens>::kThreads,
                                   GemmShape<kRows, kTokens>::kBlocksPerMultiprocessor)
     gemm_kernel(const __grid_constant__ TensorMap w_map, const __grid_constant__ TensorMap x_map,
@@ -458,23 +427,21 @@ __global__ void __launch_bounds__(GemmShape<kRows, kTokens>::kThreads,
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Shape::kStages; ++stage) {
       init_barrier(shared.full(stage), 1);
-      init_barrier(shared.empty(stage), Shape::kConsumerWarps * kCluster);
+      init_barrier(shared.empty(stage), Shape::kConsumerWarps);
     }
     publish_barriers();
   }
   __syncthreads();
-  if constexpr (kCluster > 1) cluster_sync();  // others' copies and arrivals may come from now on
   allow_next_kernel();
   if (warp >= Shape::kConsumerWarps) {
     if constexpr (Shape::kMovesRegisters) lower_registers_to<Shape::kProducerRegisters>();
     if (warp == Shape::kConsumerWarps && lane == 0)
-      produce<Math, kRows, kTokens, kCluster>(&w_map, &x_map, p, shared);
+      produce<Math, kRows, kTokens>(&w_map, &x_map, p, shared);
   } else {
     if constexpr (Shape::kMovesRegisters) raise_registers_to<Shape::kConsumerRegisters>();
     wait_for_previous_kernel();
-    Consumer<Math, kRows, kTokens, kCluster>{p, shared, warp / 4, warp, lane, {}}.run();
+    Consumer<Math, kRows, kTokens>{p, shared, warp / 4, warp, lane, {}}.run();
   }
-  if constexpr (kCluster > 1) cluster_sync();  // nobody leaves whom others still write to
 }
 
 }  // namespace veloz::cuda

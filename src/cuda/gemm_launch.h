@@ -24,11 +24,11 @@ inline bool encode_operand(const TensorView& matrix, int tile_rows, TensorMap& m
       map);
 }
 
-template <typename Math, int kRows, int kTokens, int kCluster>
+template <typename Math, int kRows, int kTokens>
 bool launch_gemm_tile(CudaStream& stream, const GemmCall& call) noexcept {
   using Shape = GemmShape<kRows, kTokens>;
   TensorMap w_map, x_map;
-  if (!encode_operand(call.w, kRows / kCluster, w_map) || !encode_operand(call.x, kTokens, x_map))
+  if (!encode_operand(call.w, kRows, w_map) || !encode_operand(call.x, kTokens, x_map))
     return false;
   const int64_t num_tokens = call.y.shape[0], num_rows = call.y.shape[1];
   const int64_t y_row_bytes = call.y.row_stride * static_cast<int64_t>(dtype_bytes(call.y.dtype));
@@ -52,16 +52,14 @@ bool launch_gemm_tile(CudaStream& stream, const GemmCall& call) noexcept {
   stream.note(
       cudaDeviceGetAttribute(&num_multiprocessors, cudaDevAttrMultiProcessorCount, stream.device()),
       "gemm");
-  constexpr int kClusterTokens = kTokens * kCluster;
   const int64_t num_tiles =
-      ((num_rows + kRows - 1) / kRows) * ((num_tokens + kClusterTokens - 1) / kClusterTokens);
-  const int64_t num_clusters = std::min<int64_t>(
-      num_tiles, int64_t{num_multiprocessors} * Shape::kBlocksPerMultiprocessor / kCluster);
-  launch(stream, "gemm", gemm_kernel<Math, kRows, kTokens, kCluster>,
-         {.grid = dim3(static_cast<unsigned>(num_clusters * kCluster)),
+      ((num_rows + kRows - 1) / kRows) * ((num_tokens + kTokens - 1) / kTokens);
+  const int64_t num_blocks =
+      std::min<int64_t>(num_tiles, int64_t{num_multiprocessors} * Shape::kBlocksPerMultiprocessor);
+  launch(stream, "gemm", gemm_kernel<Math, kRows, kTokens>,
+         {.grid = dim3(static_cast<unsigned>(num_blocks)),
           .block = dim3(Shape::kThreads),
-          .shared_bytes = Shape::kSharedBytes,
-          .cluster = kCluster},
+          .shared_bytes = Shape::kSharedBytes},
          w_map, x_map, params);
   return true;
 }
@@ -72,7 +70,7 @@ bool launch_if_tile(CudaStream& stream, const GemmTile& tile, const GemmCall& ca
   constexpr GemmTile kTile = kGemmTiles[i];
   if constexpr (has_gemm_tile(kTile, Math::kIsGrouped)) {
     if (tile == kTile) {
-      is_launched = launch_gemm_tile<Math, kTile.rows, kTile.tokens, kTile.blocks>(stream, call);
+      is_launched = launch_gemm_tile<Math, kTile.rows, kTile.tokens>(stream, call);
       return true;
     }
   }

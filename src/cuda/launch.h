@@ -14,7 +14,6 @@ struct LaunchShape {
   dim3 grid;
   dim3 block;
   size_t shared_bytes = 0;  // dynamic
-  unsigned cluster = 1;     // blocks along x that run together
 };
 
 inline CudaStream& stream_of(ops::OpContext& context) {
@@ -28,7 +27,6 @@ template <typename... Params, typename... Args>
 void launch(CudaStream& stream, const char* name, void (*kernel)(Params...),
             const LaunchShape& shape, Args&&... args) noexcept {
 #if defined(VELOZ_CUDA_SIM)
-  if (shape.cluster > 1) return stream.note(cudaErrorNotSupported, name);
   stream.note(
       sim::launch({.name = name, .stream = stream.handle(), .must_wait_for_previous = true}, kernel,
                   shape.grid, shape.block, shape.shared_bytes, Params(std::forward<Args>(args))...),
@@ -40,18 +38,16 @@ void launch(CudaStream& stream, const char* name, void (*kernel)(Params...),
                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
                                      static_cast<int>(shape.shared_bytes)),
                 name);
-  cudaLaunchAttribute attributes[2]{};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {.x = shape.cluster, .y = 1, .z = 1};
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream.handle();
-  config.attrs = attributes;
-  config.numAttrs = shape.cluster > 1 ? 2 : 1;
+  config.attrs = &early;
+  config.numAttrs = 1;
   stream.note(cudaLaunchKernelEx(&config, kernel, Params(std::forward<Args>(args))...), name);
 #endif
 }

@@ -25,7 +25,7 @@ set(veloz_cuda_device_headers
   gemm.h gemm_kernel.h gemm_launch.h
   logit_rows.cuh ordered.cuh race.cuh select.cuh
   ptx/async_copy.h ptx/barrier.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
-  ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/reciprocal.h ptx/registers.h ptx/cluster.h
+  ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/reciprocal.h ptx/registers.h
   ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)
 # Fronts of products by a library, and random operands.
 list(APPEND veloz_cuda_host_sources cublaslt/linear.cpp)

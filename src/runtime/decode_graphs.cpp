@@ -27,9 +27,7 @@ bool is_decode(const Batch& batch) {
 DecodeBucket choose_bucket(const Batch& batch, const engine::Limits& limits) {
   const int64_t n = batch.num_seqs();
   int64_t num_seqs = n;
-  if (n <= 8)
-    num_seqs = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n)));
-  else if (n <= 64)
+  if (n <= 64)
     num_seqs = round_up(n, int64_t{8});
   else if (n <= 256)
     num_seqs = round_up(n, int64_t{16});

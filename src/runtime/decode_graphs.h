@@ -14,7 +14,10 @@ namespace veloz::runtime {
 
 /// Extents for which a decode step is recorded: a smaller batch is padded to them.
 struct DecodeBucket {
-  int64_t num_seqs = 0;        // 1, 2, 4, 8, then multiples of 8, above 64 of 16, above 256 of 64
+  // Multiples of 8, above 64 of 16, above 256 of 64. Eight is also the least number of tokens in a
+  // product of the tensor cores, which on an H200 takes 16 % longer when some of them lie outside
+  // the matrix (1 row against 8, 57344 x 8192 in fp8: 139 us against 120 us).
+  int64_t num_seqs = 0;
   int64_t blocks_per_seq = 0;  // powers of two from 8
   auto operator<=>(const DecodeBucket&) const = default;
 };

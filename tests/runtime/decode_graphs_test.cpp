@@ -57,7 +57,7 @@ TEST(DecodeBucket, HoldsTheBatchAndStaysWithinTheLimits) {
       EXPECT_LT(bucket.num_seqs - n, limits.block_size) << "padding has one slot of a block each";
       EXPECT_EQ(bucket.blocks_per_seq, 8);
     }
-  EXPECT_EQ(choose_bucket(decode_batch(3, 9), limits_of(64)), (DecodeBucket{4, 16}));
+  EXPECT_EQ(choose_bucket(decode_batch(3, 9), limits_of(64)), (DecodeBucket{8, 16}));
   EXPECT_EQ(choose_bucket(decode_batch(9, 60), limits_of(64)), (DecodeBucket{16, 64}));
   EXPECT_EQ(choose_bucket(decode_batch(65, 1), limits_of(512)), (DecodeBucket{80, 8}));
   EXPECT_EQ(choose_bucket(decode_batch(257, 1), limits_of(512)), (DecodeBucket{320, 8}));
