@@ -31,6 +31,10 @@ struct LLMOptions {
   int num_threads = 0;                  // 0: as many as this process may use
   size_t kv_cache_memory_bytes = 0;     // 0: as kv_cache_size says, on a GPU what the rest leaves
   double gpu_memory_utilization = 0.9;  // share of a GPU's memory that weights and cache may fill
+  /// Large products on a GPU may go to cuBLASLt, which is faster. A request's tokens can then
+  /// depend on its neighbours, and sums of fp8 codes are less exact. Nothing changes on a CPU.
+  bool allow_nondeterminism = false;
+  std::filesystem::path cublaslt_directory{};  // where cuBLASLt is looked for first, or ""
   KvCacheSize kv_cache_size = KvCacheSize::of_sequences;
   int64_t max_num_seqs = 0;            // 0: the engine's limit; else at most that
   int64_t max_num_batched_tokens = 0;  // of one step, max_num_seqs or more; 0: the engine's limit
@@ -117,9 +121,10 @@ class LLM {
   LLM& operator=(LLM&&) noexcept;
 
   /// Generates for all prompts together, with parameters for each, and returns when all have ended,
-  /// in the order of the prompts. Tokens of a request do not depend on its neighbours. Throws
-  /// Error(invalid_input) for impossible parameters or a prompt that cannot fit, before anything
-  /// runs; a failure while running is in RequestOutput::error.
+  /// in the order of the prompts. Tokens of a request do not depend on its neighbours, unless
+  /// LLMOptions::allow_nondeterminism is set. Throws Error(invalid_input) for impossible parameters
+  /// or a prompt that cannot fit, before anything runs; a failure while running is in
+  /// RequestOutput::error.
   std::vector<RequestOutput> generate(std::span<const Prompt> prompts,
                                       std::span<const SamplingParams> params,
                                       const TextSink& sink = {}, const EndSink& on_end = {},

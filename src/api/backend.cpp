@@ -35,17 +35,28 @@ std::optional<int> parse_gpu(std::string_view device) {
 }
 
 /// Engines for the CPU run there too: their weights are unpacked as they are loaded.
-Backend open_gpu(int index, int num_threads) {
-  const int threads = resolve_num_threads(num_threads);
-  std::unique_ptr<Device> device = cuda::open_device(index);
-  std::string description = device->description();
-  return {std::make_unique<ThreadPool>(threads), std::move(device),
-          std::make_unique<ops::KernelRegistry>(
-              cuda::make_registry().with_foreign_layouts(cpu::weight_layouts())),
-          std::move(description)};
+Backend open_gpu(int index, const BackendRequest& request) {
+  const int threads = resolve_num_threads(request.num_threads);
+  const bool is_fast = request.allow_nondeterminism;
+  std::unique_ptr<Device> device = cuda::open_device(
+      index, {.allow_nondeterminism = is_fast, .cublaslt_directory = request.cublaslt_directory});
+  std::string description = device->description() + (is_fast ? ", cuBLASLt" : "");
+  return {
+      std::make_unique<ThreadPool>(threads), std::move(device),
+      std::make_unique<ops::KernelRegistry>(cuda::make_registry({.allow_nondeterminism = is_fast})
+                                                .with_foreign_layouts(cpu::weight_layouts())),
+      std::move(description)};
 }
 
 }  // namespace
+
+BackendRequest backend_request(const LLMOptions& options) {
+  return {.device = options.device,
+          .isa = options.isa,
+          .num_threads = options.num_threads,
+          .allow_nondeterminism = options.allow_nondeterminism,
+          .cublaslt_directory = options.cublaslt_directory};
+}
 
 int resolve_num_threads(int num_threads) {
   if (num_threads < 0 || num_threads > 1024)
@@ -66,12 +77,11 @@ Backend open_cpu(std::string_view isa_name, int num_threads) {
 }
 
 Backend open_backend(const BackendRequest& request, std::string_view target) {
-  if (const std::optional<int> gpu = parse_gpu(request.device))
-    return open_gpu(*gpu, request.num_threads);
+  if (const std::optional<int> gpu = parse_gpu(request.device)) return open_gpu(*gpu, request);
   std::string warning;
   if (request.device == "auto" && target == kCuda) {
     try {
-      return open_gpu(0, request.num_threads);
+      return open_gpu(0, request);
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::unsupported) throw;
       warning = fmt::format("the engine was built for a GPU and runs on the CPU: {}", e.message());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 #include "base/device.h"
 #include "base/thread_pool.h"
 #include "ops/kernel.h"
+#include "veloz/llm.h"
 
 namespace veloz::api {
 
@@ -25,7 +27,11 @@ struct BackendRequest {
   std::string device = "auto";  // auto, cpu, cuda (the first GPU) or cuda:N
   std::string isa{};            // of the CPU; "": the best there is
   int num_threads = 0;          // 0: as many as this process may use
+  /// Of a GPU, as in cuda::DeviceOptions; they say nothing to a CPU.
+  bool allow_nondeterminism = false;
+  std::filesystem::path cublaslt_directory{};
 };
+BackendRequest backend_request(const LLMOptions& options);
 
 /// `num_threads` as --threads gives it; 0: as many as this process may use. Throws
 /// Error(invalid_input) for what cannot be.

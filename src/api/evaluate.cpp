@@ -70,9 +70,7 @@ eval::GateReport evaluate(const EvaluateOptions& options) {
   const eval::EvalSet set = read_set(options, model, max_model_len);
   if (reference) check_same_tokens(set, read_set(options, *reference, max_model_len));
 
-  const Backend backend = open_backend(
-      {.device = options.device, .isa = options.isa, .num_threads = options.num_threads},
-      model.engine.manifest().target);
+  const Backend backend = open_backend(options.backend, model.engine.manifest().target);
   const compress::Machine machine{*backend.device, *backend.registry, *backend.pool};
   compress::MeasureOptions measure;
   if (options.max_num_seqs > 0) measure.max_num_seqs = options.max_num_seqs;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "api/backend.h"
 #include "base/progress.h"
 #include "compress/measured_model.h"
 #include "eval/gate_report.h"
@@ -25,9 +26,7 @@ struct EvaluateOptions {
   std::optional<int64_t> limit;
   std::optional<int64_t> max_tokens;  // of an answer; none: generation_config.json's, or 128
   std::optional<int64_t> num_beams;   // none: generation_config.json's, or 1
-  std::string device = "auto";        // as in LLMOptions
-  std::string isa{};
-  int num_threads = 0;
+  BackendRequest backend{};
   int64_t max_num_seqs = 0;          // answers generated at once; 0: 16
   size_t kv_cache_memory_bytes = 0;  // of each model; 0: 256 MiB
   /// As compress::GateOptions.

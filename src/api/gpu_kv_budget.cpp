@@ -13,6 +13,7 @@ namespace veloz::api {
 namespace {
 
 constexpr uint64_t kSamplingBytes = uint64_t{256} << 20;  // lists and scratch beside the step
+constexpr uint64_t kLibraryBytes = uint64_t{256} << 20;   // 64 MiB of scratch, and its code
 constexpr uint64_t kMostTimes = 4;  // of what all sequences need: prefixes worth keeping
 
 /// What is there and what is taken before the cache.
@@ -29,8 +30,9 @@ GpuBudget budget_of(const profile::Footprint& footprint, const GpuKvDemand& dema
   const uint64_t used = memory.total_bytes - memory.free_bytes;
   const auto share =
       static_cast<uint64_t>(demand.utilization * static_cast<double>(memory.total_bytes));
-  const uint64_t others =
-      footprint.arena_bytes + footprint.workspace_bytes + footprint.input_bytes + kSamplingBytes;
+  const uint64_t others = footprint.arena_bytes + footprint.workspace_bytes +
+                          footprint.input_bytes + kSamplingBytes +
+                          (demand.uses_library ? kLibraryBytes : 0);
   GpuBudget budget;
   budget.allowed = share > used ? share - used : 0;
   budget.taken = footprint.weight_bytes + others;

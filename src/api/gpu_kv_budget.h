@@ -15,6 +15,7 @@ struct GpuKvDemand {
   double utilization = 0.9;   // share of the GPU's memory that this process may fill
   uint64_t memory_bytes = 0;  // of the cache; 0: what the rest leaves
   int64_t max_num_seqs = 0;
+  bool uses_library = false;  // cuBLASLt, with its code and scratch
 };
 
 /// Blocks of the KV cache: what `utilization` of the GPU's memory leaves beside weights, arena and

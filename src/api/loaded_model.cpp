@@ -52,14 +52,13 @@ int64_t LoadedModel::State::choose_num_blocks(const LLMOptions& options,
                              {.memory = cuda::gpu_memory(*backend.device),
                               .utilization = options.gpu_memory_utilization,
                               .memory_bytes = options.kv_cache_memory_bytes,
-                              .max_num_seqs = max_num_seqs});
+                              .max_num_seqs = max_num_seqs,
+                              .uses_library = options.allow_nondeterminism});
 }
 
 void LoadedModel::State::start(const LLMOptions& options,
                                const std::function<void(serving::ExecutorOptions&)>& adjust) {
-  backend = open_backend(
-      {.device = options.device, .isa = options.isa, .num_threads = options.num_threads},
-      engine.manifest().target);
+  backend = open_backend(backend_request(options), engine.manifest().target);
   serving::ExecutorOptions executor_options = to_executor_options(engine, options, backend);
   const int64_t num_blocks = choose_num_blocks(options, executor_options.limits.max_num_seqs);
   executor_options.limits.num_kv_blocks = num_blocks;

@@ -66,9 +66,7 @@ profile::ProfileReport profile_engine(const std::filesystem::path& directory,
   const std::vector<Phase> phases = choose_phases(request, limits);
   const int64_t num_blocks = blocks_for(phases, limits);
 
-  Backend backend = open_backend(
-      {.device = request.device, .isa = request.isa, .num_threads = request.num_threads},
-      manifest.target);
+  Backend backend = open_backend(request.backend, manifest.target);
   runtime::Session session(engine, *backend.device, *backend.registry, *backend.pool,
                            {.num_kv_blocks = num_blocks});
   PeakMeter meter(backend, {});

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/backend.h"
 #include "engine/plan.h"
 #include "profile/report.h"
 
@@ -19,9 +20,7 @@ struct ProfileRequest {
   std::optional<int64_t> prefill;    // tokens of a prompt; 0: no such phase
   std::optional<int64_t> context;    // positions before a token that is decoded
   int64_t num_repeats = 5;
-  std::string device = "auto";  // as in LLMOptions
-  std::string isa{};
-  int num_threads = 0;
+  BackendRequest backend{};
   std::function<void(int64_t num_done, int64_t total)> on_progress{};
 };
 

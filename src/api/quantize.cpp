@@ -81,8 +81,8 @@ class Quantizing {
     evaluate_options.text = options_.gate.text;
     evaluate_options.limit = options_.gate.limit;
     evaluate_options.reference_answers = &original_answers_;
-    evaluate_options.isa = options_.isa;
-    evaluate_options.num_threads = options_.num_threads;
+    evaluate_options.backend.isa = options_.isa;
+    evaluate_options.backend.num_threads = options_.num_threads;
     evaluate_options.on_progress = options_.on_progress;
     evaluate_options.should_stop = options_.should_stop;
     return evaluate(evaluate_options);

@@ -131,14 +131,12 @@ class Verification {
 
   VerifyReport run() {
     std::vector<Backend> backends;
-    backends.push_back(open_cpu(request_.isa, request_.num_threads));
-    Backend wanted = open_backend(
-        {.device = request_.device, .isa = request_.isa, .num_threads = request_.num_threads},
-        engine_.manifest().target);
+    backends.push_back(open_cpu(request_.backend.isa, request_.backend.num_threads));
+    Backend wanted = open_backend(request_.backend, engine_.manifest().target);
     if (wanted.device->kind() != DeviceKind::cpu) backends.push_back(std::move(wanted));
     total_ = 2 * std::ssize(backends) * std::ssize(engine_.plan().program("step").steps);
 
-    Backend references = open_references(request_.num_threads);
+    Backend references = open_references(request_.backend.num_threads);
     report_.reference_tokens = generate(references);
     for (Backend& backend : backends) report_.devices.push_back(check(backend));
     return std::move(report_);

@@ -8,15 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "api/backend.h"
 #include "base/dtype.h"
 #include "ops/op.h"
 
 namespace veloz::api {
 
 struct VerifyRequest {
-  std::string device = "auto";  // as in LLMOptions; the CPU is verified in any case
-  std::string isa{};
-  int num_threads = 0;
+  BackendRequest backend{};       // the CPU is verified in any case
   int64_t num_prompt_tokens = 8;  // of the step that is verified first; one of a token follows
   int64_t num_new_tokens = 8;     // of the greedy generation
   uint64_t seed = 0;              // of the prompt

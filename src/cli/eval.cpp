@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "api/backend.h"
 #include "api/evaluate.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -71,9 +72,7 @@ eval::GateReport evaluate(const EvalFlags& flags) {
   options.limit = flags.limit;
   options.max_tokens = flags.max_tokens;
   options.num_beams = flags.num_beams;
-  options.device = flags.load.llm.device;
-  options.isa = flags.load.llm.isa;
-  options.num_threads = flags.load.llm.num_threads;
+  options.backend = api::backend_request(flags.load.llm);
   options.max_num_seqs = flags.load.llm.max_num_seqs;
   options.kv_cache_memory_bytes = flags.load.llm.kv_cache_memory_bytes;
   options.engine = resolve(flags.load);

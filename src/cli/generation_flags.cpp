@@ -110,6 +110,14 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
                   "built for one, else the CPU")
       ->envname("VELOZ_DEVICE")
       ->capture_default_str();
+  verb.add_flag("--allow-nondeterminism", options.allow_nondeterminism,
+                "On a GPU, large products may go to cuBLASLt: faster, but a request's tokens can "
+                "depend on its neighbours, and fp8 sums are less exact; no effect on the CPU")
+      ->envname("VELOZ_ALLOW_NONDETERMINISM");
+  verb.add_option("--cublaslt", options.cublaslt_directory,
+                  "Directory that has libcublasLt, where it is looked for first (with "
+                  "--allow-nondeterminism)")
+      ->envname("VELOZ_CUBLASLT");
   verb.add_option("--isa", options.isa,
                   "Force an instruction set: portable, avx2, avx512, avx512_vnni, avx512_bf16")
       ->envname("VELOZ_ISA");

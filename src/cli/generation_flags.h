@@ -35,7 +35,7 @@ struct GenerationFlags {
 
 void add_generation_flags(CLI::App& verb, GenerationFlags& flags);
 
-/// What a model runs with: --device, --isa, --threads.
+/// What a model runs with: --device, --allow-nondeterminism, --cublaslt, --isa, --threads.
 void add_device_flags(CLI::App& verb, LLMOptions& options);
 
 /// How large it may be: --kv-cache-memory-bytes, --gpu-memory-utilization, --max-num-seqs,

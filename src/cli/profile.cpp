@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "api/backend.h"
 #include "base/files.h"
 #include "benchmark/roofline_plot.h"
 #include "cli/load.h"
@@ -76,9 +77,7 @@ int run_profile(const ProfileFlags& flags) {
                                   .prefill = flags.phases.prefill,
                                   .context = flags.phases.context,
                                   .num_repeats = flags.num_repeats,
-                                  .device = flags.load.llm.device,
-                                  .isa = flags.load.llm.isa,
-                                  .num_threads = flags.load.llm.num_threads,
+                                  .backend = api::backend_request(flags.load.llm),
                                   .on_progress = [&](int64_t num_done, int64_t total) {
                                     bar.update({"profiling", static_cast<uint64_t>(num_done),
                                                 static_cast<uint64_t>(total), "steps"});

@@ -10,6 +10,7 @@
 #include <string>
 #include <tuple>
 
+#include "api/backend.h"
 #include "api/verify_engine.h"
 #include "base/table.h"
 #include "cli/load.h"
@@ -147,9 +148,7 @@ ordered_json to_json(const VerifyReport& report) {
 int run_verify(const VerifyFlags& flags) {
   const ResolvedEngine resolved = resolve_model(flags.load);
   api::VerifyRequest request = flags.request;
-  request.device = flags.load.llm.device;
-  request.isa = flags.load.llm.isa;
-  request.num_threads = flags.load.llm.num_threads;
+  request.backend = api::backend_request(flags.load.llm);
   VerifyReport report;
   {
     ProgressBar bar;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cuda/copy_blocks.h"
+#include "cuda/cublaslt/attach.h"
 #include "cuda/dummy_values.h"
 #include "cuda/gpu.h"
 #include "cuda/stream.h"
@@ -21,7 +22,8 @@ constexpr int kHopper = 9;  // compute capability 9.0: the kernels are sm_90a
 
 class CudaDevice final : public Device {
  public:
-  explicit CudaDevice(GpuFacts facts) : facts_(std::move(facts)) {}
+  CudaDevice(GpuFacts facts, DeviceOptions options)
+      : facts_(std::move(facts)), options_(std::move(options)) {}
 
   DeviceKind kind() const override { return DeviceKind::cuda; }
   std::string description() const override {
@@ -30,9 +32,7 @@ class CudaDevice final : public Device {
   }
   Buffer allocate(size_t bytes) override;
   Buffer allocate_host(size_t bytes) override;
-  std::unique_ptr<Stream> create_stream() override {
-    return std::make_unique<CudaStream>(facts_.index);
-  }
+  std::unique_ptr<Stream> create_stream() override;
   void copy_in(Stream& stream, void* device_to, const void* host_from, size_t bytes) override {
     enqueue(stream, device_to, host_from, bytes, cudaMemcpyHostToDevice);
   }
@@ -63,7 +63,19 @@ class CudaDevice final : public Device {
   }
 
   GpuFacts facts_;
+  DeviceOptions options_;
 };
+
+std::unique_ptr<Stream> CudaDevice::create_stream() {
+  auto stream = std::make_unique<CudaStream>(facts_.index);
+  if (options_.allow_nondeterminism) {
+    CublasLtOptions library;
+    library.directories.insert(library.directories.begin(), options_.cublaslt_directory);
+    library.fast_accumulation = true;  // as others serve fp8, and as it was measured
+    attach_cublaslt(*stream, library);
+  }
+  return stream;
+}
 
 Buffer CudaDevice::allocate(size_t bytes) {
   check(cudaSetDevice(facts_.index), "choosing the device");
@@ -132,7 +144,7 @@ GpuList list_gpus() {
   return list;
 }
 
-std::unique_ptr<Device> open_device(int index) {
+std::unique_ptr<Device> open_device(int index, const DeviceOptions& options) {
   const GpuList list = list_gpus();
   if (list.gpus.empty())
     throw Error(ErrorKind::unsupported, list.why_none, "run on the CPU with --device cpu");
@@ -146,7 +158,7 @@ std::unique_ptr<Device> open_device(int index) {
                 fmt::format("GPU {} is a {} (sm_{}{}), the kernels are for Hopper (sm_90)", index,
                             gpu->name, gpu->major, gpu->minor),
                 "run on an H100, H200 or GH200, or on the CPU with --device cpu");
-  return std::make_unique<CudaDevice>(*gpu);
+  return std::make_unique<CudaDevice>(*gpu, options);
 }
 
 const GpuFacts& gpu_facts(const Device& device) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,9 +31,16 @@ struct GpuList {
 };
 GpuList list_gpus();
 
+struct DeviceOptions {
+  /// Streams have cuBLASLt, for the kernels that make_registry offers with the same option.
+  /// Creating one throws Error(unsupported) where the library is missing.
+  bool allow_nondeterminism = false;
+  std::filesystem::path cublaslt_directory{};  // where it is looked for first, or ""
+};
+
 /// Opens GPU `index`. Throws Error(unsupported) where there is none, the driver is missing or too
 /// old, or the chip is not a Hopper (sm_90).
-std::unique_ptr<Device> open_device(int index);
+std::unique_ptr<Device> open_device(int index, const DeviceOptions& options = {});
 
 /// Bytes free on the device now, and those it has.
 struct GpuMemory {

@@ -10,8 +10,8 @@ namespace veloz::cuda {
 /// engines for a GPU; its kernels do not run.
 struct RegistryOptions {
   /// Offers kernels whose results change in the last bits with the number of rows beside them:
-  /// linears by cuBLASLt, on streams that have it (cuda/cublaslt/attach.h). Ours are the same in
-  /// every batch.
+  /// linears by cuBLASLt, on streams that have it (DeviceOptions). Ours are the same in every
+  /// batch.
   bool allow_nondeterminism = false;
 };
 ops::KernelRegistry make_registry(const RegistryOptions& options = {});

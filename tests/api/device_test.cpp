@@ -80,6 +80,22 @@ TEST(GpuKvCache, IsWhatWeightsAndBuffersLeaveOfTheShare) {
       4 * 1024 / 20);
 }
 
+TEST(GpuKvCache, LeavesRoomForALibraryOfProducts) {
+  const int64_t blocks = api::count_gpu_kv_blocks(
+      plan_of_sequences(8192), footprint(),
+      {.memory = kMemory, .utilization = 0.9, .max_num_seqs = 64, .uses_library = true});
+  EXPECT_EQ(blocks, ((72 - 1 - 42) * 1024 - 256) / 20);
+}
+
+TEST(Device, ChangesNothingOnTheCpuWhereRowsMayDependOnTheirBatch) {
+  const api::Backend fast = api::open_backend(
+      api::backend_request({.device = "cpu", .num_threads = 1, .allow_nondeterminism = true}),
+      "cpu");
+  const api::Backend usual = api::open_backend({.device = "cpu", .num_threads = 1}, "cpu");
+  EXPECT_EQ(fast.description, usual.description);
+  EXPECT_EQ(fast.registry->kernels().size(), usual.registry->kernels().size());
+}
+
 TEST(GpuKvCache, IsNoLargerThanPrefixesOfAllSequencesAreWorth) {
   EXPECT_EQ(api::count_gpu_kv_blocks(plan_of_sequences(640), footprint(),
                                      {.memory = kMemory, .max_num_seqs = 4}),

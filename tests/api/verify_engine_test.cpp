@@ -30,7 +30,8 @@ TEST(VerifyEngine, FindsEveryOutputOfTheCpuWithinTolerance) {
       options.kv_cache_dtype = quant == std::string("none") ? "auto" : "int8";
       build(options);
       const VerifyReport report = verify_engine(
-          options.output, {.num_threads = 2, .num_prompt_tokens = 3, .num_new_tokens = 2});
+          options.output,
+          {.backend = {.num_threads = 2}, .num_prompt_tokens = 3, .num_new_tokens = 2});
       ASSERT_EQ(report.devices.size(), 1u);
       const DeviceChecks& cpu = report.devices[0];
       EXPECT_TRUE(report.is_within()) << model << " " << quant;

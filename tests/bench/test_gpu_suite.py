@@ -269,10 +269,33 @@ class ModelsTest(SuiteTest):
         self.assertEqual(result["status"], "ok")
         self.assertEqual(result["summary"], "mix; decode 1 50 tok/s")
 
+    def test_the_fast_class_runs_the_engine_that_is_there(self) -> None:
+        self.program("veloz", 'say(args=args)\nassert args[0] == "build"\npathlib.Path(args[3]).mkdir(parents=True)')
+        usual = self.model()
+        fast = models.fast(usual, 30, "mix")
+        self.assertEqual((fast.part, [run.name for run in fast.runs]), ("m-fast", ["mix"]))
+        self.assertEqual(models.build(self.context, usual, 60)["status"], "ok")
+        self.context.results.put("m", "build", {"status": "ok"})
+        self.assertEqual(models.build(self.context, fast, 60), {"status": "ok", "rows": []})
+        self.program(
+            "veloz",
+            """
+            assert args[2].endswith("/engines/m") and "--allow-nondeterminism" in args, args
+            say(loaded="a model", load_s=1)
+            say(run=args[args.index("--run") + 1], elapsed_time=0.01, num_output_tokens=1)
+            """,
+        )
+        self.assertEqual(models.sweep(self.context, fast, 60)["status"], "ok")
+
+    def test_the_fast_class_builds_what_is_missing(self) -> None:
+        self.program("veloz", "pathlib.Path(args[3]).mkdir(parents=True)")
+        self.assertEqual(models.build(self.context, models.fast(self.model(), 30, "mix"), 60)["status"], "ok")
+        self.assertTrue((self.context.work / "engines" / "m").exists())
+
     def test_every_run_is_one_that_the_program_reads(self) -> None:
         # As benchmark::parse_sweep_run does.
         known = {"latency": "batch in out iters warmup beams", "throughput": "prompts in out file beams warm stop"}
-        for model in (models.LLAMA_70B, models.LLAMA_8B, models.GPT_J):
+        for model in models.MODELS:
             self.assertEqual(len({run.name for run in model.runs}), len(model.runs))
             for run in model.runs:
                 mode, *words = run.arguments.split()

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <memory>
 #include <vector>
 
 #include "base/fp8.h"
@@ -26,6 +28,7 @@ class PretendedLibrary final : public LibraryGemms {
   explicit PretendedLibrary(bool refuses) : refuses_(refuses) {}
 
   bool run(const Gemm& gemm, const GemmOperands& o) noexcept override {
+    ++num_asked_;
     if (refuses_) return false;
     for (int64_t t = 0; t < gemm.tokens; ++t)
       for (int64_t n = 0; n < gemm.n; ++n) {
@@ -44,8 +47,10 @@ class PretendedLibrary final : public LibraryGemms {
     return true;
   }
   TuneReport tune(std::span<const Gemm>) override { return {}; }
+  int num_asked() const { return num_asked_; }
 
  private:
+  int num_asked_ = 0;
   bool refuses_;
 };
 
@@ -56,16 +61,47 @@ ops::Kernel library_kernel(std::string_view name) {
   throw Error(ErrorKind::not_found, std::string(name));
 }
 
-/// On memory of the host, which the simulated device shares.
-void run_by_library(std::string_view kernel, const std::vector<TensorView>& inputs,
-                    const TensorView& y, const ops::Attrs& attrs, bool refuses = false) {
+/// On memory of the host, which the simulated device shares. How often the library was asked.
+int run_by_library(std::string_view kernel, const std::vector<TensorView>& inputs,
+                   const TensorView& y, const ops::Attrs& attrs, bool refuses = false) {
   const auto stream = test_device().create_stream();
-  static_cast<CudaStream&>(*stream).set_library(std::make_shared<PretendedLibrary>(refuses));
+  const auto library = std::make_shared<PretendedLibrary>(refuses);
+  static_cast<CudaStream&>(*stream).set_library(library);
   const std::vector<TensorView> outputs = {y};
   ops::OpContext context{.stream = stream.get(), .workspace = {}};
-  ASSERT_TRUE(accepts(library_kernel(kernel), inputs, outputs, attrs));
+  EXPECT_TRUE(accepts(library_kernel(kernel), inputs, outputs, attrs));
   library_kernel(kernel).run(context, {.inputs = inputs, .outputs = outputs, .attrs = attrs});
   stream->synchronize();
+  return library->num_asked();
+}
+
+constexpr int64_t kLibraryTokens = 256;  // from which on small weights of codes are the library's
+
+/// fp8 codes [tokens, 64] and [32, 64] with a scale per row.
+struct CodedProduct {
+  explicit CodedProduct(int64_t tokens)
+      : x(test::random_tensor(DType::fp8_e4m3, {tokens, 64}, 1)),
+        w(test::random_tensor(DType::fp8_e4m3, {32, 64}, 2)),
+        x_scales(test::random_tensor(DType::fp32, {tokens, 1}, 3)),
+        w_scales(test::random_tensor(DType::fp32, {32, 1}, 4)),
+        y(DType::bf16, {tokens, 32}) {}
+
+  std::vector<TensorView> inputs() const {
+    return {x.view(), x_scales.view(), w.view(), w_scales.view()};
+  }
+
+  OwnedTensor x, w, x_scales, w_scales, y;
+  ops::Attrs attrs{{"out", std::string("bf16")}};
+};
+
+/// Of what our own kernel makes of the same operands.
+void expect_bits_of(std::string_view kernel, const std::vector<TensorView>& inputs,
+                    const OwnedTensor& y, const ops::Attrs& attrs) {
+  const OwnedTensor ours(y.view().dtype, y.view().shape);
+  run_kernel(kernel_named(kernel), inputs, {ours.view()}, attrs);
+  const auto bytes =
+      static_cast<size_t>(y.view().shape[0] * y.view().shape[1]) * dtype_bytes(y.view().dtype);
+  EXPECT_EQ(std::memcmp(y.view().data, ours.view().data, bytes), 0);
 }
 
 TEST(LibraryLinear, IsOfferedFirstButOnlyWhereARowMayDependOnItsBatch) {
@@ -93,23 +129,47 @@ TEST(LibraryLinear, GivesTheLibraryStridedRows) {
           out == DType::fp32 ? ops::Attrs{{"out", std::string("fp32")}} : ops::Attrs{};
       const std::vector<TensorView> inputs = {x.view(), w.view()};
       test::run_reference_into(Op::linear, inputs, test::views_of(want), attrs);
-      run_by_library("linear/cublaslt", inputs, y.view(), attrs);
+      EXPECT_EQ(run_by_library("linear/cublaslt", inputs, y.view(), attrs), tokens == 0 ? 0 : 1);
       EXPECT_WITHIN_TOLERANCE(Op::linear, inputs, want, 0, y.view(), attrs, 1);
       EXPECT_TRUE(y.gaps_untouched());
     }
 }
 
 TEST(LibraryLinear, GivesTheLibraryScalesPerRow) {
-  const OwnedTensor x = test::random_tensor(DType::fp8_e4m3, {3, 64}, 1);
-  const OwnedTensor w = test::random_tensor(DType::fp8_e4m3, {32, 64}, 2);
-  const OwnedTensor x_scales = test::random_tensor(DType::fp32, {3, 1}, 3);
-  const OwnedTensor w_scales = test::random_tensor(DType::fp32, {32, 1}, 4);
-  const OwnedTensor y(DType::bf16, {3, 32});
-  const ops::Attrs attrs{{"out", std::string("bf16")}};
-  const std::vector<TensorView> inputs = {x.view(), x_scales.view(), w.view(), w_scales.view()};
-  run_by_library("quantized_linear/cublaslt", inputs, y.view(), attrs);
-  const std::vector<OwnedTensor> want = test::run_reference(Op::quantized_linear, inputs, attrs);
-  EXPECT_WITHIN_TOLERANCE(Op::quantized_linear, inputs, want, 0, y.view(), attrs, 1);
+  for (const int64_t tokens : {kLibraryTokens, kLibraryTokens + 5}) {
+    const CodedProduct product(tokens);
+    const std::vector<TensorView> inputs = product.inputs();
+    EXPECT_EQ(run_by_library("quantized_linear/cublaslt", inputs, product.y.view(), product.attrs),
+              1);
+    const std::vector<OwnedTensor> want =
+        test::run_reference(Op::quantized_linear, inputs, product.attrs);
+    EXPECT_WITHIN_TOLERANCE(Op::quantized_linear, inputs, want, 0, product.y.view(), product.attrs,
+                            1);
+  }
+}
+
+TEST(LibraryLinear, LeavesCodesOfFewTokensToOurKernel) {
+  for (const int64_t tokens : {int64_t{1}, int64_t{64}, kLibraryTokens - 1}) {
+    const CodedProduct product(tokens);
+    EXPECT_EQ(run_by_library("quantized_linear/cublaslt", product.inputs(), product.y.view(),
+                             product.attrs),
+              0);
+    expect_bits_of("quantized_linear/wgmma", product.inputs(), product.y, product.attrs);
+  }
+}
+
+TEST(LibraryLinear, LeavesToOurKernelsWhatTheLibraryRefuses) {
+  const CodedProduct product(kLibraryTokens);
+  EXPECT_EQ(run_by_library("quantized_linear/cublaslt", product.inputs(), product.y.view(),
+                           product.attrs, /*refuses=*/true),
+            1);
+  expect_bits_of("quantized_linear/wgmma", product.inputs(), product.y, product.attrs);
+  const OwnedTensor x = test::random_tensor(DType::bf16, {3, 64}, 1);
+  const OwnedTensor w = test::random_tensor(DType::bf16, {24, 64}, 2);
+  const OwnedTensor y(DType::bf16, {3, 24});
+  const std::vector<TensorView> inputs = {x.view(), w.view()};
+  EXPECT_EQ(run_by_library("linear/cublaslt", inputs, y.view(), {}, /*refuses=*/true), 1);
+  expect_bits_of("linear/wgmma", inputs, y, {});
 }
 
 TEST(LibraryLinear, IsComputedAllTheSameWhereTheLibraryRefuses) {
@@ -120,6 +180,23 @@ TEST(LibraryLinear, IsComputedAllTheSameWhereTheLibraryRefuses) {
   run_by_library("linear/cublaslt", inputs, y.view(), {}, /*refuses=*/true);
   const std::vector<OwnedTensor> want = test::run_reference(Op::linear, inputs);
   EXPECT_WITHIN_TOLERANCE(Op::linear, inputs, want, 0, y.view(), {}, 1);
+}
+
+TEST(LibraryLinear, OurKernelsStandBehindItInTheList) {
+  const ops::KernelRegistry fast = make_registry({.allow_nondeterminism = true});
+  const ops::KernelRegistry usual = make_registry();
+  EXPECT_EQ(fast.kernels().size(), usual.kernels().size() + 2);
+  const ops::Attrs attrs;
+  const std::vector<ops::ValueType> inputs = {
+      {DType::bf16, {ops::Symbol::T, 64}}, {DType::bf16, {32, 64}}, {DType::fp32, {32}}};
+  const std::vector<ops::ValueType> outputs = {{DType::bf16, {ops::Symbol::T, 32}}};
+  EXPECT_EQ(fast.choose({Op::linear, inputs, outputs, attrs, "plain"}).name, "linear/wgmma");
+}
+
+TEST(LibraryLinear, AMissingLibraryIsAnErrorAndNoSilentChange) {
+  const std::unique_ptr<Device> device = open_device(0, {.allow_nondeterminism = true});
+  EXPECT_TRUE(test::throws_error(ErrorKind::unsupported, {"no cuBLASLt"},
+                                 [&] { static_cast<void>(device->create_stream()); }));
 }
 
 TEST(LibraryLinear, FailsOnAStreamWithoutALibrary) {

@@ -32,6 +32,17 @@ class VerifyTest(CliTest):
             self.assertIn(doctor["why_no_gpu"], result.err)
             self.assertIn("--device cpu", result.err)
 
+    def test_what_a_gpu_may_do_changes_nothing_on_the_cpu(self) -> None:
+        flags = ("The team", "--device", "cpu", "--max-tokens", "8", "--temperature", "0")
+        usual = self.succeed("run", MODELS / "tiny-llama", *flags).out
+        self.assertEqual(self.succeed("run", MODELS / "tiny-llama", *flags, "--allow-nondeterminism").out, usual)
+        env = {"VELOZ_ALLOW_NONDETERMINISM": "true", "VELOZ_CUBLASLT": "/nowhere"}
+        self.assertEqual(self.succeed("run", MODELS / "tiny-llama", *flags, env=env).out, usual)
+        for verb in (["run"], ["chat"], ["serve"], ["eval"], ["profile"], ["verify"], ["plan"]):
+            self.assertIn("--allow-nondeterminism", self.succeed(*verb, "--help").out)
+        for bench in ("latency", "throughput", "sweep"):
+            self.assertIn("--allow-nondeterminism", self.succeed("bench", bench, "--help").out)
+
 
 if __name__ == "__main__":
     unittest.main()

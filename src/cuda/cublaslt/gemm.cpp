@@ -56,6 +56,12 @@ std::vector<Gemm> in_all_buckets(const Gemm& gemm, int64_t max_tokens) {
   return gemms;
 }
 
+bool is_library_faster(const Gemm& gemm) {
+  constexpr int64_t kLargeWeight = int64_t{64} << 20;  // elements
+  if (gemm.operands != DType::fp8_e4m3) return true;
+  return gemm.tokens >= (gemm.n * gemm.k >= kLargeWeight ? 128 : 256);
+}
+
 std::optional<Gemm> gemm_of(const ops::KernelQuery& query) {
   const bool is_quantized = query.op == ops::Op::quantized_linear;
   if (!is_quantized && query.op != ops::Op::linear) return std::nullopt;

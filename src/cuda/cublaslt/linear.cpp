@@ -26,9 +26,11 @@ Gemm gemm_of(const TensorView& x, const TensorView& w, const TensorView& y, Gemm
           .scaling = scaling};
 }
 
-/// Whether the stream's library took the product. Without a library the stream's next wait says so.
+/// Whether the stream's library was worth asking, and took the product. Where there is none to ask,
+/// the stream's next wait says so.
 bool run(ops::OpContext& context, const char* kernel, const Gemm& gemm,
          const GemmOperands& operands) {
+  if (!is_library_faster(gemm)) return false;
   auto& stream = static_cast<CudaStream&>(*context.stream);
   if (stream.library() != nullptr) return stream.library()->run(gemm, operands);
   stream.note(cudaErrorNotSupported, kernel);
@@ -42,7 +44,7 @@ void linear(ops::OpContext& context, const ops::LinearArgs& args) noexcept {
   // Rows that are not aligned as the library wants them are rare, and then few.
   if (!run(context, "linear/cublaslt", gemm_of(args.x, args.w, args.y, GemmScaling::none),
            operands_of(args.x, args.w, args.y)))
-    simple_linear(context, args);
+    gemm_linear(context, args);
 }
 
 void quantized_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args) noexcept {
@@ -53,7 +55,7 @@ void quantized_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a
   const bool is_dense = args.x_scales.row_stride == 1 && args.w_scales.row_stride == 1;
   if (!is_dense || !run(context, "quantized_linear/cublaslt",
                         gemm_of(args.x, args.w, args.y, GemmScaling::rows), operands))
-    simple_quantized_linear(context, args);
+    gemm_quantized_linear(context, args);
 }
 
 }  // namespace veloz::cuda::cublaslt

@@ -5,8 +5,8 @@
 #include "ops/linear.h"
 #include "ops/quantized_linear.h"
 
-/// Linears by the library of the stream (CudaStream::library, attach_cublaslt), and by our simplest
-/// kernels where it refuses.
+/// Linears by the library of the stream (CudaStream::library, attach_cublaslt) where it is faster,
+/// and by our own kernels where it is not, or refuses.
 namespace veloz::cuda::cublaslt {
 
 /// What `gemm_of` takes.

@@ -26,7 +26,7 @@ SharedLibrary SharedLibrary::open(const std::string& name,
     why += fmt::format("{}{}", why.empty() ? "" : "; ", words == nullptr ? place : words);
   }
   throw Error(ErrorKind::unsupported, fmt::format("{} cannot be opened: {}", name, why),
-              fmt::format("install it, or name the directory that has {}", name));
+              "install it, or name the directory that has it with --cublaslt");
 }
 
 void* SharedLibrary::symbol(const char* name) const {

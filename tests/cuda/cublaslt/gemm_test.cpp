@@ -102,5 +102,19 @@ TEST(GemmText, DiffersForProductsThatDiffer) {
   EXPECT_EQ(texts.size(), 9u);
 }
 
+TEST(Gemm, TheLibraryIsAskedWhereItWasMeasuredToBeFaster) {
+  const auto is_asked = [](DType operands, int64_t tokens, int64_t n, int64_t k) {
+    return is_library_faster({.tokens = tokens, .n = n, .k = k, .operands = operands});
+  };
+  for (const int64_t tokens : {1, 64, 8192})
+    EXPECT_TRUE(is_asked(DType::bf16, tokens, 32000, 8192));
+  EXPECT_FALSE(is_asked(DType::fp8_e4m3, 1, 57344, 8192));
+  EXPECT_FALSE(is_asked(DType::fp8_e4m3, 127, 57344, 8192));
+  EXPECT_TRUE(is_asked(DType::fp8_e4m3, 128, 8192, 8192));
+  EXPECT_FALSE(is_asked(DType::fp8_e4m3, 128, 4096, 14336));
+  EXPECT_FALSE(is_asked(DType::fp8_e4m3, 255, 4096, 14336));
+  EXPECT_TRUE(is_asked(DType::fp8_e4m3, 256, 4096, 4096));
+}
+
 }  // namespace
 }  // namespace veloz::cuda
