@@ -95,7 +95,7 @@ class TileLoader {
     for (int e = 0; e < kEntries; ++e) {
       const int position = first_position(tile, e);
       // 16 aligned positions lie in one block.
-      const unsigned char* from = head_ + blocks_[e] * 2 * half_bytes_ +
+      const unsigned char* from = head_ + int64_t{blocks_[e]} * 2 * half_bytes_ +
                                   (position - block_of(position) * block_size_) * kRowBytes;
 #pragma unroll
       for (int i = 0; i < kPassesPerEntry; ++i) {
