@@ -21,7 +21,7 @@ namespace veloz::ops {
 ///            (+ bias[n])
 ///
 /// with one rounding to y's dtype. Sums of integer codes are exact. Sums of fp8 codes are at least
-/// those of Hopper's tensor cores, which keep 13 bits below the largest number of up to 128
+/// those of Hopper's tensor cores, which keep 12 bits below the largest number of up to 128
 /// products; those over groups are fp32 or better. The order depends on nothing but K. The pairs
 /// there are:
 ///   int8 x int8       G = Gx = 1, K <= 65536 (the sum stays in 32 bits)
