@@ -35,9 +35,9 @@ clocks were as the machine had them.
 "Fast" is with `--allow-nondeterminism`: large linears may go to cuBLASLt, so that a request's tokens can depend on its
 neighbours. All else is of kernels whose results are the same in every batch.
 
-The mixes and 128/2048 are streams: a window in which requests begin as others end. Its tokens are counted as if those of a
-request were spread evenly over its time, which is too few in a window soon after a start with many prompts: read these figures
-as lower bounds.
+The mixes and 128/2048 are streams: a window in which requests begin as others end. At revision 69533eefb06f its
+tokens were counted as if those of a request were spread evenly over its time, which is too few in a window soon after a start
+with many prompts: read those figures as lower bounds.
 """
 
 HOW = """## Measuring it again

@@ -110,20 +110,6 @@ struct QueueFull {
   double retry_after_s = 1;  // predicted time until there is room
 };
 
-/// A moment's numbers. Requests that share a model are counted together.
-struct ExecutorStats {
-  int64_t num_running = 0;  // requests
-  int64_t num_waiting = 0;
-  int64_t num_queued_tokens = 0;  // of the prompts of waiting ones
-  int64_t num_kv_blocks = 0;
-  int64_t num_free_kv_blocks = 0;
-  int64_t num_steps = 0;           // since the model was loaded, as all that follows
-  int64_t num_batched_tokens = 0;  // computed in them
-  int64_t num_preemptions = 0;
-  int64_t num_prefix_queries = 0;  // prompt tokens looked up in the prefix cache
-  int64_t num_prefix_hits = 0;     // of them, found
-};
-
 /// A model that takes requests one by one, from any thread, and runs them together. What
 /// LLM::generate is for a list of prompts this is for a program that serves.
 class Executor {

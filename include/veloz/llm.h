@@ -144,6 +144,8 @@ class LLM {
   /// Longest prompt + output of one sequence.
   int64_t max_model_len() const;
   int64_t vocab_size() const;
+  /// From any thread, also while `generate` runs.
+  ExecutorStats stats() const;
   /// What a user should know of how it was loaded, or "": an engine for a GPU runs on the CPU.
   std::string warning() const;
   /// "2 threads, avx512_bf16; weights 1.2 GiB, KV cache 512 MiB (8,192 tokens) ..."

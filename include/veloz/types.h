@@ -95,4 +95,20 @@ struct SamplingParams {
   int64_t no_repeat_ngram_size = 0;  // 0: off; beam search and sampling
 };
 
+/// A moment's numbers. Requests that share a model are counted together.
+struct ExecutorStats {
+  int64_t num_running = 0;  // requests
+  int64_t num_waiting = 0;
+  int64_t num_queued_tokens = 0;  // of the prompts of waiting ones
+  int64_t num_kv_blocks = 0;
+  int64_t num_free_kv_blocks = 0;
+  int64_t num_steps = 0;           // since the model was loaded, as all that follows
+  int64_t num_batched_tokens = 0;  // computed in them
+  int64_t num_sampled_rows = 0;  // of logits: the tokens of all outputs, beams and prompt_logprobs
+                                 // counted each
+  int64_t num_preemptions = 0;
+  int64_t num_prefix_queries = 0;  // prompt tokens looked up in the prefix cache
+  int64_t num_prefix_hits = 0;     // of them, found
+};
+
 }  // namespace veloz

@@ -148,18 +148,6 @@ std::variant<EventStream, QueueFull> Executor::submit(ExecutorRequest request) {
                                                           std::get<serving::RequestId>(answer)));
 }
 
-ExecutorStats Executor::stats() const {
-  const serving::ExecutorStats stats = state_->model->executor().stats();
-  return {.num_running = stats.num_running,
-          .num_waiting = stats.num_waiting,
-          .num_queued_tokens = stats.num_queued_tokens,
-          .num_kv_blocks = stats.num_blocks,
-          .num_free_kv_blocks = stats.num_free_blocks,
-          .num_steps = stats.num_steps,
-          .num_batched_tokens = stats.num_batched_tokens,
-          .num_preemptions = stats.num_preemptions,
-          .num_prefix_queries = stats.num_prefix_queries,
-          .num_prefix_hits = stats.num_prefix_hits};
-}
+ExecutorStats Executor::stats() const { return state_->model->stats(); }
 
 }  // namespace veloz

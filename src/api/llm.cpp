@@ -88,6 +88,7 @@ SamplingParams LLM::default_params() const { return state_->model->default_param
 
 int64_t LLM::max_model_len() const { return state_->model->engine().plan().limits.max_model_len; }
 int64_t LLM::vocab_size() const { return state_->model->engine().manifest().model.vocab_size; }
+ExecutorStats LLM::stats() const { return state_->model->stats(); }
 std::string LLM::warning() const { return state_->model->warning(); }
 std::string LLM::description() const { return state_->model->description(); }
 

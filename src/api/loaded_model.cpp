@@ -90,6 +90,21 @@ LoadedModel::~LoadedModel() = default;
 const engine::Engine& LoadedModel::engine() const { return state_->engine; }
 const text::TextFiles& LoadedModel::text() const { return state_->text; }
 serving::Executor& LoadedModel::executor() { return *state_->executor; }
+
+ExecutorStats LoadedModel::stats() const {
+  const serving::ExecutorStats stats = state_->executor->stats();
+  return {.num_running = stats.num_running,
+          .num_waiting = stats.num_waiting,
+          .num_queued_tokens = stats.num_queued_tokens,
+          .num_kv_blocks = stats.num_blocks,
+          .num_free_kv_blocks = stats.num_free_blocks,
+          .num_steps = stats.num_steps,
+          .num_batched_tokens = stats.num_batched_tokens,
+          .num_sampled_rows = stats.num_sampled_rows,
+          .num_preemptions = stats.num_preemptions,
+          .num_prefix_queries = stats.num_prefix_queries,
+          .num_prefix_hits = stats.num_prefix_hits};
+}
 const std::string& LoadedModel::description() const { return state_->description; }
 const std::string& LoadedModel::warning() const { return state_->backend.warning; }
 

@@ -39,6 +39,7 @@ class LoadedModel {
   /// Token sequences of SamplingParams::bad_words. Throws Error(unsupported) without a tokenizer.
   std::vector<std::vector<int32_t>> bad_words_of(const SamplingParams& params) const;
   serving::Executor& executor();
+  ExecutorStats stats() const;
   /// Sampling defaults of the checkpoint's generation_config.json.
   SamplingParams default_params() const;
   const std::string& description() const;

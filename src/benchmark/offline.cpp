@@ -91,8 +91,7 @@ Throughput measure_throughput(LLM& llm, std::span<const SampleRequest> requests,
   for (const RequestOutput& output : outputs) {
     const bool completed = is_complete(output);
     const int64_t num_tokens = num_new_tokens(output);
-    throughput.ended.push_back(
-        {output.timing.ttft_s, output.timing.total_s, num_tokens, completed});
+    throughput.ended.push_back({output.timing.total_s, completed});
     if (!completed) continue;
     ++throughput.num_requests;
     throughput.num_prompt_tokens += static_cast<int64_t>(output.prompt_token_ids.size());
@@ -101,20 +100,14 @@ Throughput measure_throughput(LLM& llm, std::span<const SampleRequest> requests,
   return throughput;
 }
 
-SteadyRate steady_rate(const Throughput& throughput, double from_s, double to_s) {
-  SteadyRate rate;
+double completion_rate(const Throughput& throughput, double from_s, double to_s) {
   to_s = std::min(to_s, throughput.elapsed_s);  // all may have ended before
-  const double window_s = to_s - from_s;
-  if (window_s <= 0) return rate;
-  for (const EndedRequest& request : throughput.ended) {
-    if (request.is_complete && request.end_s > from_s && request.end_s <= to_s)
-      rate.requests_per_s += 1 / window_s;
-    const double overlap_s = std::min(request.end_s, to_s) - std::max(request.first_s, from_s);
-    if (request.num_output_tokens == 0 || overlap_s <= 0) continue;
-    rate.output_tokens_per_s += static_cast<double>(request.num_output_tokens) * overlap_s /
-                                (request.end_s - request.first_s) / window_s;
-  }
-  return rate;
+  if (to_s <= from_s) return 0;
+  const auto num_completed =
+      std::ranges::count_if(throughput.ended, [&](const EndedRequest& request) {
+        return request.is_complete && request.end_s > from_s && request.end_s <= to_s;
+      });
+  return static_cast<double>(num_completed) / (to_s - from_s);
 }
 
 std::string throughput_text(const Throughput& t) {

@@ -23,11 +23,9 @@ struct OfflineOptions {
   std::function<void(int64_t)> on_progress = {};  // requests, or iterations, that have ended
 };
 
-/// What became of one request, cancelled ones included. Seconds since all were submitted.
+/// What became of one request, cancelled ones included.
 struct EndedRequest {
-  double first_s = 0;  // its first token
-  double end_s = 0;
-  int64_t num_output_tokens = 0;
+  double end_s = 0;  // since all were submitted
   bool is_complete = true;
 };
 
@@ -39,14 +37,9 @@ struct Throughput {
   std::vector<EndedRequest> ended = {};
 };
 
-/// What was done per second between two moments: of a stream of requests that neither begins nor
-/// runs dry there, the rate at which it is served. Requests count where they were completed, tokens
-/// as if those of a request were spread evenly over its time.
-struct SteadyRate {
-  double requests_per_s = 0;
-  double output_tokens_per_s = 0;
-};
-SteadyRate steady_rate(const Throughput& throughput, double from_s, double to_s);
+/// Requests completed per second between two moments: of a stream that neither begins nor runs dry
+/// there, the rate at which it is served.
+double completion_rate(const Throughput& throughput, double from_s, double to_s);
 
 /// All requests at once. Throws the first request's error where one fails.
 Throughput measure_throughput(LLM& llm, std::span<const SampleRequest> requests,

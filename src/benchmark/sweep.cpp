@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <optional>
 #include <sstream>
 
 #include "base/error.h"
@@ -80,6 +82,40 @@ ordered_json measure(LLM& llm, const SweepRun& run, const OfflineOptions& option
   return json;
 }
 
+/// Rows of logits sampled between two moments of a run.
+class SteadyWindow {
+ public:
+  SteadyWindow(double from_s, std::optional<double> to_s) : from_s_(from_s), to_s_(to_s) {}
+
+  void note(int64_t num_rows) {
+    const double now = seconds();
+    if (!first_ && now >= from_s_) first_ = {now, num_rows};
+    if (!is_closed_) last_ = {now, num_rows};
+    is_closed_ = is_over();
+  }
+  bool is_over() const { return to_s_ && seconds() > *to_s_; }
+  double rows_per_s() const {
+    if (!first_ || last_.s <= first_->s) return 0;
+    return static_cast<double>(last_.num_rows - first_->num_rows) / (last_.s - first_->s);
+  }
+
+ private:
+  struct Moment {
+    double s;
+    int64_t num_rows;
+  };
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  const double from_s_;
+  const std::optional<double> to_s_;
+  std::optional<Moment> first_;
+  Moment last_{0, 0};
+  bool is_closed_ = false;
+};
+
 ordered_json measure(LLM& llm, const SweepRun& run, const PromptWriter& writer,
                      OfflineOptions options) {
   DatasetOptions dataset{.num_prompts = run.num_prompts, .seed = options.seed};
@@ -91,18 +127,19 @@ ordered_json measure(LLM& llm, const SweepRun& run, const PromptWriter& writer,
     dataset.path = run.file;
     requests = read_custom(dataset, writer);  // in the file's order
   }
-  const auto start = std::chrono::steady_clock::now();
+  SteadyWindow window(run.warm_s, run.stop_s);
   const std::function<bool()> is_interrupted = options.should_stop;
   options.should_stop = [&] {
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-    return (run.stop_s && passed.count() > *run.stop_s) || (is_interrupted && is_interrupted());
+    window.note(llm.stats().num_sampled_rows);
+    return window.is_over() || (is_interrupted && is_interrupted());
   };
   const Throughput throughput = measure_throughput(llm, requests, options);
+  window.note(llm.stats().num_sampled_rows);
   ordered_json json = throughput_json(throughput);
-  const SteadyRate steady =
-      steady_rate(throughput, run.warm_s, run.stop_s.value_or(throughput.elapsed_s));
-  json["steady_requests_per_second"] = steady.requests_per_s;
-  json["steady_output_tokens_per_second"] = steady.output_tokens_per_s;
+  json["steady_requests_per_second"] =
+      completion_rate(throughput, run.warm_s, run.stop_s.value_or(throughput.elapsed_s));
+  json["steady_output_tokens_per_second"] =
+      window.rows_per_s() / static_cast<double>(std::max<int64_t>(run.num_beams, 1));
   return json;
 }
 

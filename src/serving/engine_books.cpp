@@ -13,6 +13,7 @@ void EngineBooks::note_launch(const Step& step) {
   const std::lock_guard lock(mutex_);
   stats_.num_steps = step.number;
   stats_.num_batched_tokens += step.batch.num_tokens();
+  stats_.num_sampled_rows += std::ssize(step.batch.logit_rows);
 }
 
 void EngineBooks::note_step(const Step* oldest) {

@@ -64,6 +64,7 @@ struct ExecutorStats {
   int64_t num_blocks = 0;
   int64_t num_steps = 0;           // since the start
   int64_t num_batched_tokens = 0;  // of all steps
+  int64_t num_sampled_rows = 0;    // of logits, likewise
   int64_t num_preemptions = 0;
   int64_t num_prefix_queries = 0;  // prompt tokens looked up in the prefix cache
   int64_t num_prefix_hits = 0;     // of them, found

@@ -39,20 +39,13 @@ TEST(Sweep, QuotesTheWordThatIsWrong) {
     })) << text;
 }
 
-TEST(Sweep, TheSteadyRateIsOfWhatWasDoneBetweenTwoMoments) {
-  const Throughput throughput{.elapsed_s = 10,
-                              .ended = {{0, 2, 100},          // before
-                                        {1, 3, 20},           // its second half
-                                        {3, 5, 30},           // all of it
-                                        {4, 8, 40, false},    // its first half; cancelled
-                                        {6, 9, 1000},         // after
-                                        {0, 10, 0, false}}};  // never began
-  const SteadyRate rate = steady_rate(throughput, 2, 6);
-  EXPECT_DOUBLE_EQ(rate.requests_per_s, 2.0 / 4);
-  EXPECT_DOUBLE_EQ(rate.output_tokens_per_s, (10.0 + 30 + 20) / 4);
-  EXPECT_EQ(steady_rate(throughput, 6, 6).requests_per_s, 0);
+TEST(Sweep, TheRateOfCompletionIsOfWhatEndedBetweenTwoMoments) {
+  const Throughput throughput{
+      .elapsed_s = 10, .ended = {{2}, {3}, {5}, {5.5, /*is_complete=*/false}, {9}, {10, false}}};
+  EXPECT_DOUBLE_EQ(completion_rate(throughput, 2, 6), 2.0 / 4);
+  EXPECT_EQ(completion_rate(throughput, 6, 6), 0);
   // The last ended at 10: from there on nothing could be done.
-  EXPECT_DOUBLE_EQ(steady_rate(throughput, 5, 1000).requests_per_s, 1.0 / 5);
+  EXPECT_DOUBLE_EQ(completion_rate(throughput, 5, 1000), 1.0 / 5);
 }
 
 }  // namespace
