@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/fp8.h"
 #include "base/median.h"
+#include "bench/cuda_read.h"
 #include "cuda/cublaslt/gemm.h"
 #include "cuda/gpu.h"
 #include "cuda/kernels.h"
@@ -397,9 +398,9 @@ double GemmMachine::read_bandwidth() {
   const Buffer& memory = bf16_.weights;
   const cuda::Timing timing = cuda::time_calls(
       cuda_stream(*stream_), {.num_samples = 15, .budget_seconds = 30e-3}, [&](int64_t) {
-        read_all_of(cuda_stream(*stream_),
-                    {static_cast<const std::byte*>(memory.data()), memory.bytes()},
-                    static_cast<uint32_t*>(y_.data()));
+        read_all(cuda_stream(*stream_),
+                 {static_cast<const std::byte*>(memory.data()), memory.bytes()},
+                 static_cast<uint32_t*>(y_.data()));
       });
   return static_cast<double>(memory.bytes()) / median(timing.seconds);
 }

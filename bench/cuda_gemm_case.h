@@ -104,7 +104,4 @@ class GemmMachine {
   std::map<std::pair<std::string, int64_t>, std::vector<std::byte>> rows_;
 };
 
-/// Reads all of `memory`.
-void read_all_of(cuda::CudaStream& stream, std::span<const std::byte> memory, uint32_t* sink);
-
 }  // namespace veloz::bench

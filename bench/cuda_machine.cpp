@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fp8.h"
+#include "bench/cuda_read.h"
 
 namespace veloz::bench {
 namespace {

@@ -62,7 +62,4 @@ class CudaMachine {
   size_t most_bytes_;
 };
 
-/// Reads all of `memory` once.
-void read_all(cuda::CudaStream& stream, std::span<const std::byte> memory, uint32_t* sink);
-
 }  // namespace veloz::bench

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/cuda_machine.h"
+#include "bench/cuda_read.h"
 #include "cuda/launch.h"
 #include "cuda/ptx/dependent_launch.h"
 
