@@ -44,7 +44,9 @@ class CudaDevice final : public Device {
   }
   void copy_blocks(Stream& stream, void* base, size_t block_bytes,
                    std::span<const std::pair<int32_t, int32_t>> pairs) override {
-    cuda::copy_blocks(static_cast<CudaStream&>(stream), base, block_bytes, pairs);
+    auto& cuda = static_cast<CudaStream&>(stream);
+    cuda.choose_device();
+    cuda::copy_blocks(cuda, base, block_bytes, pairs);
   }
   void write_dummy(Stream& stream, void* device_to, const DummyValues& values,
                    int64_t count) override {
@@ -59,6 +61,7 @@ class CudaDevice final : public Device {
                       cudaMemcpyKind kind) {
     if (bytes == 0) return;
     auto& cuda = static_cast<CudaStream&>(stream);
+    cuda.choose_device();
     cuda.note(cudaMemcpyAsync(to, from, bytes, kind, cuda.handle()), "copying memory");
   }
 

@@ -39,6 +39,7 @@ CudaStream::~CudaStream() {
 }
 
 void CudaStream::synchronize() {
+  choose_device();
   const cudaError_t failure = failure_;
   failure_ = cudaSuccess;
   check(failure, failed_);

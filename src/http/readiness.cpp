@@ -8,6 +8,9 @@
 namespace veloz::http {
 namespace {
 
+// One may have been a request's fault.
+constexpr int64_t kHopelessSteps = 2;
+
 double elapsed_s(const serving::ExecutorStats& stats, std::chrono::steady_clock::time_point now) {
   return std::chrono::duration<double>(now - stats.step_start.value_or(now)).count();
 }
@@ -26,6 +29,8 @@ std::string why_not_ready(const serving::ExecutorStats& stats,
   if (is_step_slow(stats, now, limits))
     return fmt::format("a step has taken {:.1f} s, predicted were {:.3f} s", elapsed_s(stats, now),
                        stats.step_predicted_s);
+  if (stats.num_failed_steps >= kHopelessSteps)
+    return fmt::format("the last {} steps failed: {}", stats.num_failed_steps, stats.step_error);
   if (limits.max_queued_requests > 0 && stats.num_waiting >= limits.max_queued_requests)
     return fmt::format("the queue is full: {} requests wait", stats.num_waiting);
   if (limits.max_queued_tokens > 0 && stats.num_queued_tokens >= limits.max_queued_tokens)

@@ -22,7 +22,7 @@ bool is_step_slow(const serving::ExecutorStats& stats, std::chrono::steady_clock
                   const ReadinessLimits& limits);
 
 /// Why no further request should be sent here now, or nothing where one may: steps complete in
-/// about the time predicted, or there are none, and the queue has room.
+/// about the time predicted and not in errors, or there are none, and the queue has room.
 std::string why_not_ready(const serving::ExecutorStats& stats,
                           std::chrono::steady_clock::time_point now, const ReadinessLimits& limits);
 

@@ -25,6 +25,12 @@ void EngineBooks::note_step(const Step* oldest) {
   stats_.step_predicted_s = oldest->predicted_s;
 }
 
+void EngineBooks::note_outcome(const Error* error) {
+  const std::lock_guard lock(mutex_);
+  stats_.num_failed_steps = error == nullptr ? 0 : stats_.num_failed_steps + 1;
+  stats_.step_error = error == nullptr ? "" : error->message();
+}
+
 void EngineBooks::note_scheduler(const Scheduler& scheduler) {
   const std::lock_guard lock(mutex_);
   stats_.num_running = scheduler.num_running();

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/error.h"
 #include "serving/executor.h"
 #include "serving/scheduler.h"
 
@@ -19,6 +20,8 @@ class EngineBooks {
   void note_launch(const Step& step);
   /// The oldest step in flight is another one, or none.
   void note_step(const Step* oldest);
+  /// A step ended: well, or by an error (null: well).
+  void note_outcome(const Error* error);
   void note_scheduler(const Scheduler& scheduler);
   /// The request left the scheduler, having been submitted so long ago.
   void note_end(double age_s);

@@ -182,6 +182,7 @@ void EngineLoop::finish_oldest() {
   books_.note_step(in_flight_.empty() ? nullptr : &in_flight_.front().step);
   const TimePoint start = std::max(done.launched, std::exchange(last_collect_, Clock::now()));
   const double duration_s = seconds_between(start, last_collect_);
+  books_.note_outcome(error ? &*error : nullptr);
   if (error) {
     scheduler_.abandon(done.step);
     for (const auto& group : done.step.groups) fail(group->id, *error);

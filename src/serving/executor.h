@@ -72,6 +72,10 @@ struct ExecutorStats {
   // The step in flight, for watchdogs; absent between steps.
   std::optional<std::chrono::steady_clock::time_point> step_start;
   double step_predicted_s = 0;
+  // Of the newest steps, how many failed one after the other, and of what: a device that is lost
+  // fails all of them.
+  int64_t num_failed_steps = 0;
+  std::string step_error;
 };
 
 /// A request that has blocks, as it was when the last step was scheduled.

@@ -51,6 +51,17 @@ TEST(Readiness, EndsWhereAStepTakesFarLongerThanPredicted) {
   EXPECT_TRUE(is_step_slow(stats, now, {}));
 }
 
+TEST(Readiness, EndsWhereStepsFailOneAfterTheOther) {
+  const auto now = steady_clock::now();
+  serving::ExecutorStats stats;
+  stats.num_failed_steps = 1;
+  stats.step_error = "waiting for the device: unspecified launch failure";
+  EXPECT_EQ(why_not_ready(stats, now, {}), "") << "one may have been a request's fault";
+  stats.num_failed_steps = 2;
+  EXPECT_EQ(why_not_ready(stats, now, {}),
+            "the last 2 steps failed: waiting for the device: unspecified launch failure");
+}
+
 TEST(Readiness, EndsWhereTheQueueIsFull) {
   serving::ExecutorStats stats;
   stats.num_waiting = 8;

@@ -473,6 +473,25 @@ TEST(Executor, FailsTheRequestsOfABrokenStepAndGoesOn) {
   engine.wait_until_idle();
 }
 
+TEST(Executor, CountsStepsThatFailOneAfterTheOther) {
+  Engine engine;
+  bool is_lost = true;
+  engine.runner.on_step = [&](int64_t) {
+    if (is_lost) throw Error(ErrorKind::internal, "the device is gone");
+  };
+  for (int64_t failed = 1; failed <= 3; ++failed) {
+    EXPECT_TRUE(engine.generate({1, 2}, greedy(5)).error.has_value());
+    engine.wait_until_idle();
+    const ExecutorStats stats = engine.executor.stats();
+    EXPECT_GE(stats.num_failed_steps, failed);
+    EXPECT_NE(stats.step_error.find("the device is gone"), std::string::npos);
+  }
+  is_lost = false;
+  EXPECT_FALSE(engine.generate({1, 2}, greedy(5)).error.has_value());
+  engine.wait_until_idle();
+  EXPECT_EQ(engine.executor.stats().num_failed_steps, 0);
+}
+
 TEST(Executor, ASinkOrObserverThatThrowsFailsItsRequestAlone) {
   class Broken final : public TokenObserver {
    public:
