@@ -79,7 +79,7 @@ struct Session::State {
     bounds = {num_kv_blocks, count_vocab_rows(program)};
     const KernelChoice choice = choose_kernels(plan, program, registry);
     weights = load_weights(engine, choice, device, *stream, pool);
-    const ops::Binding most = engine::limit_binding(plan.limits, num_kv_blocks);
+    const ops::Binding most = engine::limit_binding(plan.limits, num_cache_blocks());
     inputs.emplace(program, most, device);
     ProgramMemory memory;
     memory.weights = weights.data;
@@ -103,7 +103,10 @@ struct Session::State {
   /// Binds the steps to the extents of `batch` and brings its arrays to the device.
   void stage(const Batch& batch);
   void enqueue_steps();
-  int64_t num_spare_blocks() const { return device.kind() == DeviceKind::cpu ? 0 : 1; }
+  /// One more than sequences may have where steps are recorded: padding writes to it.
+  int64_t num_cache_blocks() const {
+    return num_kv_blocks + (device.kind() == DeviceKind::cpu ? 0 : 1);
+  }
 
   Device& device;
   const ops::KernelRegistry& registry;
@@ -141,8 +144,7 @@ void Session::State::prefault(const Buffer& buffer) {
 std::vector<void*> Session::State::allocate_states() {
   std::vector<void*> data;
   for (const PlanState& state : plan.states) {
-    // Of a cache one block more, which padding of recorded steps writes to.
-    states.push_back(device.allocate(state_bytes(state, num_kv_blocks + num_spare_blocks())));
+    states.push_back(device.allocate(state_bytes(state, num_cache_blocks())));
     prefault(states.back());
     data.push_back(states.back().data());
   }
@@ -158,7 +160,7 @@ void Session::State::reserve_workspace(size_t bytes) {
 }
 
 void Session::State::stage(const Batch& batch) {
-  const ops::Binding binding = binding_of(batch, num_kv_blocks);
+  const ops::Binding binding = binding_of(batch, num_cache_blocks());
   steps->move_inputs(inputs->place(binding));
   steps->bind(binding);
   inputs->upload(batch, *stream);

@@ -30,12 +30,12 @@ struct Shapes {
 
 class AttentionBits : public ::testing::TestWithParam<std::tuple<Shapes, DType>> {
  protected:
-  static constexpr int32_t kTokens = 40;
+  static constexpr int32_t kTokens = 30;
 
-  /// Two sequences whose last kTokens tokens are here: of one all positions are, the other's cross
-  /// from a leaf of the tree to the next.
+  /// Sequences whose last kTokens tokens are here: of the first these are all, the others' cross
+  /// from a tile to the next, and from a leaf of the tree to the next.
   AttentionBits() : gpu_(test::build_attention(attention_case())) {
-    whole_ = run({{0, 0, kTokens}, {1, 0, kTokens}});
+    whole_ = run({{0, 0, kTokens}, {1, 0, kTokens}, {2, 0, kTokens}});
   }
 
   static AttentionCase attention_case() {
@@ -44,8 +44,8 @@ class AttentionBits : public ::testing::TestWithParam<std::tuple<Shapes, DType>>
             .num_kv_heads = shapes.num_kv_heads,
             .head_dim = shapes.head_dim,
             .block_size = 64,
-            .q_lens = {kTokens, kTokens},
-            .kv_lens = {kTokens, 530},
+            .q_lens = {kTokens, kTokens, kTokens},
+            .kv_lens = {kTokens, 80, 530},
             .dtype = DType::bf16,
             .cache_dtype = cache,
             .unwritten = std::numeric_limits<double>::quiet_NaN()};
@@ -104,17 +104,18 @@ class AttentionBits : public ::testing::TestWithParam<std::tuple<Shapes, DType>>
 };
 
 TEST_P(AttentionBits, AreThoseOfATokenThatDecodesAlone) {
-  for (const int64_t t : {0, 1, 21, 22, 39}) expect_same({{1, t, t + 1}});
+  for (const int64_t t : {0, 11, 12, 29}) expect_same({{2, t, t + 1}});
   expect_same({{0, 0, 1}});
+  expect_same({{1, 13, 14}});
 }
 
 TEST_P(AttentionBits, AreThoseOfATokenThatDecodesAmongOthers) {
-  expect_same({{0, 5, 6}, {1, 30, 31}, {1, 3, 4}, {0, 39, 40}, {1, 22, 23}});
+  expect_same({{0, 5, 6}, {2, 20, 21}, {1, 3, 4}, {0, 29, 30}, {2, 12, 13}});
 }
 
 TEST_P(AttentionBits, AreThoseOfAnyCut) {
-  expect_same({{1, 0, 7}, {0, 0, 33}});
-  expect_same({{1, 7, 9}, {1, 9, 22}, {0, 33, 34}, {1, 22, 40}, {0, 34, 40}});
+  expect_same({{2, 0, 7}, {0, 0, 23}, {1, 0, 20}});
+  expect_same({{2, 7, 9}, {2, 9, 12}, {0, 23, 24}, {2, 12, 30}, {0, 24, 30}, {1, 20, 30}});
 }
 
 constexpr Shapes kShapes[] = {{"MultiHead64", 2, 2, 64},
