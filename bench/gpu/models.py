@@ -52,11 +52,13 @@ def offline(prompt: int, output: int, count: int, stop_s: int) -> Run:
     return Run(f"offline {prompt}/{output}", f"throughput prompts={count} in={prompt} out={output} stop={stop_s}")
 
 
+FP8 = "--quant fp8 --kv-cache-dtype fp8 --max-num-seqs 1024 --max-num-batched-tokens 8192"
+
 LLAMA_70B = Model(
     part="llama70b",
     config="llama-2-70b",
     vocab_size=32000,
-    build="--quant fp8 --kv-cache-dtype fp8 --max-model-len 4096 --max-num-seqs 1024 --max-num-batched-tokens 8192",
+    build=f"{FP8} --max-model-len 4096",
     load="--gpu-memory-utilization 0.94",
     budget_s=300,
     runs=(
@@ -88,7 +90,7 @@ LLAMA_8B = Model(
     part="llama8b",
     config="llama-3.1-8b",
     vocab_size=128256,
-    build="--quant fp8 --kv-cache-dtype fp8 --max-model-len 8192 --max-num-seqs 1024 --max-num-batched-tokens 8192",
+    build=f"{FP8} --max-model-len 8192",
     load="--gpu-memory-utilization 0.9",
     budget_s=150,
     runs=(
@@ -109,7 +111,7 @@ GPT_J = Model(
     part="gptj",
     config="gpt-j-6b",
     vocab_size=50400,
-    build="--quant fp8 --kv-cache-dtype fp8 --max-beam-width 4 --max-num-seqs 1024 --max-num-batched-tokens 8192",
+    build=f"{FP8} --max-beam-width 4",
     load="--gpu-memory-utilization 0.9",
     budget_s=150,
     runs=(

@@ -48,10 +48,7 @@ template <typename T, Activation kActivation>
 __global__ void __launch_bounds__(kMaxChunkThreads) act_kernel(ActRows<T> rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
-  const auto row = static_cast<int64_t>(blockIdx.x / rows.parts);
-  const int64_t column =
-      (static_cast<int64_t>(blockIdx.x % rows.parts) * blockDim.x + threadIdx.x) * kChunk;
-  const int64_t count = rows.columns - column;
+  const auto [row, column, count] = chunk_place(rows.parts, rows.columns);
   if (count <= 0) return;
   const Chunk<T> x = load_chunk(rows.x + row * rows.x_stride + column, count, rows.is_vector);
   Chunk<T> y;

@@ -25,10 +25,7 @@ template <typename T>
 __global__ void __launch_bounds__(kMaxChunkThreads) add_kernel(AddRows<T> rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
-  const auto row = static_cast<int64_t>(blockIdx.x / rows.parts);
-  const int64_t column =
-      (static_cast<int64_t>(blockIdx.x % rows.parts) * blockDim.x + threadIdx.x) * kChunk;
-  const int64_t count = rows.columns - column;
+  const auto [row, column, count] = chunk_place(rows.parts, rows.columns);
   if (count <= 0) return;
   float a[kChunk], b[kChunk];
   unpack(load_chunk(rows.a + row * rows.a_stride + column, count, rows.is_vector), a);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "cuda/alignment.h"
 #include "cuda/gpu.h"
 #include "cuda/numeric.h"
 #include "cuda/ptx/matrix.h"
@@ -23,8 +24,20 @@ struct Chunk {
 /// Whether every chunk of a matrix is aligned to 16 bytes.
 template <typename T>
 bool is_aligned(const T* data, int64_t row_stride) {
-  constexpr int64_t kStep = 16 / static_cast<int64_t>(sizeof(T));
-  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && row_stride % kStep == 0;
+  return is_aligned_16(data, row_stride * static_cast<int64_t>(sizeof(T)));
+}
+
+/// A thread's chunk where `parts` blocks cover a row (choose_chunk_blocks); `count` numbers of the
+/// row are left from `column` on, and none where it is not above 0.
+struct ChunkPlace {
+  int64_t row;
+  int64_t column;
+  int64_t count;
+};
+__device__ inline ChunkPlace chunk_place(unsigned parts, int64_t columns) {
+  const int64_t column =
+      (static_cast<int64_t>(blockIdx.x % parts) * blockDim.x + threadIdx.x) * kChunk;
+  return {static_cast<int64_t>(blockIdx.x / parts), column, columns - column};
 }
 
 template <typename T>

@@ -8,12 +8,8 @@ namespace veloz::cuda {
 namespace {
 
 GemmTile tile_for(const CudaStream& stream, const GemmCall& call, bool is_grouped) {
-  int num_multiprocessors = 1;
-  if (cudaDeviceGetAttribute(&num_multiprocessors, cudaDevAttrMultiProcessorCount,
-                             stream.device()) != cudaSuccess)
-    num_multiprocessors = 1;
   return choose_gemm_tile(call.y.shape[0], call.y.shape[1], call.x.shape[1], call.x.dtype,
-                          is_grouped, num_multiprocessors);
+                          is_grouped, stream.num_multiprocessors());
 }
 
 }  // namespace

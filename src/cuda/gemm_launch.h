@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "cuda/alignment.h"
 #include "cuda/gemm.h"
 #include "cuda/gemm_kernel.h"
 #include "cuda/launch.h"
@@ -45,17 +46,11 @@ bool launch_gemm_tile(CudaStream& stream, const GemmCall& call) noexcept {
           static_cast<int>((call.x.shape[1] + Math::kSliceElements - 1) / Math::kSliceElements),
       .num_groups = Math::kIsGrouped ? static_cast<int>(call.w_scales.shape[1]) : 1,
       .is_fp32 = call.y.dtype == DType::fp32,
-      .is_y_aligned_16 =
-          (reinterpret_cast<uintptr_t>(call.y.data) | static_cast<uintptr_t>(y_row_bytes)) % 16 ==
-          0};
-  int num_multiprocessors = 1;
-  stream.note(
-      cudaDeviceGetAttribute(&num_multiprocessors, cudaDevAttrMultiProcessorCount, stream.device()),
-      "gemm");
+      .is_y_aligned_16 = is_aligned_16(call.y.data, y_row_bytes)};
   const int64_t num_tiles =
       ((num_rows + kRows - 1) / kRows) * ((num_tokens + kTokens - 1) / kTokens);
-  const int64_t num_blocks =
-      std::min<int64_t>(num_tiles, int64_t{num_multiprocessors} * Shape::kBlocksPerMultiprocessor);
+  const int64_t num_blocks = std::min<int64_t>(
+      num_tiles, int64_t{stream.num_multiprocessors()} * Shape::kBlocksPerMultiprocessor);
   launch(stream, "gemm", gemm_kernel<Math, kRows, kTokens>,
          {.grid = dim3(static_cast<unsigned>(num_blocks)),
           .block = dim3(Shape::kThreads),

@@ -104,9 +104,4 @@ __device__ inline int sum_lanes(int value) {
   return value;
 }
 
-/// Whether rows from `data` on, `stride_bytes` apart, all begin at multiples of 16 bytes.
-inline bool is_aligned_16(const void* data, int64_t stride_bytes) {
-  return (reinterpret_cast<uintptr_t>(data) | static_cast<uintptr_t>(stride_bytes)) % 16 == 0;
-}
-
 }  // namespace veloz::cuda

@@ -26,10 +26,7 @@ template <typename T>
 __global__ void __launch_bounds__(kMaxChunkThreads) copy_rows_kernel(CopyRows<T> rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
-  const auto row = static_cast<int64_t>(blockIdx.x / rows.parts);
-  const int64_t column =
-      (static_cast<int64_t>(blockIdx.x % rows.parts) * blockDim.x + threadIdx.x) * kChunk;
-  const int64_t count = rows.columns - column;
+  const auto [row, column, count] = chunk_place(rows.parts, rows.columns);
   if (count <= 0) return;
   const T* const from = rows.x + rows.indices[row] * rows.x_stride + column;
   store_chunk(rows.y + row * rows.y_stride + column, load_chunk(from, count, rows.is_vector), count,
@@ -41,10 +38,7 @@ template <typename T>
 __global__ void __launch_bounds__(kMaxChunkThreads) permute_columns_kernel(CopyRows<T> rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
-  const auto row = static_cast<int64_t>(blockIdx.x / rows.parts);
-  const int64_t column =
-      (static_cast<int64_t>(blockIdx.x % rows.parts) * blockDim.x + threadIdx.x) * kChunk;
-  const int64_t count = rows.columns - column;
+  const auto [row, column, count] = chunk_place(rows.parts, rows.columns);
   if (count <= 0) return;
   const T* const x = rows.x + row * rows.x_stride;
   float values[kChunk];

@@ -1,39 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cuda/launch.h"
 #include "cuda/linear.h"
-#include "cuda/numeric.h"
 #include "cuda/ptx/dependent_launch.h"
-#include "cuda/row_chunks.h"
+#include "cuda/simple_linear_parts.h"
 
-/// linear and weight_only_linear for every dtype: a warp has a few rows of w, each lane every 32nd
-/// chunk of their columns, in registers, and goes with them over a few rows of x.
+/// linear and weight_only_linear for every dtype.
 namespace veloz::cuda {
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kRowsPerWarp = 2;
-constexpr int kThreads = kWarps * kLanes;
-
-struct Params {
-  const unsigned char* x;
-  const unsigned char* w;
-  const void* scales;
-  const void* zeros;
-  const float* bias;
-  void* y;
-  int64_t x_row_bytes;
-  int64_t w_row_bytes;
-  int64_t y_stride;
-  int num_tokens;
-  int num_rows;  // of w
-  int num_columns;
-  int num_groups;
-  int group;
-  DType scale_dtype;
-  bool x_aligned;
-  bool w_aligned;
-  bool is_fp32;  // y
-};
+using Params = SimpleLinearParams;
 
 /// Weights as they are.
 template <typename X>
@@ -98,22 +72,21 @@ struct QuantizedWeights {
 };
 
 template <typename X, typename Weights, int kTokens>
-__global__ void __launch_bounds__(kThreads) simple_linear_kernel(const Params p) {
+__global__ void __launch_bounds__(kSimpleThreads) simple_linear_kernel(const Params p) {
   constexpr int kChunk = Weights::kChunk;
   constexpr int kChunkBytes = kChunk * static_cast<int>(sizeof(X));
   wait_for_previous_kernel();
   allow_next_kernel();
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int warp = static_cast<int>(threadIdx.x) / kLanes;
-  const int token = static_cast<int>(blockIdx.x) * kTokens;
-  const int row = (static_cast<int>(blockIdx.y) * kWarps + warp) * kRowsPerWarp;
+  const int token = simple_first_token<kTokens>();
+  const int row = simple_first_row();
   if (row >= p.num_rows) return;
 
-  float sums[kRowsPerWarp][kTokens] = {};
+  float sums[kSimpleRowsPerWarp][kTokens] = {};
   for (int column = lane * kChunk; column < p.num_columns; column += kLanes * kChunk) {
-    float w[kRowsPerWarp][kChunk];
+    float w[kSimpleRowsPerWarp][kChunk];
 #pragma unroll
-    for (int r = 0; r < kRowsPerWarp; ++r)
+    for (int r = 0; r < kSimpleRowsPerWarp; ++r)
       Weights::load(p, min(row + r, p.num_rows - 1), column, w[r]);
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
@@ -125,64 +98,26 @@ __global__ void __launch_bounds__(kThreads) simple_linear_kernel(const Params p)
       for (int i = 0; i < kChunk; ++i) {
         const float element = chunk_element<X>(x, i);
 #pragma unroll
-        for (int r = 0; r < kRowsPerWarp; ++r) sums[r][t] = fmaf(element, w[r][i], sums[r][t]);
+        for (int r = 0; r < kSimpleRowsPerWarp; ++r)
+          sums[r][t] = fmaf(element, w[r][i], sums[r][t]);
       }
     }
   }
 #pragma unroll
-  for (int r = 0; r < kRowsPerWarp; ++r) {
+  for (int r = 0; r < kSimpleRowsPerWarp; ++r) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
-      float sum = sum_lanes(sums[r][t]);
+      const float sum = sum_lanes(sums[r][t]);
       if (lane != 0 || token + t >= p.num_tokens || row + r >= p.num_rows) continue;
-      if (p.bias != nullptr) sum += p.bias[row + r];
-      const int64_t to = (token + t) * p.y_stride + row + r;
-      if (p.is_fp32)
-        static_cast<float*>(p.y)[to] = sum;
-      else
-        static_cast<Bf16*>(p.y)[to] = to_bf16(sum);
+      store_linear(p, token + t, row + r, sum);
     }
   }
 }
 
 template <typename X, typename Weights>
 void run(CudaStream& stream, const char* name, const Params& params) {
-  constexpr int kManyTokens = 8;
-  constexpr int kRowsPerBlock = kWarps * kRowsPerWarp;
-  const bool is_one = params.num_tokens == 1;
-  const int per_block = is_one ? 1 : kManyTokens;
-  // Blocks of the same rows of w are neighbours, so that it is read from memory once.
-  const dim3 grid(static_cast<unsigned>((params.num_tokens + per_block - 1) / per_block),
-                  static_cast<unsigned>((params.num_rows + kRowsPerBlock - 1) / kRowsPerBlock));
-  launch(
-      stream, name,
-      is_one ? simple_linear_kernel<X, Weights, 1> : simple_linear_kernel<X, Weights, kManyTokens>,
-      {.grid = grid, .block = dim3(kThreads)}, params);
-}
-
-/// What both ops have.
-Params params_of(const TensorView& x, const TensorView& w, const TensorView& bias,
-                 const TensorView& y) {
-  const int64_t x_row_bytes = x.row_stride * static_cast<int64_t>(dtype_bytes(x.dtype));
-  const int64_t w_row_bytes = w.row_stride * static_cast<int64_t>(dtype_bytes(w.dtype));
-  return {.x = x.as<const unsigned char>(),
-          .w = w.as<const unsigned char>(),
-          .scales = nullptr,
-          .zeros = nullptr,
-          .bias = bias.as<const float>(),
-          .y = y.data,
-          .x_row_bytes = x_row_bytes,
-          .w_row_bytes = w_row_bytes,
-          .y_stride = y.row_stride,
-          .num_tokens = static_cast<int>(y.shape[0]),
-          .num_rows = static_cast<int>(y.shape[1]),
-          .num_columns = static_cast<int>(x.shape[1]),
-          .num_groups = 1,
-          .group = static_cast<int>(x.shape[1]),
-          .scale_dtype = DType::fp32,
-          .x_aligned = is_aligned_16(x.data, x_row_bytes),
-          .w_aligned = is_aligned_16(w.data, w_row_bytes),
-          .is_fp32 = y.dtype == DType::fp32};
+  launch_simple_linear(stream, name, simple_linear_kernel<X, Weights, 1>,
+                       simple_linear_kernel<X, Weights, kSimpleManyTokens>, params);
 }
 
 template <typename X>
@@ -200,7 +135,7 @@ void run_weight_only(CudaStream& stream, DType code, const Params& params) {
 
 void simple_linear(ops::OpContext& context, const ops::LinearArgs& args) noexcept {
   if (args.y.shape[0] == 0) return;
-  const Params params = params_of(args.x, args.w, args.bias, args.y);
+  const Params params = simple_linear_params(args.x, args.w, args.bias, args.y);
   if (args.x.dtype == DType::bf16)
     run<Bf16, PlainWeights<Bf16>>(stream_of(context), "linear", params);
   else
@@ -210,12 +145,7 @@ void simple_linear(ops::OpContext& context, const ops::LinearArgs& args) noexcep
 void simple_weight_only_linear(ops::OpContext& context,
                                const ops::WeightOnlyLinearArgs& args) noexcept {
   if (args.y.shape[0] == 0) return;
-  Params params = params_of(args.x, args.w, args.bias, args.y);
-  params.scales = args.w_scales.data;
-  params.zeros = args.w_zeros.data;
-  params.num_groups = static_cast<int>(args.num_groups());
-  params.group = static_cast<int>(args.group());
-  params.scale_dtype = args.w_scales.dtype;
+  const Params params = scaled_linear_params(args);
   if (args.x.dtype == DType::bf16)
     run_weight_only<Bf16>(stream_of(context), args.w.dtype, params);
   else

@@ -1,40 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cuda/launch.h"
 #include "cuda/linear.h"
-#include "cuda/numeric.h"
 #include "cuda/ptx/dependent_launch.h"
-#include "cuda/row_chunks.h"
+#include "cuda/simple_linear_parts.h"
 
-/// quantized_linear for every pair of dtypes, as simple_linear.cu; sums of integers are exact.
+/// quantized_linear for every pair of dtypes; sums of integers are exact.
 namespace veloz::cuda {
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kRowsPerWarp = 2;
-constexpr int kThreads = kWarps * kLanes;
-
-struct Params {
-  const unsigned char* x;
-  const float* x_scales;
-  const unsigned char* w;
-  const void* scales;
-  const uint8_t* zeros;
-  const float* bias;
-  void* y;
-  int64_t x_row_bytes;
-  int64_t x_scales_stride;
-  int64_t w_row_bytes;
-  int64_t y_stride;
-  int num_tokens;
-  int num_rows;  // of w
-  int num_columns;
-  int num_groups;
-  int group;
-  DType scale_dtype;
-  bool x_aligned;
-  bool w_aligned;
-  bool is_fp32;  // y
-};
+using Params = SimpleLinearParams;
 
 /// sum + the four products of int8 in the bytes of a and b.
 __device__ inline int dot_int8(uint32_t a, uint32_t b, int sum) {
@@ -146,7 +119,7 @@ struct Int8ByUint4 {
   };
   __device__ static Weight decode(const Params& p, int row, int column, const RowChunk<16>& codes) {
     const int64_t index = static_cast<int64_t>(row) * p.num_groups + column / p.group;
-    return {codes, p.zeros == nullptr ? 8 : p.zeros[index],
+    return {codes, p.zeros == nullptr ? 8 : static_cast<const uint8_t*>(p.zeros)[index],
             load_scale(p.scales, p.scale_dtype, index)};
   }
   __device__ static void add(const Params&, int, int, const Weight& w, const RowChunk<32>& x,
@@ -170,21 +143,20 @@ struct Int8ByUint4 {
 };
 
 template <typename Math, int kTokens>
-__global__ void __launch_bounds__(kThreads) simple_quantized_linear_kernel(const Params p) {
+__global__ void __launch_bounds__(kSimpleThreads) simple_quantized_linear_kernel(const Params p) {
   constexpr int kChunk = Math::kChunk;
   wait_for_previous_kernel();
   allow_next_kernel();
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int warp = static_cast<int>(threadIdx.x) / kLanes;
-  const int token = static_cast<int>(blockIdx.x) * kTokens;
-  const int row = (static_cast<int>(blockIdx.y) * kWarps + warp) * kRowsPerWarp;
+  const int token = simple_first_token<kTokens>();
+  const int row = simple_first_row();
   if (row >= p.num_rows) return;
 
-  typename Math::Sum sums[kRowsPerWarp][kTokens] = {};
+  typename Math::Sum sums[kSimpleRowsPerWarp][kTokens] = {};
   for (int column = lane * kChunk; column < p.num_columns; column += kLanes * kChunk) {
-    typename Math::Weight w[kRowsPerWarp];
+    typename Math::Weight w[kSimpleRowsPerWarp];
 #pragma unroll
-    for (int r = 0; r < kRowsPerWarp; ++r) {
+    for (int r = 0; r < kSimpleRowsPerWarp; ++r) {
       constexpr int kPerByte = kChunk / Math::kWeightBytes;
       const int from_row = min(row + r, p.num_rows - 1);
       const auto codes =
@@ -198,39 +170,25 @@ __global__ void __launch_bounds__(kThreads) simple_quantized_linear_kernel(const
       const auto x = load_row_chunk<kChunk, 1>(p.x + from_token * p.x_row_bytes + column,
                                                p.num_columns - column, p.x_aligned);
 #pragma unroll
-      for (int r = 0; r < kRowsPerWarp; ++r) Math::add(p, from_token, column, w[r], x, sums[r][t]);
+      for (int r = 0; r < kSimpleRowsPerWarp; ++r)
+        Math::add(p, from_token, column, w[r], x, sums[r][t]);
     }
   }
 #pragma unroll
-  for (int r = 0; r < kRowsPerWarp; ++r) {
+  for (int r = 0; r < kSimpleRowsPerWarp; ++r) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       const auto sum = sum_lanes(sums[r][t]);
       if (lane != 0 || token + t >= p.num_tokens || row + r >= p.num_rows) continue;
-      float y = Math::finish(p, token + t, row + r, sum);
-      if (p.bias != nullptr) y += p.bias[row + r];
-      const int64_t to = (token + t) * p.y_stride + row + r;
-      if (p.is_fp32)
-        static_cast<float*>(p.y)[to] = y;
-      else
-        static_cast<Bf16*>(p.y)[to] = to_bf16(y);
+      store_linear(p, token + t, row + r, Math::finish(p, token + t, row + r, sum));
     }
   }
 }
 
 template <typename Math>
 void run(CudaStream& stream, const Params& params) {
-  constexpr int kManyTokens = 8;
-  constexpr int kRowsPerBlock = kWarps * kRowsPerWarp;
-  const bool is_one = params.num_tokens == 1;
-  const int per_block = is_one ? 1 : kManyTokens;
-  // Blocks of the same rows of w are neighbours, so that it is read from memory once.
-  const dim3 grid(static_cast<unsigned>((params.num_tokens + per_block - 1) / per_block),
-                  static_cast<unsigned>((params.num_rows + kRowsPerBlock - 1) / kRowsPerBlock));
-  launch(stream, "quantized_linear",
-         is_one ? simple_quantized_linear_kernel<Math, 1>
-                : simple_quantized_linear_kernel<Math, kManyTokens>,
-         {.grid = grid, .block = dim3(kThreads)}, params);
+  launch_simple_linear(stream, "quantized_linear", simple_quantized_linear_kernel<Math, 1>,
+                       simple_quantized_linear_kernel<Math, kSimpleManyTokens>, params);
 }
 
 }  // namespace
@@ -238,26 +196,9 @@ void run(CudaStream& stream, const Params& params) {
 void simple_quantized_linear(ops::OpContext& context,
                              const ops::QuantizedLinearArgs& args) noexcept {
   if (args.y.shape[0] == 0) return;
-  const Params params{.x = args.x.as<const unsigned char>(),
-                      .x_scales = args.x_scales.as<const float>(),
-                      .w = args.w.as<const unsigned char>(),
-                      .scales = args.w_scales.data,
-                      .zeros = args.w_zeros.as<const uint8_t>(),
-                      .bias = args.bias.as<const float>(),
-                      .y = args.y.data,
-                      .x_row_bytes = args.x.row_stride,
-                      .x_scales_stride = args.x_scales.row_stride,
-                      .w_row_bytes = args.w.row_stride,
-                      .y_stride = args.y.row_stride,
-                      .num_tokens = static_cast<int>(args.y.shape[0]),
-                      .num_rows = static_cast<int>(args.y.shape[1]),
-                      .num_columns = static_cast<int>(args.k_extent()),
-                      .num_groups = static_cast<int>(args.num_groups()),
-                      .group = static_cast<int>(args.group()),
-                      .scale_dtype = args.w_scales.dtype,
-                      .x_aligned = is_aligned_16(args.x.data, args.x.row_stride),
-                      .w_aligned = is_aligned_16(args.w.data, args.w.row_stride),
-                      .is_fp32 = args.y.dtype == DType::fp32};
+  Params params = scaled_linear_params(args);
+  params.x_scales = args.x_scales.as<const float>();
+  params.x_scales_stride = args.x_scales.row_stride;
   if (args.w.dtype == DType::uint4x2)
     run<Int8ByUint4>(stream_of(context), params);
   else if (args.w.dtype == DType::int8)

@@ -30,6 +30,8 @@ void check(cudaError_t error, const char* what) {
 
 CudaStream::CudaStream(int device) : device_(device) {
   check(cudaSetDevice(device), "choosing the device");
+  check(cudaDeviceGetAttribute(&num_multiprocessors_, cudaDevAttrMultiProcessorCount, device),
+        "counting multiprocessors");
   check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "creating a stream");
 }
 

@@ -28,6 +28,7 @@ class CudaStream final : public Stream {
   void replay(Recording& recording) override;
   cudaStream_t handle() const { return handle_; }
   int device() const { return device_; }
+  int num_multiprocessors() const { return num_multiprocessors_; }
   /// Makes the stream's device this thread's: CUDA keeps a choice per thread. Whoever begins to use
   /// a stream copies or waits first, which does it.
   void choose_device() noexcept { note(cudaSetDevice(device_), "choosing the device"); }
@@ -44,6 +45,7 @@ class CudaStream final : public Stream {
 
  private:
   int device_;
+  int num_multiprocessors_ = 0;
   cudaStream_t handle_ = nullptr;
   cudaError_t failure_ = cudaSuccess;
   const char* failed_ = "";

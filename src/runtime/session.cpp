@@ -104,9 +104,8 @@ struct Session::State {
   void stage(const Batch& batch);
   void enqueue_steps();
   /// One more than sequences may have where steps are recorded: padding writes to it.
-  int64_t num_cache_blocks() const {
-    return num_kv_blocks + (device.kind() == DeviceKind::cpu ? 0 : 1);
-  }
+  int64_t num_cache_blocks() const { return num_kv_blocks + (pads_decode() ? 1 : 0); }
+  bool pads_decode() const { return device.kind() != DeviceKind::cpu; }
 
   Device& device;
   const ops::KernelRegistry& registry;
@@ -194,8 +193,7 @@ TensorView Session::run(const Batch& batch) {
   State& state = *state_;
   check_batch(batch, state.plan.limits, state.bounds);
   state.stream->synchronize();  // the last step's copies have left the staging memory
-  const bool can_record = state.device.kind() != DeviceKind::cpu && !state.hook;
-  if (!can_record || !is_decode(batch)) {
+  if (!state.pads_decode() || state.hook || !is_decode(batch)) {
     state.stage(batch);
     state.enqueue_steps();
     return state.steps->output(0);

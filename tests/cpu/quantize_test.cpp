@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "kernel_runs.h"
+#include "support/edge_values.h"
 
 namespace veloz::cpu {
 namespace {
@@ -76,19 +77,8 @@ TEST_P(QuantizeKernels, SaturateUnderAFixedScale) {
   }
 }
 
-/// Every value where a code ends and the next begins, and its neighbours.
 TEST_P(QuantizeKernels, RoundTiesToEven) {
-  std::vector<float> values = {448, 127};  // so that a row's scale is 1
-  for (int i = 0; i < 256; ++i) {
-    for (const float value : {static_cast<float>(i) * 0.5f, static_cast<float>(i) * 0x1p-10f,
-                              std::ldexp(1.0f + static_cast<float>(i % 16) / 16.0f, i / 16 - 8)}) {
-      values.push_back(value);
-      values.push_back(std::nextafter(value, kInfinity));
-      values.push_back(-std::nextafter(value, -kInfinity));
-    }
-  }
-  const float limit = format() == DType::int8 ? 127 : 448;
-  std::erase_if(values, [&](float value) { return std::abs(value) > limit; });
+  const std::vector<float> values = test::code_edges(format());
   const OwnedTensor x(dtype(), {1, static_cast<int64_t>(values.size())});
   for (size_t i = 0; i < values.size(); ++i)
     test::set_element(x.view(), static_cast<int64_t>(i), values[i]);

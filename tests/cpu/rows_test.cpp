@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <tuple>
 
 #include "kernel_runs.h"
+#include "support/edge_values.h"
 
 namespace veloz::cpu {
 namespace {
@@ -291,11 +291,7 @@ INSTANTIATE_TEST_SUITE_P(All, RowKernels,
                          });
 
 TEST(ActivationKernels, MatchTheReferenceAtTheEdgesOfFloat) {
-  const float inf = std::numeric_limits<float>::infinity();
-  const std::vector<float> edges = {0.0f,   -0.0f,  inf,   -inf,   3e38f,  -3e38f, 1e20f,
-                                    -1e20f, 88.0f,  -88.f, 90.0f,  -90.0f, 13.0f,  -13.0f,
-                                    -9.5f,  1e-30f, 1e-6f, -1e-6f, -1.0f,  5.5f,   -5.5f,
-                                    -100.f, 20.0f,  -20.f, -1e30f, 0.25f,  -0.75f, 100.f};
+  const std::vector<float> edges = test::activation_edges();
   const auto num_edges = static_cast<int64_t>(edges.size());
   for (const DType dtype : {DType::fp32, DType::bf16}) {
     const OwnedTensor x(dtype, {1, num_edges});
