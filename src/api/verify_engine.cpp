@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
 #include <span>
 #include <utility>
 
@@ -18,12 +17,12 @@
 #include "cpu/layouts.h"
 #include "engine/engine.h"
 #include "runtime/session.h"
+#include "runtime/single_sequence.h"
 
 namespace veloz::api {
 namespace {
 
 using engine::Engine;
-using runtime::Batch;
 using Tokens = std::vector<int32_t>;
 
 /// References alone, on the CPU.
@@ -47,26 +46,6 @@ Tokens random_tokens(int64_t count, int64_t vocab_size, uint64_t seed) {
   return tokens;
 }
 
-/// Positions [begin, tokens.size()) of a sequence that has the first blocks of the cache, with the
-/// logits of the last.
-Batch batch_of(const Tokens& tokens, int64_t begin, int64_t block_size) {
-  const auto end = std::ssize(tokens);
-  Batch batch;
-  batch.tokens.assign(tokens.begin() + begin, tokens.end());
-  batch.positions.resize(batch.tokens.size());
-  std::iota(batch.positions.begin(), batch.positions.end(), narrow<int32_t>(begin));
-  batch.slots.resize(batch.tokens.size());
-  std::iota(batch.slots.begin(), batch.slots.end(), begin);
-  batch.q_starts = {0};
-  batch.q_lens = {narrow<int32_t>(end - begin)};
-  batch.kv_lens = {narrow<int32_t>(end)};
-  batch.blocks_per_seq = ceil_div(end, block_size);
-  batch.block_tables.resize(static_cast<size_t>(batch.blocks_per_seq));
-  std::iota(batch.block_tables.begin(), batch.block_tables.end(), 0);
-  batch.logit_rows = {narrow<int32_t>(end - begin - 1)};
-  return batch;
-}
-
 /// The engine on one backend, with a cache for the sequence.
 class Model {
  public:
@@ -78,7 +57,8 @@ class Model {
   runtime::Session& session() { return session_; }
 
   void run(const Tokens& tokens, int64_t begin) {
-    logits_ = session_.run(batch_of(tokens, begin, block_size_));
+    logits_ = session_.run(runtime::single_sequence_batch(tokens, begin, std::ssize(tokens),
+                                                          std::ssize(tokens) - 1, block_size_));
     session_.stream().synchronize();
   }
 

@@ -4,15 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 #include <variant>
 
 #include "base/error.h"
-#include "base/numeric.h"
 #include "checkpoint/generation_config.h"
 #include "compress/answer_collector.h"
 #include "runtime/session.h"
+#include "runtime/single_sequence.h"
 #include "runtime/step_runner.h"
 #include "serving/executor.h"
 
@@ -35,28 +34,6 @@ std::string stripped(const std::string& text) {
   const size_t begin = text.find_first_not_of(kSpaces);
   if (begin == std::string::npos) return "";
   return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
-}
-
-/// Positions [begin, end) of one sequence that has the first blocks of the cache to itself, with
-/// the logits of those from `first_logit` on.
-runtime::Batch make_batch(std::span<const int32_t> tokens, int64_t begin, int64_t end,
-                          int64_t first_logit, int64_t block_size) {
-  const auto count = static_cast<size_t>(end - begin);
-  runtime::Batch batch;
-  batch.tokens.assign(tokens.begin() + begin, tokens.begin() + end);
-  batch.positions.resize(count);
-  std::iota(batch.positions.begin(), batch.positions.end(), narrow<int32_t>(begin));
-  batch.slots.resize(count);
-  std::iota(batch.slots.begin(), batch.slots.end(), begin);
-  batch.q_starts = {0};
-  batch.q_lens = {narrow<int32_t>(end - begin)};
-  batch.kv_lens = {narrow<int32_t>(end)};
-  batch.blocks_per_seq = ceil_div(end, block_size);
-  batch.block_tables.resize(static_cast<size_t>(batch.blocks_per_seq));
-  std::iota(batch.block_tables.begin(), batch.block_tables.end(), 0);
-  for (int64_t row = std::max(first_logit, begin); row < end; ++row)
-    batch.logit_rows.push_back(narrow<int32_t>(row - begin));
-  return batch;
 }
 
 }  // namespace
@@ -98,8 +75,8 @@ serving::ExecutorOptions MeasuredModel::State::executor_options(int64_t num_beam
 
 /// Computes positions up to `end`, in one step; logits of those from `first_logit` on.
 void MeasuredModel::State::run_to(int64_t end, int64_t first_logit) {
-  const runtime::Batch batch =
-      make_batch(tokens, num_computed, end, first_logit, engine.plan().limits.block_size);
+  const runtime::Batch batch = runtime::single_sequence_batch(
+      tokens, num_computed, end, first_logit, engine.plan().limits.block_size);
   const TensorView view = session.run(batch);
   num_computed = end;
   if (!batch.logit_rows.empty())

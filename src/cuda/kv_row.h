@@ -77,16 +77,6 @@ __device__ inline void store_kv(C* row, const KvCache& cache, const Chunk<T>& ch
   }
 }
 
-template <typename T>
-__device__ inline uint32_t largest_magnitude(const Chunk<T>& chunk) {
-  float values[kChunk];
-  unpack(chunk, values);
-  uint32_t amax = 0;
-#pragma unroll
-  for (int i = 0; i < kChunk; ++i) amax = max(amax, magnitude_bits(values[i]));
-  return amax;
-}
-
 /// The scale of an int8 row, behind its codes.
 __device__ inline void store_row_scale(Int8* row, const KvCache& cache, float scale) {
   auto* const to = reinterpret_cast<uint8_t*>(row + cache.head_dim);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "cuda/chunk.h"
 #include "cuda/numeric.h"
 #include "cuda/ptx/fp8.h"
 
@@ -62,6 +63,17 @@ __host__ __device__ inline uint32_t quantize_four(const float* x, float inverse,
 __host__ __device__ inline uint8_t quantize_one(float x, float inverse, bool is_int8) {
   if (is_int8) return static_cast<uint8_t>(to_int8_bits(x, inverse));
   return static_cast<uint8_t>(to_e4m3x2(x * inverse, 0.0f));
+}
+
+/// Of a chunk, as magnitude_bits.
+template <typename T>
+__device__ inline uint32_t largest_magnitude(const Chunk<T>& chunk) {
+  float values[kChunk];
+  unpack(chunk, values);
+  uint32_t amax = 0;
+#pragma unroll
+  for (int i = 0; i < kChunk; ++i) amax = max(amax, magnitude_bits(values[i]));
+  return amax;
 }
 
 }  // namespace veloz::cuda

@@ -45,16 +45,6 @@ __device__ inline GroupScale scale_of(const RowCodes& out, uint32_t amax) {
 }
 
 template <typename T>
-__device__ inline uint32_t largest_of(const Chunk<T>& chunk) {
-  float values[kChunk];
-  unpack(chunk, values);
-  uint32_t amax = 0;
-#pragma unroll
-  for (int i = 0; i < kChunk; ++i) amax = max(amax, magnitude_bits(values[i]));
-  return amax;
-}
-
-template <typename T>
 __device__ inline void store_codes(uint8_t* to, const Chunk<T>& chunk, float inverse,
                                    bool is_int8) {
   float values[kChunk];
@@ -78,7 +68,7 @@ __device__ inline void quantize_in_registers(Chunk<T> (&y)[kChunks], const RowCo
   if (group == columns) {
     uint32_t amax = 0;
 #pragma unroll
-    for (int j = 0; j < kChunks; ++j) amax = max(amax, largest_of(y[j]));
+    for (int j = 0; j < kChunks; ++j) amax = max(amax, largest_magnitude(y[j]));
     const GroupScale scale = scale_of(out, block_max<0>(amax));
     if (threadIdx.x == 0) scales[0] = scale.scale;
     keep_packed(y);
@@ -91,7 +81,7 @@ __device__ inline void quantize_in_registers(Chunk<T> (&y)[kChunks], const RowCo
 #pragma unroll
   for (int j = 0; j < kChunks; ++j) {
     const int column = first + j * step;
-    uint32_t amax = largest_of(y[j]);
+    uint32_t amax = largest_magnitude(y[j]);
     for (int offset = 1; offset < group / kChunk; offset *= 2)
       amax = max(amax, __shfl_xor_sync(kAllLanes, amax, offset));
     if (column >= columns) continue;
