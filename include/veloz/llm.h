@@ -35,6 +35,9 @@ struct LLMOptions {
   /// depend on its neighbours, and sums of fp8 codes are less exact. Nothing changes on a CPU.
   bool allow_nondeterminism = false;
   std::filesystem::path cublaslt_directory{};  // where cuBLASLt is looked for first, or ""
+  /// Where the algorithms of cuBLASLt that were fastest on this GPU are kept between runs, in a
+  /// file for each device and version; "": they are searched for at each load.
+  std::filesystem::path tuning_directory{};
   KvCacheSize kv_cache_size = KvCacheSize::of_sequences;
   int64_t max_num_seqs = 0;            // 0: the engine's limit; else at most that
   int64_t max_num_batched_tokens = 0;  // of one step, max_num_seqs or more; 0: the engine's limit
@@ -148,6 +151,9 @@ class LLM {
   ExecutorStats stats() const;
   /// What a user should know of how it was loaded, or "": an engine for a GPU runs on the CPU.
   std::string warning() const;
+  /// What was done at load that takes long the first time, a sentence each: products tuned for this
+  /// GPU.
+  std::vector<std::string> notices() const;
   /// "2 threads, avx512_bf16; weights 1.2 GiB, KV cache 512 MiB (8,192 tokens) ..."
   std::string description() const;
 

@@ -38,8 +38,10 @@ std::optional<int> parse_gpu(std::string_view device) {
 Backend open_gpu(int index, const BackendRequest& request) {
   const int threads = resolve_num_threads(request.num_threads);
   const bool is_fast = request.allow_nondeterminism;
-  std::unique_ptr<Device> device = cuda::open_device(
-      index, {.allow_nondeterminism = is_fast, .cublaslt_directory = request.cublaslt_directory});
+  std::unique_ptr<Device> device =
+      cuda::open_device(index, {.allow_nondeterminism = is_fast,
+                                .cublaslt_directory = request.cublaslt_directory,
+                                .tuning_directory = request.tuning_directory});
   std::string description = device->description() + (is_fast ? ", cuBLASLt" : "");
   return {
       std::make_unique<ThreadPool>(threads), std::move(device),
@@ -55,7 +57,8 @@ BackendRequest backend_request(const LLMOptions& options) {
           .isa = options.isa,
           .num_threads = options.num_threads,
           .allow_nondeterminism = options.allow_nondeterminism,
-          .cublaslt_directory = options.cublaslt_directory};
+          .cublaslt_directory = options.cublaslt_directory,
+          .tuning_directory = options.tuning_directory};
 }
 
 int resolve_num_threads(int num_threads) {

@@ -30,6 +30,7 @@ struct BackendRequest {
   /// Of a GPU, as in cuda::DeviceOptions; they say nothing to a CPU.
   bool allow_nondeterminism = false;
   std::filesystem::path cublaslt_directory{};
+  std::filesystem::path tuning_directory{};
 };
 BackendRequest backend_request(const LLMOptions& options);
 

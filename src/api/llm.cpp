@@ -90,6 +90,7 @@ int64_t LLM::max_model_len() const { return state_->model->engine().plan().limit
 int64_t LLM::vocab_size() const { return state_->model->engine().manifest().model.vocab_size; }
 ExecutorStats LLM::stats() const { return state_->model->stats(); }
 std::string LLM::warning() const { return state_->model->warning(); }
+std::vector<std::string> LLM::notices() const { return state_->model->notices(); }
 std::string LLM::description() const { return state_->model->description(); }
 
 }  // namespace veloz

@@ -107,6 +107,7 @@ ExecutorStats LoadedModel::stats() const {
 }
 const std::string& LoadedModel::description() const { return state_->description; }
 const std::string& LoadedModel::warning() const { return state_->backend.warning; }
+const std::vector<std::string>& LoadedModel::notices() const { return state_->session->notices(); }
 
 const text::Tokenizer& LoadedModel::require_tokenizer() const {
   if (!state_->text.tokenizer)

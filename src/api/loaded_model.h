@@ -45,6 +45,8 @@ class LoadedModel {
   const std::string& description() const;
   /// As LLM::warning.
   const std::string& warning() const;
+  /// As LLM::notices.
+  const std::vector<std::string>& notices() const;
 
  private:
   struct State;

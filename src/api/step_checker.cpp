@@ -88,9 +88,10 @@ struct Errors {
     const bool is_finite = std::isfinite(actual) && std::isfinite(reference);
     const double error = is_finite ? std::abs(actual - reference) : kInfinity;
     const double own = is_finite && tolerance > 0 ? error / tolerance : kInfinity;
+    const double spacings = is_finite ? error / spacing(dtype, reference) : kInfinity;
     abs = std::max(abs, error);
     if (reference != 0) rel = std::max(rel, error / std::abs(reference));
-    ulp = std::max(ulp, is_finite ? error / spacing(dtype, reference) : kInfinity);
+    ulp = std::max(ulp, spacings);
     ratio = std::max(ratio, own);
     if (!(own <= 1)) ++num_outside;
   }

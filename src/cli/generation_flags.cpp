@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 
+#include "cli/environment.h"
+
 namespace veloz::cli {
 namespace {
 
@@ -118,6 +120,11 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
                   "Directory that has libcublasLt, where it is looked for first (with "
                   "--allow-nondeterminism)")
       ->envname("VELOZ_CUBLASLT");
+  options.tuning_directory = default_tuning_cache();
+  verb.add_option("--tuning-cache", options.tuning_directory,
+                  "Directory for the algorithms of cuBLASLt that were fastest on this GPU (with "
+                  "--allow-nondeterminism); \"\": none are kept [$XDG_CACHE_HOME/veloz/tuning]")
+      ->envname("VELOZ_TUNING_CACHE");
   verb.add_option("--isa", options.isa,
                   "Force an instruction set: portable, avx2, avx512, avx512_vnni, avx512_bf16")
       ->envname("VELOZ_ISA");

@@ -80,6 +80,7 @@ LoadedModel load_model(const LoadFlags& flags) {
   LLM llm = LLM::load(resolved.engine, flags.llm);
   if (const std::string warning = llm.warning(); !warning.empty())
     fmt::print(stderr, "warning: {}\n", warning);
+  for (const std::string& notice : llm.notices()) fmt::print(stderr, "{}\n", notice);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   return {std::move(llm), std::move(resolved.engine), elapsed.count()};
 }

@@ -102,6 +102,7 @@ Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
         executor.on_step = on_step;
       });
   if (!model->warning().empty()) log.warning("device", {{"problem", model->warning()}});
+  for (const std::string& notice : model->notices()) log.info("tuning", {{"notice", notice}});
   const engine::Manifest& manifest = model->engine().manifest();
   const engine::Limits& limits = model->engine().plan().limits;
   metrics = std::make_unique<http::Metrics>(http::Metrics::Options{

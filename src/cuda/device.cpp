@@ -74,6 +74,7 @@ std::unique_ptr<Stream> CudaDevice::create_stream() {
   if (options_.allow_nondeterminism) {
     CublasLtOptions library;
     library.directories.insert(library.directories.begin(), options_.cublaslt_directory);
+    library.tuning_directory = options_.tuning_directory;
     library.fast_accumulation = true;  // as others serve fp8, and as it was measured
     attach_cublaslt(*stream, library);
   }

@@ -36,6 +36,7 @@ struct DeviceOptions {
   /// Creating one throws Error(unsupported) where the library is missing.
   bool allow_nondeterminism = false;
   std::filesystem::path cublaslt_directory{};  // where it is looked for first, or ""
+  std::filesystem::path tuning_directory{};    // of its tuned algorithms; "": none are kept
 };
 
 /// Opens GPU `index`. Throws Error(unsupported) where there is none, the driver is missing or too

@@ -112,9 +112,11 @@ constexpr Kernel kKernels[] = {
 // Before the others where a row may depend on its batch.
 constexpr Kernel kNondeterministicKernels[] = {
     {"linear/cublaslt", Op::linear, cublaslt::accepts,
-     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, cublaslt::linear>))},
+     VELOZ_FRONT((ops::run_typed<ops::LinearArgs, cublaslt::linear>)), nullptr,
+     VELOZ_FRONT(cublaslt::prepare)},
     {"quantized_linear/cublaslt", Op::quantized_linear, cublaslt::accepts,
-     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, cublaslt::quantized_linear>))},
+     VELOZ_FRONT((ops::run_typed<ops::QuantizedLinearArgs, cublaslt::quantized_linear>)), nullptr,
+     VELOZ_FRONT(cublaslt::prepare)},
 };
 
 }  // namespace

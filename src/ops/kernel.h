@@ -39,6 +39,9 @@ struct Kernel {
   void (*run)(OpContext&, const OpCall&) noexcept;
   /// Scratch bytes for a call of this size, monotone in every extent; null where none is needed.
   size_t (*workspace_bytes)(const OpCall&, int num_threads) = nullptr;
+  /// Called once for each step it was chosen for, while the device has memory to spare: tries out
+  /// what is fastest for calls with extents up to `most`. Returns sentences for the user.
+  std::vector<std::string> (*prepare)(Stream&, const KernelQuery&, const Binding& most) = nullptr;
 };
 
 /// Rows [row_begin, row_end) of a matrix weight on their way into or out of a packed layout.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "base/error.h"
@@ -171,6 +172,13 @@ class LayoutChooser {
   const std::vector<Reading> readings_;
 };
 
+/// Layout of the matrix that a step reads, "" of one that reads none.
+std::string_view layout_read_by(const Program& program, const KernelChoice& choice,
+                                const PlanStep& step) {
+  const std::optional<size_t> weight = packed_weight(program, step);
+  return weight ? choice.layouts[*weight]->name : "";
+}
+
 }  // namespace
 
 KernelChoice choose_kernels(const engine::Plan& plan, const Program& program,
@@ -181,12 +189,24 @@ KernelChoice choose_kernels(const engine::Plan& plan, const Program& program,
     choice.stored.push_back(&chooser.stored(i));
     choice.layouts.push_back(&chooser.choose(i));
   }
-  for (const PlanStep& step : program.steps) {
-    const std::optional<size_t> weight = packed_weight(program, step);
-    const std::string_view layout = weight ? choice.layouts[*weight]->name : "";
-    choice.kernels.push_back(&registry.choose(StepTypes(program, step).query(step, layout)));
-  }
+  for (const PlanStep& step : program.steps)
+    choice.kernels.push_back(&registry.choose(
+        StepTypes(program, step).query(step, layout_read_by(program, choice, step))));
   return choice;
+}
+
+std::vector<std::string> prepare_kernels(const Program& program, const KernelChoice& choice,
+                                         Stream& stream, const ops::Binding& most) {
+  std::vector<std::string> notices;
+  for (size_t i = 0; i < program.steps.size(); ++i) {
+    if (choice.kernels[i]->prepare == nullptr) continue;
+    const PlanStep& step = program.steps[i];
+    const StepTypes types(program, step);
+    std::ranges::move(choice.kernels[i]->prepare(
+                          stream, types.query(step, layout_read_by(program, choice, step)), most),
+                      std::back_inserter(notices));
+  }
+  return notices;
 }
 
 }  // namespace veloz::runtime

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,5 +24,10 @@ struct KernelChoice {
 /// kernel. Throws Error(unsupported) where an op cannot run at all.
 KernelChoice choose_kernels(const engine::Plan& plan, const engine::Program& program,
                             const ops::KernelRegistry& registry);
+
+/// Has every chosen kernel prepare for steps of extents up to `most`, on the stream they will run
+/// on. Returns what is to be said of it.
+std::vector<std::string> prepare_kernels(const engine::Program& program, const KernelChoice& choice,
+                                         Stream& stream, const ops::Binding& most);
 
 }  // namespace veloz::runtime

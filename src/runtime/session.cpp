@@ -80,6 +80,7 @@ struct Session::State {
     const KernelChoice choice = choose_kernels(plan, program, registry);
     weights = load_weights(engine, choice, device, *stream, pool);
     const ops::Binding most = engine::limit_binding(plan.limits, num_cache_blocks());
+    notices = prepare_kernels(program, choice, *stream, most);
     inputs.emplace(program, most, device);
     ProgramMemory memory;
     memory.weights = weights.data;
@@ -116,6 +117,7 @@ struct Session::State {
   BatchBounds bounds;
   std::unique_ptr<Stream> stream;
   LoadedWeights weights;
+  std::vector<std::string> notices;
   std::vector<Buffer> states;  // one per state of the plan
   std::optional<StepInputs> inputs;
   Buffer arena;
@@ -235,6 +237,7 @@ Device& Session::device() { return state_->device; }
 Stream& Session::stream() { return *state_->stream; }
 const engine::Plan& Session::plan() const { return state_->plan; }
 const std::vector<std::string>& Session::repacks() const { return state_->weights.repacks; }
+const std::vector<std::string>& Session::notices() const { return state_->notices; }
 void Session::set_step_hook(StepHook hook) { state_->hook = std::move(hook); }
 
 MemoryUse Session::memory() const {

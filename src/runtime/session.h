@@ -65,6 +65,8 @@ class Session {
   /// One line, with bytes, for each weight that had to change its layout because no kernel here
   /// takes the one it was built for; empty on the machine an engine was built for.
   const std::vector<std::string>& repacks() const;
+  /// What kernels said of their preparation (Kernel::prepare), a sentence each.
+  const std::vector<std::string>& notices() const;
   /// Called before (begin) and after (end) each step when set: (index, op, call). For profile and
   /// verify.
   using StepHook = std::function<void(size_t step, const ops::OpCall& call, bool done)>;

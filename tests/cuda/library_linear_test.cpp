@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/fp8.h"
@@ -46,11 +47,16 @@ class PretendedLibrary final : public LibraryGemms {
       }
     return true;
   }
-  TuneReport tune(std::span<const Gemm>) override { return {}; }
+  TuneReport tune(std::span<const Gemm> gemms) override {
+    tuned_.assign(gemms.begin(), gemms.end());
+    return {.num_tuned = static_cast<int>(gemms.size()), .notices = {"a notice"}};
+  }
   int num_asked() const { return num_asked_; }
+  const std::vector<Gemm>& tuned() const { return tuned_; }
 
  private:
   int num_asked_ = 0;
+  std::vector<Gemm> tuned_;
   bool refuses_;
 };
 
@@ -180,6 +186,40 @@ TEST(LibraryLinear, IsComputedAllTheSameWhereTheLibraryRefuses) {
   run_by_library("linear/cublaslt", inputs, y.view(), {}, /*refuses=*/true);
   const std::vector<OwnedTensor> want = test::run_reference(Op::linear, inputs);
   EXPECT_WITHIN_TOLERANCE(Op::linear, inputs, want, 0, y.view(), {}, 1);
+}
+
+TEST(LibraryLinear, PreparesByTuningTheProductsThatAreTheLibrarys) {
+  const auto stream = test_device().create_stream();
+  const auto library = std::make_shared<PretendedLibrary>(/*refuses=*/false);
+  static_cast<CudaStream&>(*stream).set_library(library);
+  const ops::Attrs attrs{{"out", std::string("bf16")}};
+  const std::vector<ops::ValueType> inputs = {{DType::fp8_e4m3, {ops::Symbol::T, 64}},
+                                              {DType::fp32, {ops::Symbol::T, 1}},
+                                              {DType::fp8_e4m3, {32, 64}},
+                                              {DType::fp32, {32, 1}}};
+  const std::vector<ops::ValueType> outputs = {{DType::bf16, {ops::Symbol::T, 32}}};
+  ops::Binding most{};
+  most[static_cast<size_t>(ops::Symbol::T)] = 1000;
+  const std::vector<std::string> notices =
+      library_kernel("quantized_linear/cublaslt")
+          .prepare(*stream, {Op::quantized_linear, inputs, outputs, attrs, "plain"}, most);
+  ASSERT_EQ(library->tuned().size(), 3u) << "256, 512 and 1024 tokens: ours are faster below";
+  EXPECT_EQ(to_string(library->tuned()[0]), "fp8_e4m3 rows t=256 n=32 k=64 bf16");
+  EXPECT_EQ(library->tuned()[2].tokens, 1024);
+  EXPECT_EQ(notices,
+            (std::vector<std::string>{
+                "a notice", "cuBLASLt was tuned for fp8_e4m3 [32, 64] at 3 token count(s)"}));
+}
+
+TEST(LibraryLinear, PreparesNothingOnAStreamWithoutALibrary) {
+  const auto stream = test_device().create_stream();
+  const ops::Attrs attrs;
+  const std::vector<ops::ValueType> inputs = {{DType::bf16, {ops::Symbol::T, 64}},
+                                              {DType::bf16, {32, 64}}};
+  const std::vector<ops::ValueType> outputs = {{DType::bf16, {ops::Symbol::T, 32}}};
+  EXPECT_TRUE(library_kernel("linear/cublaslt")
+                  .prepare(*stream, {Op::linear, inputs, outputs, attrs, "plain"}, {})
+                  .empty());
 }
 
 TEST(LibraryLinear, OurKernelsStandBehindItInTheList) {

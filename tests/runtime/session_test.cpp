@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/session.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,6 +10,8 @@
 #include <cstring>
 #include <new>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "support/expect_error.h"
 #include "support/tiny_engine.h"
@@ -285,6 +288,25 @@ TEST_F(SessionTest, RepacksALayoutThatNoKernelTakes) {
     ASSERT_EQ(session->repacks().size(), 3u);
     EXPECT_EQ(session->repacks()[0], "embed: reversed -> plain, 384 B");
   }
+}
+
+TEST_F(SessionTest, HasEachStepsKernelPrepareAndKeepsWhatItSays) {
+  write(model_);
+  std::vector<ops::Kernel> kernels = ops::reference_kernels();
+  for (ops::Kernel& kernel : kernels)
+    if (kernel.op == ops::Op::embedding)
+      kernel.prepare = [](Stream&, const ops::KernelQuery& query,
+                          const ops::Binding& most) -> std::vector<std::string> {
+        return {fmt::format("up to {} tokens of table {}", query.inputs[0].bind(most)[0],
+                            to_string(query.inputs[1].bind(most)))};
+      };
+  const ops::KernelRegistry registry(std::move(kernels), ops::plain_layouts());
+  const auto session = load(cpu_, registry);
+  const int64_t most_tokens = model_.plan.limits.max_num_batched_tokens;
+  EXPECT_EQ(session->notices(),
+            std::vector<std::string>{
+                fmt::format("up to {} tokens of table {}", most_tokens, to_string(Shape{11, 8}))});
+  expect_right_logits(*session);
 }
 
 TEST_F(SessionTest, RefusesALayoutItDoesNotKnow) {

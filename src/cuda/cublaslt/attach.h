@@ -3,11 +3,9 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <span>
 #include <vector>
 
 #include "base/device.h"
-#include "cuda/cublaslt/autotune.h"
 
 namespace veloz::cuda {
 
@@ -23,8 +21,7 @@ struct CublasLtOptions {
 };
 
 /// Gives a CUDA stream cuBLASLt for the kernels "linear/cublaslt" and "quantized_linear/cublaslt",
-/// tuned for `to_tune`. Throws Error(unsupported) where there is no such library.
-TuneReport attach_cublaslt(Stream& stream, const CublasLtOptions& options,
-                           std::span<const Gemm> to_tune = {});
+/// which tune it as they prepare. Throws Error(unsupported) where there is no such library.
+void attach_cublaslt(Stream& stream, const CublasLtOptions& options);
 
 }  // namespace veloz::cuda

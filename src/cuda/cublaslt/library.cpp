@@ -121,7 +121,8 @@ TuneReport CublasLtGemms::tune(std::span<const Gemm> gemms) {
   TuneReport report = tune_missing(wanted, tuned_, *this);
   operands_.reset();
   products_.clear();  // they were made before their algorithms were known
-  if (!tuned_.notice().empty()) report.notices.insert(report.notices.begin(), tuned_.notice());
+  if (std::string notice = tuned_.take_notice(); !notice.empty())
+    report.notices.insert(report.notices.begin(), std::move(notice));
   if (report.num_tuned > 0 && !tuning_file_.empty()) {
     try {
       tuned_.save(tuning_file_);
@@ -210,13 +211,9 @@ GemmOperands CublasLtGemms::random_operands(const Gemm& gemm, int64_t call) {
           .y_stride = gemm.n};
 }
 
-TuneReport attach_cublaslt(Stream& stream, const CublasLtOptions& options,
-                           std::span<const Gemm> to_tune) {
+void attach_cublaslt(Stream& stream, const CublasLtOptions& options) {
   auto& cuda = static_cast<CudaStream&>(stream);
-  auto library = std::make_shared<CublasLtGemms>(cuda, options);
-  TuneReport report = library->tune(to_tune);
-  cuda.set_library(std::move(library));
-  return report;
+  cuda.set_library(std::make_shared<CublasLtGemms>(cuda, options));
 }
 
 }  // namespace veloz::cuda

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/cublaslt/linear.h"
 
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
 #include "cuda/cublaslt/library_gemms.h"
 #include "cuda/linear.h"
 #include "cuda/stream.h"
@@ -38,6 +43,21 @@ bool run(ops::OpContext& context, const char* kernel, const Gemm& gemm,
 }
 
 }  // namespace
+
+std::vector<std::string> prepare(Stream& stream, const ops::KernelQuery& query,
+                                 const ops::Binding& most) {
+  LibraryGemms* const library = static_cast<CudaStream&>(stream).library();
+  const std::optional<Gemm> product = cuda::gemm_of(query);
+  if (library == nullptr || !product) return {};
+  std::vector<Gemm> gemms = in_all_buckets(*product, query.inputs[0].bind(most)[0]);
+  std::erase_if(gemms, [](const Gemm& gemm) { return !is_library_faster(gemm); });
+  TuneReport report = library->tune(gemms);
+  if (report.num_tuned > 0)
+    report.notices.push_back(fmt::format("cuBLASLt was tuned for {} [{}, {}] at {} token count(s)",
+                                         to_string(product->operands), product->n, product->k,
+                                         report.num_tuned));
+  return std::move(report.notices);
+}
 
 void linear(ops::OpContext& context, const ops::LinearArgs& args) noexcept {
   if (args.y.shape[0] == 0) return;

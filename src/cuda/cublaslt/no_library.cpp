@@ -5,7 +5,7 @@
 /// Of a program that was built without CUDA.
 namespace veloz::cuda {
 
-TuneReport attach_cublaslt(Stream&, const CublasLtOptions&, std::span<const Gemm>) {
+void attach_cublaslt(Stream&, const CublasLtOptions&) {
   throw Error(ErrorKind::unsupported, "no cuBLASLt: this program was built without CUDA",
               "build with nvcc (cmake --preset cuda)");
 }

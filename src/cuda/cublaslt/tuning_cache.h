@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cuda/cublaslt/gemm.h"
@@ -55,6 +56,8 @@ class TuningCache {
   void put(const Gemm& gemm, TunedGemm tuned);
   size_t size() const { return entries_.size(); }
   const std::string& notice() const { return notice_; }
+  /// The sentence, once.
+  std::string take_notice() { return std::exchange(notice_, {}); }
 
   /// Takes in what others have saved since, own entries first, and writes all of it. Throws
   /// Error(io).

@@ -97,11 +97,13 @@ TEST(TuningCache, LeavesAnotherVersionsFileAside) {
   const test::TempDirectory temp;
   const fs::path path = temp.path() / "file.json";
   filled({1}).save(path);
-  const TuningCache other = TuningCache::load(path, {"NVIDIA H200", "cublasLt 13.2.0"});
+  TuningCache other = TuningCache::load(path, {"NVIDIA H200", "cublasLt 13.2.0"});
   EXPECT_EQ(other.size(), 0u);
   EXPECT_NE(other.notice().find("it is of cublasLt 13.1.0 on NVIDIA H200, this is cublasLt 13.2.0"),
             std::string::npos)
       << other.notice();
+  EXPECT_FALSE(other.take_notice().empty());
+  EXPECT_EQ(other.take_notice(), "") << "it is said once";
   EXPECT_EQ(TuningCache::load(path, {"NVIDIA H100", "cublasLt 13.1.0"}).size(), 0u);
 }
 
