@@ -12,9 +12,8 @@ namespace {
 AttentionParams params_of(const ops::PagedAttentionArgs& args, const DecodePlan& plan,
                           void* workspace) {
   constexpr double kLog2E = 1.4426950408889634;
-  const int64_t num_units = args.q_starts.shape[0] * args.num_kv_heads * plan.row_blocks;
   auto* const outputs = static_cast<float*>(workspace);
-  const int64_t num_outputs = num_units * plan.num_leaves * kRowBlock * args.head_dim;
+  const int64_t num_outputs = plan.num_units * plan.num_leaves * kRowBlock * args.head_dim;
   const auto block_size = static_cast<uint64_t>(args.cache.shape[3]);
   return {
       .q = args.q.as<const Bf16>(),
@@ -67,7 +66,11 @@ void paged_attention(ops::OpContext& context, const ops::PagedAttentionArgs& arg
   // Views that no engine makes.
   if (!is_aligned(args.q, 4) || !is_aligned(args.y, 2))
     return paged_attention_simple(context, args);
-  const DecodePlan plan = plan_decode(args);
+  paged_attention_as_planned(context, args, plan_decode(args));
+}
+
+void paged_attention_as_planned(ops::OpContext& context, const ops::PagedAttentionArgs& args,
+                                const DecodePlan& plan) noexcept {
   const AttentionParams params = params_of(args, plan, context.workspace.data());
   if (args.cache.dtype == DType::fp8_e4m3)
     run<true>(stream_of(context), args, params, plan);

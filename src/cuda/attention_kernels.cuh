@@ -12,6 +12,12 @@ template <bool kIsFp8>
 void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim, int num_tokens,
                    const DecodePlan& plan);
 
+/// The part of launch_decode that reads blocks of neighbours once: its results, or those of its
+/// leaves where these are split.
+template <bool kIsFp8>
+void launch_sharing_decode(CudaStream& stream, const AttentionParams& params, int head_dim,
+                           const DecodePlan& plan);
+
 /// Long sequences, those of more rows than the tensor cores take at a time.
 template <bool kIsFp8>
 void launch_prefill(CudaStream& stream, const AttentionParams& params, int head_dim,

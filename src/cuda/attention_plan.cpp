@@ -2,11 +2,15 @@
 #include "cuda/attention_plan.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace veloz::cuda {
 namespace {
 
 constexpr int64_t kWantedBlocks = 1056;  // eight on each of 132 multiprocessors
+// Three on each multiprocessor: with fewer, neighbours that share nothing would wait for each other
+// while multiprocessors have nothing to do.
+constexpr int64_t kEnoughBlocks = 396;
 constexpr int64_t kMaxPartialBytes = int64_t{256} << 20;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -25,16 +29,38 @@ int64_t partial_bytes_of(int64_t num_units, int64_t num_leaves, int64_t head_dim
 
 }  // namespace
 
-DecodePlan plan_decode(const ops::PagedAttentionArgs& args) {
-  DecodePlan plan{.row_blocks = row_blocks_of(args), .num_leaves = leaves_of(args)};
-  const int64_t num_units = args.q_starts.shape[0] * args.num_kv_heads * plan.row_blocks;
-  if (num_units == 0) return plan;
-  const int64_t partial_bytes = partial_bytes_of(num_units, plan.num_leaves, args.head_dim);
-  const int64_t num_splits = std::min(plan.num_leaves, kWantedBlocks / num_units);
+DecodePlan plan_decode(const ops::PagedAttentionArgs& args, int64_t seqs_per_block,
+                       int64_t max_splits) {
+  DecodePlan plan{.row_blocks = row_blocks_of(args),
+                  .num_leaves = leaves_of(args),
+                  .seqs_per_block = seqs_per_block};
+  plan.num_units =
+      ceil_div(args.q_starts.shape[0], seqs_per_block) * args.num_kv_heads * plan.row_blocks;
+  if (plan.num_units == 0) return plan;
+  const int64_t partial_bytes = partial_bytes_of(plan.num_units, plan.num_leaves, args.head_dim);
+  const int64_t num_splits =
+      std::min({plan.num_leaves, kWantedBlocks / plan.num_units, max_splits});
   if (num_splits <= 1 || partial_bytes > kMaxPartialBytes) return plan;
   plan.num_splits = num_splits;
   plan.partial_bytes = static_cast<size_t>(partial_bytes);
   return plan;
+}
+
+DecodePlan plan_decode(const ops::PagedAttentionArgs& args) {
+  constexpr int64_t kAnySplits = std::numeric_limits<int64_t>::max();
+  const int64_t num_seqs = args.q_starts.shape[0];
+  const int64_t group = args.num_heads / args.num_kv_heads;
+  // A sequence has a token at least.
+  const bool is_one_token_each = args.q.shape[0] == num_seqs;
+  const bool may_share = is_one_token_each && group * kMaxSharingSeqs <= kRowBlock;
+  for (int64_t seqs = kMaxSharingSeqs; may_share && seqs > 1; seqs /= 2) {
+    if (seqs > num_seqs) continue;
+    const DecodePlan plan = plan_decode(args, seqs, kAnySplits);
+    // Where heads share blocks already there is less to win: not enough to pay for splits.
+    if (plan.num_units * plan.num_splits >= kEnoughBlocks && (group == 1 || plan.num_splits == 1))
+      return plan;
+  }
+  return plan_decode(args, 1, kAnySplits);
 }
 
 size_t paged_attention_workspace_bytes(const ops::OpCall& call, int) {

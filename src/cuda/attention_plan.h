@@ -25,14 +25,24 @@ constexpr bool is_short_sequence(int q_len, int group) {
   return q_len == 1 || q_len * group <= kRowBlock;
 }
 
+/// Neighbours in the batch that one thread block may take, so that it reads a block which they
+/// share once: beams of a request share its prompt's blocks, requests with a cached prefix the
+/// prefix's.
+inline constexpr int kMaxSharingSeqs = 4;
+
 /// How the sequences of a step that decode are split over thread blocks.
 struct DecodePlan {
-  int64_t row_blocks = 1;    // of one kv head
-  int64_t num_leaves = 1;    // that a block table has room for
-  int64_t num_splits = 1;    // thread block i takes leaves i, i + num_splits, ...
-  size_t partial_bytes = 0;  // of the leaves' results, where they are folded by another kernel
+  int64_t row_blocks = 1;      // of one kv head
+  int64_t num_leaves = 1;      // that a block table has room for
+  int64_t seqs_per_block = 1;  // up to kMaxSharingSeqs; above 1 all have one token, one row block
+  int64_t num_units = 0;       // (sequences of a thread block, kv head and row block)
+  int64_t num_splits = 1;      // thread block i of a unit takes leaves i, i + num_splits, ...
+  size_t partial_bytes = 0;    // of the leaves' results, where they are folded by another kernel
 };
 DecodePlan plan_decode(const ops::PagedAttentionArgs& args);
+/// With that many sequences for a thread block and, where that many pay, splits.
+DecodePlan plan_decode(const ops::PagedAttentionArgs& args, int64_t seqs_per_block,
+                       int64_t max_splits);
 
 /// Of paged_attention, monotone.
 size_t paged_attention_workspace_bytes(const ops::OpCall& call, int num_threads);

@@ -60,7 +60,12 @@ __device__ inline int chunk_offset(int row, int chunk) {
   return row * kRowBytes + ((chunk ^ turn) << 4);
 }
 
-/// Brings tiles of K and V of one sequence and head into shared memory; zeros beyond its length.
+/// position / block_size: exact below 2^32 / block_size.
+__device__ inline int table_index(int position, unsigned block_inverse) {
+  return static_cast<int>(__umulhi(static_cast<unsigned>(position), block_inverse));
+}
+
+/// Brings tiles of K and V of a sequence and head into shared memory; zeros beyond its length.
 /// Each thread copies chunk `thread % kChunks` of every kRowsPerPass-th row. Block numbers are
 /// fetched one tile ahead of the copies that need them.
 template <int kThreads, int kRowBytes>
@@ -78,6 +83,10 @@ class TileLoader {
     row_ = static_cast<int>(threadIdx.x) / kChunks;
     chunk_ = static_cast<int>(threadIdx.x) % kChunks;
     head_ = params.cache + kv_head * head_bytes + chunk_ * 16;
+  }
+
+  __device__ void set_sequence(const AttentionParams& params, int seq) {
+    table_ = params.block_tables + seq * params.table_stride;
   }
 
   /// Of any tile, the sequence's or not.
@@ -120,10 +129,7 @@ class TileLoader {
   static_assert(kPassesPerEntry == 1 || kPassesPerEntry * kRowsPerPass == 16,
                 "an entry covers rows of one block");
 
-  /// position / block_size: exact below 2^32 / block_size.
-  __device__ int block_of(int position) const {
-    return static_cast<int>(__umulhi(static_cast<unsigned>(position), block_inverse_));
-  }
+  __device__ int block_of(int position) const { return table_index(position, block_inverse_); }
   __device__ int first_position(int tile, int e) const {
     return tile * kTilePositions + row_ + e * kPassesPerEntry * kRowsPerPass;
   }

@@ -60,4 +60,8 @@ class AsyncCopies {
 /// Of the thread that runs.
 AsyncCopies& async_copies();
 
+/// Bytes that cp.async has read of global memory since the program began.
+size_t num_bytes_copied();
+void note_bytes_copied(size_t bytes);
+
 }  // namespace veloz::cuda::sim

@@ -15,6 +15,7 @@ inline void copy_async_16(void* shared, const void* global, bool is_valid) {
   sim::require(reinterpret_cast<uintptr_t>(shared) % 16 == 0, "cp.async to an odd address");
   sim::require(!is_valid || reinterpret_cast<uintptr_t>(global) % 16 == 0,
                "cp.async from an odd address");
+  if (is_valid) sim::note_bytes_copied(16);
   sim::async_copies().copy_16(shared, global, is_valid);
 }
 

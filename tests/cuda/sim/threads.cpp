@@ -74,6 +74,7 @@ struct Multiprocessor {
   unsigned char* shared = nullptr;
   size_t shared_bytes = 0;
   unsigned num_launches = 0;
+  size_t bytes_copied = 0;
 };
 
 Multiprocessor& sm() {
@@ -336,6 +337,8 @@ void* shared_pointer(uint32_t address) {
 void note_waited_for_previous() { sm().waited_for_previous = true; }
 
 AsyncCopies& async_copies() { return self().copies; }
+size_t num_bytes_copied() { return sm().bytes_copied; }
+void note_bytes_copied(size_t bytes) { sm().bytes_copied += bytes; }
 
 cudaError_t launch_body(const LaunchInfo& info, dim3 grid, dim3 block, size_t shared_bytes,
                         std::function<void()> body) {
