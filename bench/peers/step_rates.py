@@ -76,7 +76,16 @@ def measure_engine(veloz: Path, engine: Path, threads: int, repeats: int, loads:
             by_context[load.context].append(load)
     for number, (context, decode) in enumerate(sorted(by_context.items())):
         prefill = prompts[0].new_tokens if prompts and number == 0 else 0
-        command: list[str | Path] = [veloz, "profile", engine, "--json", "--threads", str(threads), "--repeats", str(repeats)]
+        command: list[str | Path] = [
+            veloz,
+            "profile",
+            engine,
+            "--json",
+            "--threads",
+            str(threads),
+            "--repeats",
+            str(repeats),
+        ]
         command += ["--prefill", str(prefill), "--context", str(context)]
         command += ["--batch-sizes", ",".join(str(load.sequences) for load in decode)]
         report = json.loads(run(command))
