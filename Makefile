@@ -46,8 +46,7 @@ format-check:
 	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 
 lint: format-check  ## clang-format on all C++, clang-tidy on src
-	@cmake --preset dev > /dev/null
-	@git ls-files 'src/*.cpp' | xargs -P $(JOBS) -n 4 clang-tidy -p build/dev --quiet --extra-arg=-Wno-unknown-warning-option
+	@JOBS=$(JOBS) scripts/lint
 
 clean:  ## Remove everything built
 	@rm -rf build

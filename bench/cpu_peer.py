@@ -4,12 +4,14 @@
 
     python3 bench/peers/make_dummy_model.py build/peer --context 8192 --types BF16,Q8_0,Q4_0
     python3 bench/cpu_peer.py build/peer --peer llama.cpp=/path/to/llama-bench,/path/to/llama-batched-bench
+    python3 bench/cpu_peer.py build/peer --peer ik=LLAMA_BENCH,LLAMA_BATCHED_BENCH,BF16_R16+Q8_0_R8+IQ4_K --context long
 
 Each round runs every engine of ours and every peer once, one process at a time with the same number of threads;
 figures are medians over the rounds with their 10th and 90th percentile. Ours come from `veloz profile`, whose run
 measures the machine's limits as well; to its decode steps the time between steps (sampling, host) is added, which the
 peers' benchmarks leave out. Engines are built from DIR/hf with random weights where they are not there yet. --peer may
-be given several times; a peer runs every GGUF file of DIR that it can read. --quick tries the script out.
+be given several times; a peer runs every GGUF file of DIR that it can read, or those of the kinds named with it.
+--context long compares decoding behind 4096 tokens alone. --quick tries the script out.
 """
 
 import argparse
@@ -43,8 +45,9 @@ class Precision:
 PRECISIONS = [
     Precision("bf16", "bf16", ("--dtype", "bf16")),
     Precision("fp8", "fp8", ("--dtype", "bf16", "--quant", "fp8")),
-    Precision("8-bit", "int8", ("--dtype", "bf16", "--quant", "int8")),
-    Precision("4-bit", "int4", ("--dtype", "bf16", "--quant", "int4")),
+    # The peers' files have an lm_head of their width too.
+    Precision("8-bit", "int8", ("--dtype", "bf16", "--quant", "int8", "--quant-lm-head", "int8")),
+    Precision("4-bit", "int4", ("--dtype", "bf16", "--quant", "int4", "--quant-lm-head", "int8")),
 ]
 KV_DTYPES = ("bf16", "fp8", "int8")
 SMALL_KV_OF_PEER = ("-ctk", "q8_0", "-ctv", "q8_0", "-fa", "1")
@@ -70,6 +73,11 @@ class Loads:
     @property
     def short(self) -> list[Load]:
         return [self.prefill, *self.decode]
+
+    def wanted(self, contexts: str, is_short_kv: bool) -> list[Load]:
+        """Of an engine or a file: what `--context` asks for; a small cache is for long contexts alone."""
+        short = self.short if contexts != "long" and not is_short_kv else []
+        return [*short, *([self.long] if contexts != "short" else [])]
 
     @property
     def max_model_len(self) -> int:
@@ -115,7 +123,7 @@ def kind_of_file(path: Path) -> str:
 def weights_of_file(path: Path) -> str | None:
     """The class a GGUF file's weights belong to: model-IQ4_KS.gguf is 4-bit."""
     kind = kind_of_file(path)
-    if kind in {"BF16", "F16"}:
+    if kind.startswith(("BF16", "F16")):  # BF16_R16
         return "bf16"
     match = re.match(r"I?Q([48])_", kind)
     return f"{match[1]}-bit" if match else None
@@ -218,7 +226,7 @@ def our_contenders(arguments: argparse.Namespace, loads: Loads, repeats: int) ->
     contenders = []
     for precision in PRECISIONS:
         for kv in KV_DTYPES if precision.weights in arguments.weights else ():
-            wanted = [*(loads.short if kv == "bf16" else []), *([] if arguments.skip_long else [loads.long])]
+            wanted = loads.wanted(arguments.context, kv != "bf16")
             if not wanted:
                 continue
             name = precision.name if kv == "bf16" else f"{precision.name}, {kv} cache"
@@ -250,11 +258,13 @@ def peer_contenders(arguments: argparse.Namespace, loads: Loads) -> list[Contend
     for peer in arguments.peer:
         for model in sorted(arguments.dir.glob("model*.gguf")):
             weights = weights_of_file(model)
-            if weights is None or weights not in arguments.weights:
+            if weights is None or weights not in arguments.weights or not peer.runs(kind_of_file(model)):
                 continue
             name = f"{peer.name} {kind_of_file(model)}"
-            variants = [(name, [*loads.short, *([] if arguments.skip_long else [loads.long])], ())]
-            if not arguments.skip_long:
+            variants: list[tuple[str, list[Load], tuple[str, ...]]] = [
+                (name, loads.wanted(arguments.context, False), ())
+            ]
+            if arguments.context != "short":
                 variants.append((f"{name}, q8_0 cache", [loads.long], SMALL_KV_OF_PEER))
             for full_name, wanted, flags in variants:
 
@@ -312,9 +322,7 @@ def peer_argument(text: str) -> Peer:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Every precision on a CPU, beside its peers and the machine's limits.")
     parser.add_argument("dir", type=Path, help="what make_dummy_model.py wrote")
-    parser.add_argument(
-        "--peer", type=peer_argument, action="append", default=[], help="NAME=LLAMA_BENCH[,LLAMA_BATCHED_BENCH]"
-    )
+    parser.add_argument("--peer", type=peer_argument, action="append", default=[], help=Peer.FORM)
     parser.add_argument("--veloz", type=Path, default=ROOT / "build/release/veloz")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -324,9 +332,13 @@ def parse_arguments() -> argparse.Namespace:
         default=[precision.weights for precision in PRECISIONS],
         help="classes to measure: bf16,fp8,8-bit,4-bit",
     )
-    parser.add_argument("--skip-long", action="store_true", help="nothing at the long context")
+    parser.add_argument("--context", choices=["short", "long", "both"], default="both")
     parser.add_argument("--quick", action="store_true", help="short steps, no figures to quote")
-    parser.add_argument("--output", type=Path, help="JSONL; absent: bench/results/DATE-cpu-low-precision-1b.jsonl")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="JSONL; absent: bench/results/DATE-cpu-low-precision-1b.jsonl, with --context long -cpu-long-context-1b.jsonl",
+    )
     return parser.parse_args()
 
 
@@ -345,7 +357,8 @@ def main() -> int:
         "versions": {"veloz": run([arguments.veloz, "--version"]).strip()},
         "command": "bench/cpu_peer.py " + portable_command(sys.argv[1:]),
     }
-    output = arguments.output or ROOT / "bench/results" / f"{today}-cpu-low-precision-1b.jsonl"
+    topic = "cpu-long-context-1b" if arguments.context == "long" else "cpu-low-precision-1b"
+    output = arguments.output or ROOT / "bench/results" / f"{today}-{topic}.jsonl"
     if not arguments.quick or arguments.output:
         output.write_text("".join(json.dumps(line | facts) + "\n" for line in lines))
         print(f"wrote {output}")

@@ -100,7 +100,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def low_precision(result: ResultFile) -> str:
+def beside_peers(result: ResultFile, title: str, lead: str) -> str:
     def row(line: Line) -> list[str]:
         best = line["best_peer"]
         peer = f"{with_spread(line['peers'][best])} {best}" if best else "–"
@@ -118,12 +118,27 @@ def low_precision(result: ResultFile) -> str:
 
     peaks = ", ".join(f"{name} {value:g}" for name, value in result.lines[0]["peaks"].items())
     return (
-        "## Precisions beside their peers\n\n"
-        "Tokens per second over all sequences, median and 10th to 90th percentile; the ratio is to the best peer of the same\n"
-        "width. A Llama shape of 1.1 billion random weights.\n\n"
+        f"## {title}\n\n{lead}\n\n"
         + table(["weights", "load", "veloz", "best peer", "ratio", "share of the limit"], map(row, result.lines))
         + f"\nLimits of the machine: {peaks}. "
         + facts(result, result.lines[0]["command"])
+    )
+
+
+def low_precision(result: ResultFile) -> str:
+    return beside_peers(
+        result,
+        "Precisions beside their peers",
+        "Tokens per second over all sequences, median and 10th to 90th percentile; the ratio is to the best peer of the same\n"
+        "width. A Llama shape of 1.1 billion random weights.",
+    )
+
+
+def long_context(result: ResultFile) -> str:
+    return beside_peers(
+        result,
+        "Decoding behind a long context",
+        "The same shape with its cache in three formats, beside the better of a peer's two (16 bits, q8_0).",
     )
 
 
@@ -155,12 +170,17 @@ def serving(result: ResultFile) -> str:
             f"{line['ratio']:.2f} (goal {sign} {line['target']:g}{'' if line['is_met'] else ', missed'})",
         ]
 
+    first = result.lines[0]
+    weights = first.get("weights", "bf16")
+    command = "python3 bench/serving_peer.py DIR --peer LLAMA_SERVER" + (
+        "" if weights == "bf16" else f" --weights {weights}"
+    )
     return (
-        "## Serving, beside llama.cpp's server\n\n"
-        f"The same loads on both servers, in turn; medians of {result.lines[0]['rounds']} round(s). BF16, the same shape.\n\n"
+        f"## Serving, beside llama.cpp's server{'' if weights == 'bf16' else f', {weights}'}\n\n"
+        f"The same loads on both servers, in turn; medians of {first['rounds']} round(s). The same shape, {weights} weights.\n\n"
         + table(["load", "veloz", "llama.cpp", "ratio"], map(row, result.lines))
         + "\n"
-        + facts(result, "python3 bench/serving_peer.py DIR --peer LLAMA_SERVER")
+        + facts(result, command)
     )
 
 
@@ -189,8 +209,10 @@ def others(results: Sequence[ResultFile]) -> str:
 # In the order of the page; a topic without results has no section.
 SECTIONS: dict[str, Callable[[ResultFile], str]] = {
     "cpu-low-precision-1b": low_precision,
+    "cpu-long-context-1b": long_context,
     "cpu-engine-1b": engine_limits,
     "cpu-serving-1b": serving,
+    "cpu-serving-1b-8-bit": serving,
     "cpu-server-cost": server_cost,
 }
 

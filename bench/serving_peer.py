@@ -5,13 +5,14 @@
     python3 bench/peers/make_dummy_model.py build/peer
     python3 bench/serving_peer.py build/peer --peer /path/to/llama-server
 
-Both hold a model of the same shape in BF16; both are loaded by `veloz bench serve`. The peer's settings are tried out
+Both hold a model of the same shape, in BF16 or with --weights 8-bit; both are loaded by `veloz bench serve`. The peer's settings are tried out
 first and the best one is compared with. Rounds alternate; figures are medians over the rounds. --quick takes a few
 requests each, to try the script out.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
 import json
 import os
@@ -63,6 +64,25 @@ LOADS = [
     Load("1 stream, output tokens/s", SINGLE, "output_throughput", 1.0, True),
     Load("short chats among long prompts, ITL P99 ms", MIXED, "short.p99_itl_ms", 0.5, False),
 ]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Flags of `veloz build`, the peer's file, and what both are asked."""
+
+    flags: tuple[str, ...]
+    peer_file: str
+    loads: tuple[Load, ...]
+
+
+PRECISIONS = {
+    "bf16": Precision(("--dtype", "bf16"), "model.gguf", tuple(LOADS)),
+    "8-bit": Precision(
+        ("--dtype", "bf16", "--quant", "int8", "--quant-lm-head", "int8"),
+        "model-Q8_0.gguf",
+        (dataclasses.replace(LOADS[0], target=3.0), LOADS[1]),
+    ),
+}
 QUICK = (
     "--random-input-len 16 --random-output-len 8 --num-prompts 6 --mixed-long-input-len 64 --mixed-long-output-len 4"
 )
@@ -120,9 +140,10 @@ class Bench:
         self.dir: Path = arguments.dir
         self.threads: int = arguments.threads
         self.is_quick: bool = arguments.quick
-        self.engine = self.dir / "engine"
+        self.precision = PRECISIONS[arguments.weights]
+        self.engine = self.dir / ("engine" if arguments.weights == "bf16" else f"engine-{arguments.weights}")
         if not self.engine.exists():
-            build = ["build", self.dir / "hf", "-o", self.engine, "--load-format", "dummy", "--dtype", "bf16"]
+            build = ["build", self.dir / "hf", "-o", self.engine, "--load-format", "dummy", *self.precision.flags]
             subprocess.run([self.veloz, *build], check=True)
 
     def veloz_server(self) -> contextlib.AbstractContextManager[str]:
@@ -141,7 +162,7 @@ class Bench:
         command: list[str | Path] = [
             self.peer,
             "-m",
-            self.dir / "model.gguf",
+            self.dir / self.precision.peer_file,
             "-t",
             str(self.threads),
             "-tb",
@@ -167,7 +188,10 @@ class Bench:
 
     def round(self, server: contextlib.AbstractContextManager[str], seed: int) -> dict[str, dict[str, Any]]:
         with server as url:
-            return {flags: self.load(url, flags, seed) for flags in dict.fromkeys(load.flags for load in LOADS)}
+            return {
+                flags: self.load(url, flags, seed)
+                for flags in dict.fromkeys(load.flags for load in self.precision.loads)
+            }
 
 
 def metric(result: dict[str, Any], name: str) -> float:
@@ -208,9 +232,10 @@ def main() -> int:
     parser.add_argument("--veloz", type=Path, default=ROOT / "build/release/veloz")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--weights", choices=PRECISIONS, default="bf16")
     parser.add_argument("--peer-setting", help="flags of the peer, instead of the best of those tried")
     parser.add_argument("--quick", action="store_true", help="a few requests each, no figures to quote")
-    parser.add_argument("--output", type=Path, help="JSONL; absent: bench/results/DATE-cpu-serving-1b.jsonl")
+    parser.add_argument("--output", type=Path, help="JSONL; absent: bench/results/DATE-cpu-serving-1b[-8-bit].jsonl")
     arguments = parser.parse_args()
     bench = Bench(arguments)
     setting = arguments.peer_setting if arguments.peer_setting is not None else bench.best_peer_setting()
@@ -222,11 +247,18 @@ def main() -> int:
         print(f"round {seed} of {arguments.rounds} done", flush=True)
 
     today = datetime.date.today().isoformat()
-    output = arguments.output or ROOT / "bench/results" / f"{today}-cpu-serving-1b.jsonl"
-    machine = {"date": today, "machine": cpu_name(), "threads": arguments.threads, "peer_setting": setting}
+    topic = "cpu-serving-1b" + ("" if arguments.weights == "bf16" else f"-{arguments.weights}")
+    output = arguments.output or ROOT / "bench/results" / f"{today}-{topic}.jsonl"
+    machine = {
+        "date": today,
+        "machine": cpu_name(),
+        "threads": arguments.threads,
+        "weights": arguments.weights,
+        "peer_setting": setting,
+    }
     lines = []
     print(f"\n{'load':46} {'veloz':>10} {'llama.cpp':>10} {'ratio':>7} {'target':>8}")
-    for load in LOADS:
+    for load in bench.precision.loads:
         pick = [[metric(one[load.flags], load.metric) for one in rounds] for rounds in (ours, theirs)]
         line = compare(load, *pick) | machine
         sign = ">=" if load.is_more_better else "<="

@@ -76,7 +76,16 @@ def measure_engine(veloz: Path, engine: Path, threads: int, repeats: int, loads:
             by_context[load.context].append(load)
     for number, (context, decode) in enumerate(sorted(by_context.items())):
         prefill = prompts[0].new_tokens if prompts and number == 0 else 0
-        command = [veloz, "profile", engine, "--json", "--threads", str(threads), "--repeats", str(repeats)]
+        command: list[str | Path] = [
+            veloz,
+            "profile",
+            engine,
+            "--json",
+            "--threads",
+            str(threads),
+            "--repeats",
+            str(repeats),
+        ]
         command += ["--prefill", str(prefill), "--context", str(context)]
         command += ["--batch-sizes", ",".join(str(load.sequences) for load in decode)]
         report = json.loads(run(command))
@@ -92,31 +101,37 @@ class Peer:
     name: str
     bench: Path
     batched: Path | None
+    kinds: frozenset[str] = frozenset()  # of the files it is to run; none: all
+
+    FORM = "NAME=LLAMA_BENCH[,LLAMA_BATCHED_BENCH[,KIND+KIND...]]"
 
     @classmethod
     def parse(cls, text: str) -> "Peer":
-        """NAME=LLAMA_BENCH[,LLAMA_BATCHED_BENCH]"""
         name, _, paths = text.partition("=")
-        bench, _, batched = paths.partition(",")
+        bench, _, rest = paths.partition(",")
+        batched, _, kinds = rest.partition(",")
         if not name or not bench:
-            raise ValueError(f"{text!r} is not NAME=LLAMA_BENCH[,LLAMA_BATCHED_BENCH]")
-        return cls(name, Path(bench), Path(batched) if batched else None)
+            raise ValueError(f"{text!r} is not {cls.FORM}")
+        return cls(name, Path(bench), Path(batched) if batched else None, frozenset(kinds.split("+")) - {""})
+
+    def runs(self, kind: str) -> bool:
+        return not self.kinds or kind in self.kinds
 
 
 def measure_peer(peer: Peer, model: Path, threads: int, loads: Sequence[Load], flags: Sequence[str]) -> Measurement:
-    """A process per load; several sequences need llama-batched-bench."""
+    """A process per load; several sequences need llama-batched-bench, which reads their common prompt once."""
     result = Measurement()
     for load in loads:
-        common = ["-m", model, "-t", str(threads), *flags]
+        common: list[str | Path] = ["-m", model, "-t", str(threads), *flags]
         if load.sequences == 1:
             is_prefill = load.kind == "prefill"
             prompt, generated = (load.new_tokens, 0) if is_prefill else (0, load.new_tokens)
             work = ["-p", str(prompt), "-n", str(generated), "-d", str(load.context), "-r", "1", "-o", "json"]
             result.rates[load.name] = float(json.loads(run([peer.bench, *common, *work]))[0]["avg_ts"])
         elif peer.batched is not None:
-            size = load.sequences * (load.context + load.new_tokens)
+            size = load.sequences * (load.context + load.new_tokens)  # a copy each, where it makes copies
             work = ["-tb", str(threads), "-c", str(size), "-b", "2048", "-ub", "512", "--output-format", "jsonl"]
-            work += ["-npp", str(load.context), "-ntg", str(load.new_tokens), "-npl", str(load.sequences)]
+            work += ["-pps", "-npp", str(load.context), "-ntg", str(load.new_tokens), "-npl", str(load.sequences)]
             lines = [line for line in run([peer.batched, *common, *work]).splitlines() if line.startswith("{")]
             if not lines:
                 raise Failed(f"{peer.batched} printed no result for {model}")

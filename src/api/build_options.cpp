@@ -29,6 +29,11 @@ std::optional<DType> parse_kv_cache_dtype(const std::string& text) {
   refuse("--kv-cache-dtype", text, "it is auto, bf16, fp8 or int8");
 }
 
+bool parse_quant_activations(const std::string& text) {
+  if (text == "auto" || text == "int8") return text == "int8";
+  refuse("--quant-activations", text, "it is auto or int8");
+}
+
 compiler::LoadFormat parse_load_format(const std::string& text) {
   if (text == "safetensors") return compiler::LoadFormat::safetensors;
   if (text == "dummy") return compiler::LoadFormat::dummy;
@@ -52,6 +57,7 @@ compiler::CompileOptions to_compile_options(const BuildOptions& options) {
   for (const std::string& layer : options.quant_layers)
     result.quantization.layers.push_back(compiler::parse_quant_layer(layer));
   result.quantization.check();
+  result.quantizes_activations = parse_quant_activations(options.quant_activations);
   if (options.max_model_len < 0)
     throw Error(
         ErrorKind::invalid_input,

@@ -31,6 +31,12 @@ void add_quant_flags(CLI::App& verb, BuildOptions& options) {
                   "Scheme of lm_head, which otherwise stays as it is")
       ->envname("VELOZ_QUANT_LM_HEAD")
       ->capture_default_str();
+  verb.add_option(
+          "--quant-activations", options.quant_activations,
+          "Of a quantized checkpoint: auto (as it says), or int8: integer weights meet int8 "
+          "activations where it leaves them as they are (AWQ, GPTQ); faster on a CPU")
+      ->envname("VELOZ_QUANT_ACTIVATIONS")
+      ->capture_default_str();
 }
 
 }  // namespace veloz::cli

@@ -24,6 +24,7 @@
 #include "compiler/pack_weights.h"
 #include "compiler/pipeline.h"
 #include "compiler/quant_plan_text.h"
+#include "compiler/quantize_activations.h"
 #include "compiler/quantized_tensors.h"
 #include "compiler/rtn_source.h"
 #include "models/model.h"
@@ -128,13 +129,20 @@ struct Source {
 
 /// A checkpoint that is quantized already. Dummy weights are those of its unquantized model.
 std::optional<checkpoint::QuantizedModel> open_quantized(const CompileOptions& options) {
-  if (options.load_format != LoadFormat::safetensors) return std::nullopt;
-  std::optional<checkpoint::QuantizedModel> model = checkpoint::open_quantized(options.model);
+  std::optional<checkpoint::QuantizedModel> model;
+  if (options.load_format == LoadFormat::safetensors)
+    model = checkpoint::open_quantized(options.model);
   if (model && !options.quantization.is_empty())
     throw Error(
         ErrorKind::invalid_input,
         fmt::format("\"{}\" is quantized already: {}", options.model.string(), model->plan.name),
         "leave out --quant, or give the checkpoint it was made of");
+  if (options.quantizes_activations && !model)
+    throw Error(ErrorKind::invalid_input,
+                fmt::format("--quant-activations int8 is for quantized checkpoints, \"{}\" is none",
+                            options.model.string()),
+                "leave it out, or quantize weights and activations with --quant int4 or int8");
+  if (options.quantizes_activations) quantize_activations(model->plan);
   return model;
 }
 
@@ -265,7 +273,7 @@ std::optional<engine::QuantizationFacts> summary_of(const graph::Graph& graph,
 /// Nobody has evaluated what a build quantizes by itself; a checkpoint brings its verdict.
 void set_verdict(const CompileOptions& options, engine::Manifest& manifest,
                  engine::EngineWriter& writer) {
-  if (options.quantization.is_empty()) {
+  if (options.quantization.is_empty() && !options.quantizes_activations) {
     if (const std::optional<checkpoint::Gate> gate = checkpoint::load_gate(options.model)) {
       writer.write_file(kEngineGateFile, gate->text);
       manifest.verdict = gate->verdict;
@@ -415,6 +423,7 @@ std::string cache_key(const CompileOptions& options) {
       limits.max_num_batched_tokens, limits.max_num_seqs, limits.max_beam_width, limits.block_size,
       fmt::join(options.disabled_passes, ","), engine::kFormatMajor, engine::kFormatMinor));
   hasher.update(options.quantization.text());
+  if (options.quantizes_activations) hasher.update("int8 activations");
   add_file(options.model / checkpoint::kGateFile);
   return hasher.hex_digest();
 }

@@ -37,6 +37,8 @@ struct CompileOptions {
   LoadFormat load_format = LoadFormat::safetensors;
   uint64_t seed = 0;
   QuantRequest quantization;
+  /// Of a checkpoint whose weights alone are quantized: activations meet them as int8.
+  bool quantizes_activations = false;
   engine::Limits limits;  // max_model_len 0: the model's own
   std::vector<std::string> disabled_passes;
   engine::EngineWriter::Existing existing = engine::EngineWriter::Existing::refuse;

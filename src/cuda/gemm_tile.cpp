@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/numeric.h"
+
 namespace veloz::cuda {
 namespace {
 
@@ -25,10 +27,11 @@ constexpr double kElementsWritten = 8;  // per clock
 
 double clocks(const GemmTile& tile, double tokens, double rows, double row_bytes, int num_sms) {
   const double row_tiles = std::max(1.0, (rows + tile.rows - 1) / tile.rows);
-  const double tiles =
-      static_cast<double>(static_cast<int64_t>(row_tiles)) *
-      static_cast<double>((static_cast<int64_t>(tokens) + tile.tokens - 1) / tile.tokens);
-  const double turns = static_cast<double>((static_cast<int64_t>(tiles) + num_sms - 1) / num_sms);
+  const int64_t token_tiles = ceil_div(static_cast<int64_t>(tokens), tile.tokens);
+  const int64_t num_tiles = static_cast<int64_t>(row_tiles) * token_tiles;
+  const int64_t num_turns = ceil_div(num_tiles, num_sms);
+  const auto tiles = static_cast<double>(num_tiles);
+  const auto turns = static_cast<double>(num_turns);
   const double tile_bytes = (tile.rows + tile.tokens) * row_bytes;
   const double busy = std::min(1.0, tiles / (kMultiprocessorsForMemory * num_sms));
   const double memory = (rows + tokens) * row_bytes / (kMemoryBytes * busy);

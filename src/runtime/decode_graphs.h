@@ -18,8 +18,8 @@ struct DecodeBucket {
   // product of the tensor cores, which on an H200 takes 16 % longer when some of them lie outside
   // the matrix (1 row against 8, 57344 x 8192 in fp8: 139 us against 120 us).
   int64_t num_seqs = 0;
-  int64_t blocks_per_seq = 0;  // powers of two from 8
-  auto operator<=>(const DecodeBucket&) const = default;
+  int64_t blocks_per_seq = 0;                             // powers of two from 8
+  auto operator<=>(const DecodeBucket&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// Each sequence of the batch has one token, and all want logits, in their order.

@@ -46,7 +46,7 @@ class ProgramsTest(unittest.TestCase):
         batched = self.program(
             "batched",
             """
-            assert flags["-npp"] == "256" and flags["-npl"] == "4" and flags["-c"] == str(4 * 264), args
+            assert "-pps" in args and flags["-npp"] == "256" and flags["-npl"] == "4" and flags["-c"] == str(4 * 264), args
             print("a log line")
             print(json.dumps({"speed_tg": 55.5}))
             """,
@@ -133,11 +133,31 @@ class RowsTest(unittest.TestCase):
         self.assertEqual((row["ratio_goal"], row["kv_cache"], row["is_met"]), (1.2, "fp8", None))
 
 
+class PeersTest(unittest.TestCase):
+    def test_a_peer_runs_the_kinds_named_with_it_or_all(self) -> None:
+        peer = Peer.parse("ik=bin/bench,bin/batched,Q8_0_R8+IQ4_K")
+        self.assertEqual((peer.name, peer.bench, peer.batched), ("ik", Path("bin/bench"), Path("bin/batched")))
+        self.assertTrue(peer.runs("IQ4_K") and peer.runs("Q8_0_R8"))
+        self.assertFalse(peer.runs("Q8_0"))
+        self.assertTrue(Peer.parse("llama.cpp=bench").runs("Q8_0"))
+        with self.assertRaisesRegex(ValueError, "'bench' is not NAME=LLAMA_BENCH"):
+            Peer.parse("bench")
+
+    def test_a_small_cache_is_measured_at_the_long_context_alone(self) -> None:
+        loads = cpu_peer.Loads.make(is_quick=False)
+        self.assertEqual(loads.wanted("both", False), [*loads.short, loads.long])
+        self.assertEqual(loads.wanted("short", False), loads.short)
+        self.assertEqual(loads.wanted("long", False), [loads.long])
+        self.assertEqual(loads.wanted("both", True), [loads.long])
+        self.assertEqual(loads.wanted("short", True), [])
+
+
 class NamesTest(unittest.TestCase):
     def test_files_belong_to_the_class_of_their_type(self) -> None:
         names = {
             "": "bf16",
             "-F16": "bf16",
+            "-BF16_R16": "bf16",
             "-Q8_0": "8-bit",
             "-Q8_K_R8": "8-bit",
             "-Q4_0": "4-bit",

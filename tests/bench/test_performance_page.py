@@ -55,6 +55,16 @@ class PerformancePageTest(unittest.TestCase):
             "run python3 bench/performance_page.py",
         )
 
+    def test_long_contexts_and_other_widths_have_their_own_sections(self) -> None:
+        serving = {"load": "16 streams", "veloz": 150.0, "peer": 49.0, "ratio": 3.06, "target": 3.0, "is_met": True}
+        self.write("2026-11-27-cpu-long-context-1b.jsonl", LOW_PRECISION | {"kv_cache": "fp8"})
+        self.write("2026-11-27-cpu-serving-1b-8-bit.jsonl", serving | {"rounds": 3, "weights": "8-bit"})
+        page = self.page()
+        self.assertIn("## Decoding behind a long context\n", page)
+        self.assertIn("| 8-bit, fp8 cache |", page)
+        self.assertIn("## Serving, beside llama.cpp's server, 8-bit\n", page)
+        self.assertIn("--weights 8-bit`", page)
+
     def test_a_row_shows_ratio_share_and_what_was_missed(self) -> None:
         self.write("2026-11-27-cpu-low-precision-1b.jsonl", LOW_PRECISION)
         self.assertIn(

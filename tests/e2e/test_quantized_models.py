@@ -36,6 +36,28 @@ class QuantizedModelTest(CliTest):
                 engines = [self.build(m, f"{name}-{m.name}", "--dtype", "fp32") for m in (quantized, dense)]
                 self.assertEqual(self.tokens(engines[0]), self.tokens(engines[1]))
 
+    def test_activations_of_integer_weights_can_be_quantized_too(self) -> None:
+        model, _ = write_quantized(self.dir / "awq", FORMATS["awq"])
+        (model / "veloz_gate.json").write_text('{"verdict": "PASS-99"}')
+        engines = [self.build(model, f"awq-{n}", *flags) for n, flags in (
+            ("as-it-is", ()), ("int8", ("--quant-activations", "int8")))]  # fmt: skip
+        ops = [self.succeed("inspect", engine, "--graph").out for engine in engines]
+        self.assertIn("weight_only_linear", ops[0])
+        self.assertNotIn("weight_only_linear", ops[1])
+        self.assertIn("quantized_linear", ops[1])
+        facts = [self.succeed("inspect", engine, "--json").json()["manifest"] for engine in engines]
+        self.assertEqual([of["verdict"] for of in facts], ["PASS-99", "UNGATED"])
+        self.assertIn("int8 activations", facts[1]["quantization"]["name"])
+        self.assertEqual(self.tokens(engines[1]), self.tokens(engines[1], "--threads", "1"))
+
+    def test_activations_are_refused_where_no_integer_weights_wait_for_them(self) -> None:
+        flags = ["--quant-activations", "int8", "--max-tokens", "1"]
+        quantized, dense = write_quantized(self.dir / "fp8", FORMATS["modelopt-fp8"])
+        self.fail_with(2, ["--quant-activations int8", "no linear"], "run", quantized, "abc", *flags)
+        self.fail_with(2, ["is for quantized checkpoints", "--quant int4"], "run", dense, "abc", *flags)
+        self.fail_with(2, ['--quant-activations "int4" is not known', "auto or int8"], "run", dense, "abc",
+                       "--quant-activations", "int4")  # fmt: skip
+
     def test_modelopts_own_file_is_enough_and_part_of_the_cache_key(self) -> None:
         model, _ = write_quantized(self.dir / "modelopt", FORMATS["modelopt-fp8"])
         config = json.loads((model / "config.json").read_text())

@@ -64,7 +64,7 @@ class CublasLtGemms final : public LibraryGemms, public GemmTimer {
     GemmScaling scaling;
     int64_t x_stride, w_stride, y_stride;
     size_t x_alignment, w_alignment, y_alignment;
-    auto operator<=>(const CallKey&) const = default;
+    auto operator<=>(const CallKey&) const = default;  // NOLINT(modernize-use-nullptr)
   };
   struct Operands;
 
