@@ -16,7 +16,16 @@ struct PlanCase {
   int64_t num_heads = 64;
   int64_t num_kv_heads = 8;
   int64_t head_dim = 128;
+  int64_t num_tokens = 0;  // 0: one of each sequence
 };
+/// Heads that share no keys, as GPT-J's.
+PlanCase multi_head(int64_t num_seqs, int64_t max_kv_len = 2048) {
+  return {.num_seqs = num_seqs,
+          .max_kv_len = max_kv_len,
+          .num_heads = 16,
+          .num_kv_heads = 16,
+          .head_dim = 256};
+}
 
 template <typename F>
 auto with_call(const PlanCase& c, const F& f) {
@@ -25,7 +34,7 @@ auto with_call(const PlanCase& c, const F& f) {
                          {"num_kv_heads", c.num_kv_heads},
                          {"head_dim", c.head_dim},
                          {"scale", 0.1}};
-  const TensorView rows(nullptr, DType::bf16, {c.num_seqs, c.num_heads * c.head_dim});
+  const TensorView rows(nullptr, DType::bf16, {c.num_tokens == 0 ? c.num_seqs : c.num_tokens, c.num_heads * c.head_dim});
   const TensorView cache(nullptr, DType::bf16, {8, 2, c.num_kv_heads, kBlockSize, c.head_dim});
   const TensorView lens(nullptr, DType::int32, {c.num_seqs});
   const TensorView tables(nullptr, DType::int32, {c.num_seqs, c.max_kv_len / kBlockSize});
@@ -52,6 +61,37 @@ TEST(AttentionPlan, SplitsOneSequenceByLeavesAndALargeBatchNotAtAll) {
 TEST(AttentionPlan, NeedsNoPartialResultsWithoutSplits) {
   EXPECT_EQ(plan_of({.num_seqs = 128}).partial_bytes, 0u);
   EXPECT_EQ(workspace_of({.num_seqs = 128, .max_kv_len = 512}), 0u);
+}
+
+TEST(AttentionPlan, TakesNeighboursTogetherWhereEnoughThreadBlocksRemain) {
+  EXPECT_EQ(plan_of(multi_head(256)).seqs_per_block, 4);
+  EXPECT_EQ(plan_of(multi_head(256)).num_units, 64 * 16);
+  EXPECT_EQ(plan_of(multi_head(256)).num_splits, 1);
+  EXPECT_EQ(plan_of(multi_head(64, 512)).seqs_per_block, 2);
+  EXPECT_EQ(plan_of(multi_head(32, 512)).seqs_per_block, 1);
+  EXPECT_EQ(plan_of(multi_head(4)).seqs_per_block, 1);
+  EXPECT_EQ(plan_of(multi_head(1, 131072)).seqs_per_block, 1);
+  EXPECT_EQ(plan_of(multi_head(3, 131072)).seqs_per_block, 2);
+}
+
+TEST(AttentionPlan, SplitsWhatNeighboursShareToo) {
+  const DecodePlan plan = plan_of(multi_head(62));
+  EXPECT_EQ(plan.seqs_per_block, 4);
+  EXPECT_EQ(plan.num_units, 16 * 16);
+  EXPECT_EQ(plan.num_splits, 4);
+}
+
+TEST(AttentionPlan, TakesGroupsOfHeadsTogetherOnlyWithoutSplits) {
+  EXPECT_EQ(plan_of({.num_seqs = 128, .num_heads = 32}).seqs_per_block, 1);
+  EXPECT_EQ(plan_of({.num_seqs = 256, .num_heads = 32}).seqs_per_block, 2);
+  EXPECT_EQ(plan_of({.num_seqs = 1024, .num_heads = 32}).seqs_per_block, 4);
+}
+
+TEST(AttentionPlan, TakesSequencesAloneWhoseRowsAreMany) {
+  EXPECT_EQ(plan_of({.num_seqs = 1024}).seqs_per_block, 1);  // 8 heads of a group
+  PlanCase some_prefill = multi_head(256);
+  some_prefill.num_tokens = 257;
+  EXPECT_EQ(plan_of(some_prefill).seqs_per_block, 1);
 }
 
 TEST(AttentionPlan, HasWorkspaceForEverySmallerStep) {
