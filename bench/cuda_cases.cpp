@@ -130,7 +130,7 @@ void add_decode(std::vector<CudaCase>& cases, bool is_quick) {
   cases.push_back(attention("decode_beams", kGptJ, DType::fp8_e4m3, {128, 1, 1024, 4}));
   if (is_quick) return;
   for (const int64_t num_seqs : {4, 64, 256})
-    for (const int64_t kv_len : {512, 1984})
+    for (const int64_t kv_len : {512, 1024, 1984})
       cases.push_back(attention("decode_beams", kGptJ, DType::fp8_e4m3, {num_seqs, 1, kv_len, 4}));
   for (const DType dtype : {DType::fp8_e4m3, DType::bf16})
     for (const Heads& heads : {kLlama70b, kGptJ, kLlama8b})

@@ -34,7 +34,8 @@ auto with_call(const PlanCase& c, const F& f) {
                          {"num_kv_heads", c.num_kv_heads},
                          {"head_dim", c.head_dim},
                          {"scale", 0.1}};
-  const TensorView rows(nullptr, DType::bf16, {c.num_tokens == 0 ? c.num_seqs : c.num_tokens, c.num_heads * c.head_dim});
+  const TensorView rows(nullptr, DType::bf16,
+                        {c.num_tokens == 0 ? c.num_seqs : c.num_tokens, c.num_heads * c.head_dim});
   const TensorView cache(nullptr, DType::bf16, {8, 2, c.num_kv_heads, kBlockSize, c.head_dim});
   const TensorView lens(nullptr, DType::int32, {c.num_seqs});
   const TensorView tables(nullptr, DType::int32, {c.num_seqs, c.max_kv_len / kBlockSize});
