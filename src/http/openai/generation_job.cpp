@@ -56,14 +56,14 @@ void fit_prompt(const Context& context, const GenerationFields& fields, std::str
                     "maximum context length is {} tokens",
                     tokens.size(), max_len),
         "shorten it, or set truncate_prompt_tokens");
-  if (fields.max_tokens && std::ssize(tokens) + *fields.max_tokens > max_len)
+  const int64_t left = max_len - std::ssize(tokens);
+  if (fields.max_tokens && *fields.max_tokens > left)
     throw RequestError(
         {.param = "max_tokens", .code = "context_length_exceeded"},
-        fmt::format("the prompt has {} tokens and \"max_tokens\" is {}, together {}: this model's "
-                    "maximum context length is {} tokens",
-                    tokens.size(), *fields.max_tokens, *fields.max_tokens + std::ssize(tokens),
-                    max_len),
-        fmt::format("lower max_tokens to {}, or shorten the prompt", max_len - std::ssize(tokens)));
+        fmt::format("the prompt has {} tokens and \"max_tokens\" is {}: this model's maximum "
+                    "context length is {} tokens",
+                    tokens.size(), *fields.max_tokens, max_len),
+        fmt::format("lower max_tokens to {}, or shorten the prompt", left));
 }
 
 int64_t choose_max_tokens(const Context& context, const GenerationFields& fields,

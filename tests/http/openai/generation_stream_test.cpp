@@ -40,6 +40,10 @@ struct Way {
     stream->start();
   }
 
+  ~Way() { exchange->close(); }
+  Way(const Way&) = delete;
+  Way& operator=(const Way&) = delete;
+
   void submit() {
     std::shared_ptr<std::vector<api::TextChoice>> texts;
     serving::Request request{.prompt_tokens = tokens, .params = sampling};

@@ -37,8 +37,16 @@ class WaitingExchange final : public net::Exchange {
   void on_abort(std::function<void()> callback) override { abort_callback = std::move(callback); }
   void post(std::function<void()> task) override {
     const std::scoped_lock lock(mutex_);
+    if (is_closed_) return;
     tasks_.push_back(std::move(task));
     has_task_.notify_one();
+  }
+  /// Nobody waits any more. Tasks hold what holds the exchange.
+  void close() {
+    std::deque<std::function<void()>> dropped;
+    const std::scoped_lock lock(mutex_);
+    is_closed_ = true;
+    dropped.swap(tasks_);
   }
 
   /// Runs tasks until the exchange is answered whole, or cannot be written to.
@@ -82,6 +90,7 @@ class WaitingExchange final : public net::Exchange {
   std::mutex mutex_;
   std::condition_variable has_task_;
   std::deque<std::function<void()>> tasks_;  // guarded by mutex_
+  bool is_closed_ = false;                   // likewise
   std::atomic<bool> is_ended_ = false;
 };
 
