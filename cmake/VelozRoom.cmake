@@ -16,7 +16,9 @@ if(VELOZ_WARNINGS_AS_ERRORS)
   target_compile_options(veloz_flags INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wconversion -Wshadow -Werror>)
 endif()
+set(VELOZ_TEST_TIMEOUT_S 600)
 if(VELOZ_SANITIZE)
+  set(VELOZ_TEST_TIMEOUT_S 2400)  # it takes several times as long
   target_compile_options(veloz_flags INTERFACE -fsanitize=${VELOZ_SANITIZE} -fno-omit-frame-pointer
                                                -fno-sanitize-recover=all)
   target_link_options(veloz_flags INTERFACE -fsanitize=${VELOZ_SANITIZE})
@@ -47,5 +49,5 @@ function(veloz_test room)
   target_compile_definitions(test_${room} PRIVATE
     VELOZ_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests" VELOZ_MODELS_DIR="${PROJECT_SOURCE_DIR}/models")
   add_test(NAME ${room} COMMAND test_${room})
-  set_tests_properties(${room} PROPERTIES TIMEOUT 600)
+  set_tests_properties(${room} PROPERTIES TIMEOUT ${VELOZ_TEST_TIMEOUT_S})
 endfunction()

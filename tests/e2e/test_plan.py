@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`veloz plan`: memory and speed before anything is loaded."""
 
+import os
 import shutil
 import unittest
 from pathlib import Path
@@ -56,7 +57,8 @@ class PlanAndServeTest(ServeTest):
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         (held,) = (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
         # Of a small model the constant is the largest part; tests/full holds large ones to 2 %.
-        self.assertLess(abs(planned - held), 40e6, f"planned {planned}, held {held}")
+        tolerance = 1e6 * float(os.environ.get("VELOZ_PLAN_TOLERANCE_MB", "40"))
+        self.assertLess(abs(planned - held), tolerance, f"planned {planned}, held {held}")
 
 
 if __name__ == "__main__":
