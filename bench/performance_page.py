@@ -120,7 +120,7 @@ def beside_peers(result: ResultFile, title: str, lead: str) -> str:
     return (
         f"## {title}\n\n{lead}\n\n"
         + table(["weights", "load", "veloz", "best peer", "ratio", "share of the limit"], map(row, result.lines))
-        + f"\nLimits of the machine: {peaks}. "
+        + f"\n{result.lines[0]['rounds']} alternated rounds. Limits of the machine, medians of our processes: {peaks}. "
         + facts(result, result.lines[0]["command"])
     )
 

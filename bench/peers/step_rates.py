@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens per second of single steps: ours from `veloz profile`, the peers' from llama-bench and llama-batched-bench."""
 
+import functools
 import json
 import subprocess
 from collections import defaultdict
@@ -44,7 +45,8 @@ class Failed(Exception):
     """A program did not do what it was asked."""
 
 
-def run(command: Sequence[str | Path]) -> str:
+def run(command: Sequence[str | Path], with_log: bool = False) -> str:
+    """What it printed; its log too, where the result may lie among that."""
     words = [str(word) for word in command]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S)
@@ -52,7 +54,7 @@ def run(command: Sequence[str | Path]) -> str:
         raise Failed(f"{' '.join(words)}: {e}") from e
     if done.returncode != 0:
         raise Failed(f"{' '.join(words)}\n{done.stderr.strip()[-500:]}")
-    return done.stdout
+    return done.stderr + done.stdout if with_log else done.stdout
 
 
 def read_phase(phase: dict[str, Any], peaks: dict[str, float]) -> tuple[float, Limit]:
@@ -118,22 +120,45 @@ class Peer:
         return not self.kinds or kind in self.kinds
 
 
+def last_of_table(text: str, column: str) -> float | None:
+    """Of the table with bars that llama-batched-bench prints among its log."""
+    lines = [line.strip() for line in text.splitlines()]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    head = next((row for row in rows if column in row), None)
+    if head is None or len(rows[-1]) != len(head) or not rows[-1][0].isdigit():
+        return None
+    return float(rows[-1][head.index(column)])
+
+
+@functools.cache
+def has_depth(bench: Path) -> bool:
+    """llama.cpp's has -d, a context that is not timed; ik_llama.cpp's has -gp for that."""
+    return "--n-depth" in run([bench, "--help"])
+
+
+def single_sequence_flags(peer: Peer, load: Load) -> list[str]:
+    new_tokens, context = str(load.new_tokens), str(load.context)
+    if load.kind == "prefill":
+        return ["-p", new_tokens, "-n", "0"]
+    if has_depth(peer.bench):
+        return ["-p", "0", "-n", new_tokens, "-d", context]
+    return ["-p", "0", "-n", "0", "-gp", f"{context},{new_tokens}"]
+
+
 def measure_peer(peer: Peer, model: Path, threads: int, loads: Sequence[Load], flags: Sequence[str]) -> Measurement:
     """A process per load; several sequences need llama-batched-bench, which reads their common prompt once."""
     result = Measurement()
     for load in loads:
         common: list[str | Path] = ["-m", model, "-t", str(threads), *flags]
         if load.sequences == 1:
-            is_prefill = load.kind == "prefill"
-            prompt, generated = (load.new_tokens, 0) if is_prefill else (0, load.new_tokens)
-            work = ["-p", str(prompt), "-n", str(generated), "-d", str(load.context), "-r", "1", "-o", "json"]
+            work = [*single_sequence_flags(peer, load), "-r", "1", "-o", "json"]
             result.rates[load.name] = float(json.loads(run([peer.bench, *common, *work]))[0]["avg_ts"])
         elif peer.batched is not None:
             size = load.sequences * (load.context + load.new_tokens)  # a copy each, where it makes copies
-            work = ["-tb", str(threads), "-c", str(size), "-b", "2048", "-ub", "512", "--output-format", "jsonl"]
+            work = ["-tb", str(threads), "-c", str(size), "-b", "2048", "-ub", "512"]
             work += ["-pps", "-npp", str(load.context), "-ntg", str(load.new_tokens), "-npl", str(load.sequences)]
-            lines = [line for line in run([peer.batched, *common, *work]).splitlines() if line.startswith("{")]
-            if not lines:
+            rate = last_of_table(run([peer.batched, *common, *work], with_log=True), "S_TG t/s")
+            if rate is None:
                 raise Failed(f"{peer.batched} printed no result for {model}")
-            result.rates[load.name] = float(json.loads(lines[-1])["speed_tg"])
+            result.rates[load.name] = rate
     return result

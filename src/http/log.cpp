@@ -44,8 +44,8 @@ std::string text_of(const Log::Fields& value) {
 struct Log::State {
   LogFormat format;
   std::function<void(const std::string&)> sink;
-  std::shared_ptr<spdlog::details::thread_pool> threads;  // outlives the logger
   std::shared_ptr<spdlog::async_logger> logger;
+  std::shared_ptr<spdlog::details::thread_pool> threads;  // ends first, with all lines written
 };
 
 Log::Log(LogFormat format) : state_(std::make_unique<State>()) {

@@ -33,8 +33,10 @@ class ProgramsTest(unittest.TestCase):
         bench = self.program(
             "bench",
             """
+            if args == ["--help"]:
+                sys.exit(print("-d, --n-depth <n>"))
             assert flags["-t"] == "2" and flags["-r"] == "1", args
-            speed = {"32": 100, "0": 7}[flags["-p"]] + int(flags["-d"]) / 1000
+            speed = {"32": 100, "0": 7}[flags["-p"]] + int(flags.get("-d", 0)) / 1000
             print(json.dumps([{"avg_ts": speed}]))
             """,
         )
@@ -42,13 +44,33 @@ class ProgramsTest(unittest.TestCase):
         found = measure_peer(Peer("x", bench, None), Path("m.gguf"), 2, loads, [])
         self.assertEqual(found.rates, {"p": 100, "d": 7.256})
 
+    def test_a_peer_without_depth_is_asked_to_generate_after_a_prompt(self) -> None:
+        bench = self.program(
+            "old-bench",
+            """
+            if args == ["--help"]:
+                sys.exit(print("-gp <pp,tg>"))
+            assert "-d" not in args and flags["-gp"] == "256,8" and flags["-n"] == "0", args
+            print(json.dumps([{"avg_ts": 9}]))
+            """,
+        )
+        found = measure_peer(Peer("x", bench, None), Path("m.gguf"), 2, [Load("d", "decode", 1, 256, 8)], [])
+        self.assertEqual(found.rates, {"d": 9})
+
+    def test_a_batched_bench_that_prints_no_table_failed(self) -> None:
+        batched = self.program("silent", "print('| no table')")
+        with self.assertRaisesRegex(Failed, "printed no result"):
+            measure_peer(Peer("x", Path("unused"), batched), Path("m.gguf"), 2, [Load("d", "decode", 4, 8, 8)], [])
+
     def test_a_peers_many_sequences_are_llama_batched_bench(self) -> None:
         batched = self.program(
             "batched",
             """
             assert "-pps" in args and flags["-npp"] == "256" and flags["-npl"] == "4" and flags["-c"] == str(4 * 264), args
             print("a log line")
-            print(json.dumps({"speed_tg": 55.5}))
+            print("|  PP |  TG | S_TG t/s |    T s |")
+            print("|-----|-----|----------|--------|")
+            print("| 256 |   8 |    55.50 |  1.234 |")
             """,
         )
         loads = [Load("d4", "decode", 4, 256, 8)]
