@@ -74,9 +74,9 @@ class Loads:
     def short(self) -> list[Load]:
         return [self.prefill, *self.decode]
 
-    def wanted(self, contexts: str, is_short_kv: bool) -> list[Load]:
+    def wanted(self, contexts: str, is_small_cache: bool) -> list[Load]:
         """Of an engine or a file: what `--context` asks for; a small cache is for long contexts alone."""
-        short = self.short if contexts != "long" and not is_short_kv else []
+        short = self.short if contexts != "long" and not is_small_cache else []
         return [*short, *([self.long] if contexts != "short" else [])]
 
     @property
@@ -138,6 +138,7 @@ class Contender:
     kv_cache: str
     is_ours: bool
     measure: Callable[[], Measurement]
+    build: str = ""  # ours: flags of `veloz build` that make its weights
 
 
 class Samples:
@@ -189,6 +190,7 @@ def compare(samples: Samples, mine: Contender, load: Load, peers: Sequence[Conte
         "bench": "cpu_low_precision",
         "weights": mine.weights,
         "kv_cache": mine.kv_cache,
+        "build": mine.build,
         "load": load.name,
         "rounds": len(limits),
         "veloz": figures,
@@ -230,9 +232,11 @@ def our_contenders(arguments: argparse.Namespace, loads: Loads, repeats: int) ->
             if not wanted:
                 continue
             name = precision.name if kv == "bf16" else f"{precision.name}, {kv} cache"
-            engine = arguments.dir / "engines" / f"{precision.name}-{kv}-{loads.max_model_len}"
+            flags = build_flags(precision, kv, loads.max_model_len)
+            # Named by all its flags: an engine of others must not pass for it.
+            engine = arguments.dir / "engines" / " ".join(flags).replace("--", "").replace(" ", "-")
             try:
-                build_engine(arguments, engine, precision, kv, loads.max_model_len)
+                build_engine(arguments, engine, flags)
             except Failed as e:
                 print(f"left out: {e}", file=sys.stderr)
                 continue
@@ -240,17 +244,22 @@ def our_contenders(arguments: argparse.Namespace, loads: Loads, repeats: int) ->
             def measure(engine: Path = engine, wanted: list[Load] = wanted) -> Measurement:
                 return measure_engine(arguments.veloz, engine, arguments.threads, repeats, wanted)
 
-            contenders.append(Contender(f"veloz {name}", precision.weights, kv, True, measure))
+            contenders.append(
+                Contender(f"veloz {name}", precision.weights, kv, True, measure, " ".join(precision.flags))
+            )
     return contenders
 
 
-def build_engine(arguments: argparse.Namespace, engine: Path, precision: Precision, kv: str, length: int) -> None:
+def build_flags(precision: Precision, kv: str, length: int) -> list[str]:
+    flags = [*precision.flags, *([] if kv == "bf16" else ["--kv-cache-dtype", kv])]
+    return [*flags, "--max-model-len", str(length), "--max-num-seqs", "16"]
+
+
+def build_engine(arguments: argparse.Namespace, engine: Path, flags: Sequence[str]) -> None:
     if engine.exists():
         return
     engine.parent.mkdir(exist_ok=True)
-    command = [arguments.veloz, "build", arguments.dir / "hf", "-o", engine, "--load-format", "dummy"]
-    command += ["--max-model-len", str(length), "--max-num-seqs", "16", *precision.flags]
-    run([*command, *([] if kv == "bf16" else ["--kv-cache-dtype", kv])])
+    run([arguments.veloz, "build", arguments.dir / "hf", "-o", engine, "--load-format", "dummy", *flags])
 
 
 def peer_contenders(arguments: argparse.Namespace, loads: Loads) -> list[Contender]:

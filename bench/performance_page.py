@@ -116,11 +116,13 @@ def beside_peers(result: ResultFile, title: str, lead: str) -> str:
             share,
         ]
 
+    builds = dict.fromkeys(f"`{line['build']}`" for line in result.lines if line.get("build"))
+    engines = f"Engines: {', '.join(builds)}; what is not named there is bf16, lm_head too. " if builds else ""
     peaks = ", ".join(f"{name} {value:g}" for name, value in result.lines[0]["peaks"].items())
     return (
         f"## {title}\n\n{lead}\n\n"
         + table(["weights", "load", "veloz", "best peer", "ratio", "share of the limit"], map(row, result.lines))
-        + f"\n{result.lines[0]['rounds']} alternated rounds. Limits of the machine, medians of our processes: {peaks}. "
+        + f"\n{engines}{result.lines[0]['rounds']} alternated rounds. Limits of the machine, medians of our processes: {peaks}. "
         + facts(result, result.lines[0]["command"])
     )
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/numeric.h"
+
 namespace veloz::cuda {
 namespace {
 
@@ -12,8 +14,6 @@ constexpr int64_t kWantedBlocks = 1056;  // eight on each of 132 multiprocessors
 // while multiprocessors have nothing to do.
 constexpr int64_t kEnoughBlocks = 396;
 constexpr int64_t kMaxPartialBytes = int64_t{256} << 20;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t row_blocks_of(const ops::PagedAttentionArgs& args) {
   return ceil_div(args.num_heads / args.num_kv_heads, kRowBlock);

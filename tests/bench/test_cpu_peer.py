@@ -174,6 +174,16 @@ class PeersTest(unittest.TestCase):
         self.assertEqual(loads.wanted("short", True), [])
 
 
+class EnginesTest(unittest.TestCase):
+    def test_an_engines_flags_tell_its_lm_head_and_its_cache(self) -> None:
+        (int8,) = (precision for precision in cpu_peer.PRECISIONS if precision.name == "int8")
+        flags = " ".join(cpu_peer.build_flags(int8, "fp8", 4352))
+        self.assertEqual(
+            flags,
+            "--dtype bf16 --quant int8 --quant-lm-head int8 --kv-cache-dtype fp8 --max-model-len 4352 --max-num-seqs 16",
+        )
+
+
 class NamesTest(unittest.TestCase):
     def test_files_belong_to_the_class_of_their_type(self) -> None:
         names = {
