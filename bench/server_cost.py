@@ -25,6 +25,7 @@ from serving_peer import ROOT, bench_serve, running
 COMPUTING = {"veloz-step", "veloz-pool"}
 LOADS = [
     "--max-concurrency 1 --random-input-len 16 --random-output-len 128 --num-prompts 16",
+    "--max-concurrency 16 --random-input-len 16 --random-output-len 128 --num-prompts 64",
     "--max-concurrency 32 --random-input-len 16 --random-output-len 128 --num-prompts 128",
 ]
 TARGET_US = 15
