@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prefill and decode in every precision, side by side with llama.cpp and its relatives, in one alternated run.
+"""Prefill and decode in every precision, side by side with llama.cpp and its relatives, in paired runs.
 
     python3 bench/peers/make_dummy_model.py build/peer --context 8192 --types BF16,Q8_0,Q4_0
     python3 bench/cpu_peer.py build/peer --peer llama.cpp=/path/to/llama-bench,/path/to/llama-batched-bench
     python3 bench/cpu_peer.py build/peer --peer ik=LLAMA_BENCH,LLAMA_BATCHED_BENCH,BF16_R16+Q8_0_R8+IQ4_K --context long
 
-Each round runs every engine of ours and every peer once, one process at a time with the same number of threads;
-figures are medians over the rounds with their 10th and 90th percentile. Ours come from `veloz profile`, whose run
-measures the machine's limits as well; to its decode steps the time between steps (sampling, host) is added, which the
-peers' benchmarks leave out. Engines are built from DIR/hf with random weights where they are not there yet. --peer may
-be given several times; a peer runs every GGUF file of DIR that it can read, or those of the kinds named with it.
---context long compares decoding behind 4096 tokens alone. --quick tries the script out.
+A shared machine's bandwidth wanders within a minute, so what is compared runs next to each other: a round takes the
+classes of weights in turn and the loads of each, and for one load starts our engines and then the peers, one process at
+a time with the same number of threads; every second round goes through them backwards. A ratio is the median over the
+rounds of ours / the peer's of that round. All figures have their 10th and 90th percentile. Ours come from
+`veloz profile`, whose run measures the machine's limits as well; to its decode steps the time between steps (sampling,
+host) is added, which the peers' benchmarks leave out. Engines are built from DIR/hf with random weights where they are
+not there yet. --peer may be given several times; a peer runs every GGUF file of DIR that it can read, or those of the
+kinds named with it. --context long compares decoding behind 4096 tokens alone, --loads "decode 1,decode 4" the loads so
+named. --quick tries the script out.
 """
 
 import argparse
@@ -19,11 +22,13 @@ import datetime
 import json
 import os
 import re
+import shlex
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,8 @@ from peers.machine import cpu_name, percentile, portable_command
 from peers.step_rates import Failed, Limit, Load, Measurement, Peer, measure_engine, measure_peer, run
 
 ROOT = Path(__file__).resolve().parents[1]
+
+Line = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,11 @@ PRECISIONS = [
 ]
 KV_DTYPES = ("bf16", "fp8", "int8")
 SMALL_KV_OF_PEER = ("-ctk", "q8_0", "-ctv", "q8_0", "-fa", "1")
+
+
+def has_part(name: str, part: str) -> bool:
+    """Whether it is in the name without cutting a number: "decode 1" is not in "decode 16, context 256"."""
+    return re.search(rf"(?<!\d){re.escape(part)}(?!\d)", name) is not None
 
 
 @dataclass(frozen=True)
@@ -74,10 +86,15 @@ class Loads:
     def short(self) -> list[Load]:
         return [self.prefill, *self.decode]
 
-    def wanted(self, contexts: str, is_small_cache: bool) -> list[Load]:
-        """Of an engine or a file: what `--context` asks for; a small cache is for long contexts alone."""
+    @property
+    def all(self) -> list[Load]:
+        return [*self.short, self.long]
+
+    def wanted(self, contexts: str, is_small_cache: bool, parts: Sequence[str] = ()) -> list[Load]:
+        """Of an engine or a file: what `--context` and `--loads` ask for; a small cache is for long contexts alone."""
         short = self.short if contexts != "long" and not is_small_cache else []
-        return [*short, *([self.long] if contexts != "short" else [])]
+        loads = [*short, *([self.long] if contexts != "short" else [])]
+        return [load for load in loads if not parts or any(has_part(load.name, part) for part in parts)]
 
     @property
     def max_model_len(self) -> int:
@@ -131,35 +148,48 @@ def weights_of_file(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Contender:
-    """A program with a model: what is run once a round."""
+    """A program with a model: what is run once a round for each of its loads."""
 
     name: str
     weights: str
     kv_cache: str
     is_ours: bool
-    measure: Callable[[], Measurement]
+    loads: Collection[Load]
+    measure: Callable[[Load], Measurement | None]  # None: it has no way to run this load
     build: str = ""  # ours: flags of `veloz build` that make its weights
 
 
 class Samples:
-    """What all rounds measured, by contender and load."""
+    """What all rounds measured, by contender, load and round: only what one round measured is ever divided."""
 
     def __init__(self) -> None:
-        self.rates: dict[tuple[str, str], list[float]] = defaultdict(list)
-        self.limits: dict[tuple[str, str], list[Limit]] = defaultdict(list)
+        self.by_round: dict[tuple[str, str], dict[int, Measurement]] = defaultdict(dict)
 
-    def add(self, contender: Contender, measurement: Measurement) -> None:
-        for load, rate in measurement.rates.items():
-            self.rates[contender.name, load].append(rate)
-        for load, limit in measurement.limits.items():
-            self.limits[contender.name, load].append(limit)
+    def add(self, round_idx: int, contender: Contender, load: Load, measurement: Measurement) -> None:
+        self.by_round[contender.name, load.name][round_idx] = measurement
 
-    def summary(self, name: str, load: Load) -> dict[str, float] | None:
-        rates = self.rates.get((name, load.name))
-        if not rates:
-            return None
-        figures = {"median": statistics.median(rates), "p10": percentile(rates, 10), "p90": percentile(rates, 90)}
-        return {key: round(value, 3) for key, value in figures.items()}
+    def rates(self, name: str, load: Load) -> dict[int, float]:
+        found = self.by_round.get((name, load.name), {})
+        return {round_idx: measurement.rate for round_idx, measurement in found.items()}
+
+    def limits(self, name: str, load: Load) -> dict[int, Limit]:
+        found = self.by_round.get((name, load.name), {})
+        return {round_idx: one.limit for round_idx, one in found.items() if one.limit is not None}
+
+
+def divide(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
+    """Of the rounds that both have."""
+    return {round_idx: value / b[round_idx] for round_idx, value in a.items() if round_idx in b}
+
+
+def summary(by_round: Mapping[int, float]) -> dict[str, float]:
+    values = list(by_round.values())
+    figures = {"median": statistics.median(values), "p10": percentile(values, 10), "p90": percentile(values, 90)}
+    return {key: round(value, 3) for key, value in figures.items()}
+
+
+def median(by_round: Mapping[int, float]) -> float | None:
+    return summary(by_round)["median"] if by_round else None
 
 
 def median_peaks(limits: Sequence[Limit]) -> dict[str, float]:
@@ -173,19 +203,35 @@ def is_met(goal: Goal, ratio: float | None, share: float, share_of_bf16: float |
     return all(checks) if checks else None
 
 
-def compare(samples: Samples, mine: Contender, load: Load, peers: Sequence[Contender], goal: Goal) -> dict[str, Any]:
+def beside_best(rates: Mapping[int, float], peers: Mapping[str, dict[int, float]], shares: Mapping[int, float]) -> Line:
+    """The columns about the peer against which the median of the rounds' ratios is lowest."""
+    ratios = {name: divide(rates, theirs) for name, theirs in peers.items()}
+    ratios = {name: found for name, found in ratios.items() if found}
+    if not ratios:
+        return dict.fromkeys(("best_peer", "ratio", "ratio_p10", "ratio_p90", "limit_ratio"))
+    best = min(ratios, key=lambda name: statistics.median(ratios[name].values()))
+    figures = summary(ratios[best])
+    return {
+        "best_peer": best,
+        "ratio": figures["median"],
+        "ratio_p10": figures["p10"],
+        "ratio_p90": figures["p90"],
+        "limit_ratio": median(divide(ratios[best], shares)),  # of a program that reached all of the limit
+    }
+
+
+def compare(samples: Samples, mine: Contender, load: Load, peers: Sequence[Contender], goal: Goal) -> Line:
     """One row of the table."""
-    figures = samples.summary(mine.name, load)
-    assert figures is not None
-    limits = samples.limits[mine.name, load.name]
-    names = [limit.name for limit in limits]
-    share = round(statistics.median(limit.share for limit in limits), 3)
-    others = {peer.name: samples.summary(peer.name, load) for peer in peers if peer.weights == mine.weights}
-    found = {name: summary for name, summary in others.items() if summary is not None}
-    best = max(found, key=lambda name: found[name]["median"], default=None)
-    ratio = round(figures["median"] / found[best]["median"], 3) if best else None
-    bf16 = samples.summary("veloz bf16", load) if goal.share_of_bf16 is not None else None
-    share_of_bf16 = round(figures["median"] / bf16["median"], 3) if bf16 else None
+    rates = samples.rates(mine.name, load)
+    limits = samples.limits(mine.name, load)
+    names = [limit.name for limit in limits.values()]
+    shares = {round_idx: limit.share for round_idx, limit in limits.items()}
+    share = summary(shares)["median"]
+    others = {peer.name: samples.rates(peer.name, load) for peer in peers if peer.weights == mine.weights}
+    found = {name: theirs for name, theirs in others.items() if theirs}
+    beside = beside_best(rates, found, shares)
+    bf16 = samples.rates("veloz bf16", load) if goal.share_of_bf16 is not None else {}
+    share_of_bf16 = median(divide(rates, bf16))
     return {
         "bench": "cpu_low_precision",
         "weights": mine.weights,
@@ -193,28 +239,27 @@ def compare(samples: Samples, mine: Contender, load: Load, peers: Sequence[Conte
         "build": mine.build,
         "load": load.name,
         "rounds": len(limits),
-        "veloz": figures,
-        "peers": found,
-        "best_peer": best,
-        "ratio": ratio,
+        "veloz": summary(rates),
+        "peers": {name: summary(theirs) for name, theirs in found.items()},
+        **beside,
         "ratio_goal": goal.ratio,
         "limit": max(names, key=names.count),
         "share": share,
         "share_goal": goal.share,
         "share_of_bf16": share_of_bf16,
         "share_of_bf16_goal": goal.share_of_bf16,
-        "is_met": is_met(goal, ratio, share, share_of_bf16),
-        "peaks": median_peaks(limits),
+        "is_met": is_met(goal, beside["ratio"], share, share_of_bf16),
+        "peaks": median_peaks(list(limits.values())),
     }
 
 
-def rows(samples: Samples, contenders: Sequence[Contender], loads: Loads) -> list[dict[str, Any]]:
+def rows(samples: Samples, contenders: Sequence[Contender], loads: Loads) -> list[Line]:
     peers = [contender for contender in contenders if not contender.is_ours]
     table = goals(loads)
     lines = []
     for mine in contenders:
-        for load in [*loads.short, loads.long] if mine.is_ours else []:
-            if not samples.rates.get((mine.name, load.name)):
+        for load in loads.all if mine.is_ours else []:
+            if not samples.rates(mine.name, load):
                 continue
             goal = table.get((mine.weights, load.name), Goal())
             if load == loads.long and mine.kv_cache != "bf16":
@@ -228,7 +273,7 @@ def our_contenders(arguments: argparse.Namespace, loads: Loads, repeats: int) ->
     contenders = []
     for precision in PRECISIONS:
         for kv in KV_DTYPES if precision.weights in arguments.weights else ():
-            wanted = loads.wanted(arguments.context, kv != "bf16")
+            wanted = loads.wanted(arguments.context, kv != "bf16", arguments.loads)
             if not wanted:
                 continue
             name = precision.name if kv == "bf16" else f"{precision.name}, {kv} cache"
@@ -240,13 +285,9 @@ def our_contenders(arguments: argparse.Namespace, loads: Loads, repeats: int) ->
             except Failed as e:
                 print(f"left out: {e}", file=sys.stderr)
                 continue
-
-            def measure(engine: Path = engine, wanted: list[Load] = wanted) -> Measurement:
-                return measure_engine(arguments.veloz, engine, arguments.threads, repeats, wanted)
-
-            contenders.append(
-                Contender(f"veloz {name}", precision.weights, kv, True, measure, " ".join(precision.flags))
-            )
+            measure = partial(measure_engine, arguments.veloz, engine, arguments.threads, repeats)
+            build = " ".join(precision.flags)
+            contenders.append(Contender(f"veloz {name}", precision.weights, kv, True, wanted, measure, build))
     return contenders
 
 
@@ -270,55 +311,67 @@ def peer_contenders(arguments: argparse.Namespace, loads: Loads) -> list[Contend
             if weights is None or weights not in arguments.weights or not peer.runs(kind_of_file(model)):
                 continue
             name = f"{peer.name} {kind_of_file(model)}"
-            variants: list[tuple[str, list[Load], tuple[str, ...]]] = [
-                (name, loads.wanted(arguments.context, False), ())
+            caches: list[tuple[str, bool, tuple[str, ...]]] = [
+                (name, False, ()),
+                (f"{name}, q8_0 cache", True, SMALL_KV_OF_PEER),
             ]
-            if arguments.context != "short":
-                variants.append((f"{name}, q8_0 cache", [loads.long], SMALL_KV_OF_PEER))
-            for full_name, wanted, flags in variants:
-
-                def measure(
-                    peer: Peer = peer,
-                    model: Path = model,
-                    wanted: list[Load] = wanted,
-                    flags: Sequence[str] = flags,
-                ) -> Measurement:
-                    return measure_peer(peer, model, arguments.threads, wanted, flags)
-
-                contenders.append(Contender(full_name, weights, "", False, measure))
+            for full_name, is_small_cache, flags in caches:
+                wanted = loads.wanted(arguments.context, is_small_cache, arguments.loads)
+                measure = partial(measure_peer, peer, model, arguments.threads, flags)
+                contenders.append(Contender(full_name, weights, "", False, wanted, measure))
     return contenders
 
 
-def run_rounds(contenders: Sequence[Contender], num_rounds: int) -> Samples:
+def turns(contenders: Sequence[Contender], loads: Loads, round_idx: int) -> Iterator[tuple[Contender, Load]]:
+    """What a round runs: the contenders of one class and load one after another."""
+    for weights in dict.fromkeys(precision.weights for precision in PRECISIONS):
+        for load in loads.all:
+            rivals = [one for one in contenders if one.weights == weights and load in one.loads]
+            # Backwards, so that what drifts steadily favours nobody.
+            for contender in reversed(rivals) if round_idx % 2 else rivals:
+                yield contender, load
+
+
+def run_rounds(contenders: Sequence[Contender], loads: Loads, num_rounds: int) -> Samples:
     samples = Samples()
-    running = list(contenders)
-    for number in range(1, num_rounds + 1):
-        for contender in list(running):
+    left_out: set[str] = set()
+    for round_idx in range(num_rounds):
+        for contender, load in turns(contenders, loads, round_idx):
+            if contender.name in left_out:
+                continue
             try:
-                samples.add(contender, contender.measure())
+                measurement = contender.measure(load)
             except Failed as e:
                 print(f"left out from here on: {contender.name}: {e}", file=sys.stderr)
-                running.remove(contender)
-        print(f"round {number} of {num_rounds} done", flush=True)
+                left_out.add(contender.name)
+                continue
+            if measurement is not None:
+                samples.add(round_idx, contender, load, measurement)
+        print(f"round {round_idx + 1} of {num_rounds} done", flush=True)
     return samples
 
 
-def with_goal(text: str, goal: str | None) -> str:
+def with_goal(text: str, goal: float | str | None) -> str:
     return text if goal is None else f"{text} >= {goal}"
 
 
-def print_table(lines: Sequence[dict[str, Any]]) -> None:
-    print(f"\n{'weights':8} {'KV':5} {'load':24} {'veloz':>22}  {'best peer':36} {'ratio':>12}  share of limit")
+def ratio_text(line: Line) -> str:
+    if line["ratio"] is None:
+        return ""
+    spread = f"{line['ratio']:.2f} [{line['ratio_p10']:.2f}-{line['ratio_p90']:.2f}]"
+    return with_goal(spread, line["ratio_goal"])
+
+
+def print_table(lines: Sequence[Line]) -> None:
+    print(f"\n{'weights':8} {'KV':5} {'load':24} {'veloz':>22}  {'best peer':36} {'ratio':>23}  share of limit")
     for line in lines:
         mine, best = line["veloz"], line["best_peer"]
         spread = f"{mine['median']:.1f} [{mine['p10']:.1f}-{mine['p90']:.1f}]"
         peer = f"{line['peers'][best]['median']:.1f} {best}" if best else "none"
-        ratio = "" if line["ratio"] is None else with_goal(f"{line['ratio']:.2f}", line["ratio_goal"])
         share_goal = None if line["share_goal"] is None else f"{100 * line['share_goal']:.0f}"
         share = with_goal(f"{100 * line['share']:.0f} % of {line['limit']}", share_goal)
-        print(
-            f"{line['weights']:8} {line['kv_cache']:5} {line['load']:24} {spread:>22}  {peer:36} {ratio:>12}  {share}"
-        )
+        start = f"{line['weights']:8} {line['kv_cache']:5} {line['load']:24} {spread:>22}"
+        print(f"{start}  {peer:36} {ratio_text(line):>23}  {share}")
 
 
 def peer_argument(text: str) -> Peer:
@@ -328,7 +381,7 @@ def peer_argument(text: str) -> Peer:
         raise argparse.ArgumentTypeError(str(e)) from e
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Every precision on a CPU, beside its peers and the machine's limits.")
     parser.add_argument("dir", type=Path, help="what make_dummy_model.py wrote")
     parser.add_argument("--peer", type=peer_argument, action="append", default=[], help=Peer.FORM)
@@ -342,21 +395,32 @@ def parse_arguments() -> argparse.Namespace:
         help="classes to measure: bf16,fp8,8-bit,4-bit",
     )
     parser.add_argument("--context", choices=["short", "long", "both"], default="both")
+    parser.add_argument(
+        "--loads",
+        type=lambda text: [part.strip() for part in text.split(",") if part.strip()],
+        default=[],
+        help='parts of the names of those to measure, as in "prefill,decode 4"; absent: all',
+    )
     parser.add_argument("--quick", action="store_true", help="short steps, no figures to quote")
     parser.add_argument(
         "--output",
         type=Path,
         help="JSONL; absent: bench/results/DATE-cpu-low-precision-1b.jsonl, with --context long -cpu-long-context-1b.jsonl",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args(words)
+    names = [load.name for load in Loads.make(arguments.quick).wanted(arguments.context, False)]
+    for part in arguments.loads:
+        if not any(has_part(name, part) for name in names):
+            parser.error(f'--loads "{part}" names none of: {"; ".join(names)}')
+    return arguments
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = parse_arguments(sys.argv[1:])
     loads = Loads.make(arguments.quick)
     repeats = 1 if arguments.quick else 3
     contenders = [*our_contenders(arguments, loads, repeats), *peer_contenders(arguments, loads)]
-    lines = rows(run_rounds(contenders, arguments.rounds), contenders, loads)
+    lines = rows(run_rounds(contenders, loads, arguments.rounds), contenders, loads)
     print_table(lines)
     today = datetime.date.today().isoformat()
     facts = {
@@ -364,7 +428,7 @@ def main() -> int:
         "machine": cpu_name(),
         "threads": arguments.threads,
         "versions": {"veloz": run([arguments.veloz, "--version"]).strip()},
-        "command": "bench/cpu_peer.py " + portable_command(sys.argv[1:]),
+        "command": "bench/cpu_peer.py " + shlex.join(portable_command([word]) for word in sys.argv[1:]),
     }
     topic = "cpu-long-context-1b" if arguments.context == "long" else "cpu-low-precision-1b"
     output = arguments.output or ROOT / "bench/results" / f"{today}-{topic}.jsonl"

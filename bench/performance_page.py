@@ -101,12 +101,33 @@ def percent(share: float) -> str:
 
 
 def ratio_cell(line: Line) -> str:
-    """The ratio to the best peer; where it misses its goal, also what it were at 100 % of the machine's limit."""
+    """The ratio to the best peer; where it misses its goal, also what it were at 100 % of the machine's limit.
+
+    Rows of runs that were not paired have neither a spread of the ratio nor a `limit_ratio`.
+    """
     ratio, goal = line["ratio"], line["ratio_goal"]
-    text = against_goal(ratio, goal, lambda value: f"{value:.2f}")
-    if ratio is None or goal is None or ratio >= goal:
-        return text
-    return text.replace("missed", f"missed; {ratio / line['share']:.2f} at the limit")
+    if ratio is None:
+        return "–"
+    notes = []
+    if "ratio_p10" in line:
+        notes.append(f"{line['ratio_p10']:.2f}–{line['ratio_p90']:.2f}")
+    if goal is not None:
+        notes.append(f"goal {goal:.2f}{'' if ratio >= goal else ', missed'}")
+        if ratio < goal and line.get("limit_ratio") is not None:
+            notes.append(f"{line['limit_ratio']:.2f} at the limit")
+    return f"{ratio:.2f}" + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def ratio_note(result: ResultFile) -> str:
+    """How the ratios were taken: newer runs are paired."""
+    if "ratio_p10" not in result.lines[0]:
+        return "The ratio is that of the two medians, to the best peer of the same width."
+    return (
+        "The ratio is to the best peer of the same width: the median of ratios of runs that lay next to each other, and\n"
+        "their 10th to 90th percentile. It need not be that of the two medians, because the machine changes between rounds.\n"
+        'Where it misses its goal, "at the limit" is the ratio of a program that reaches all of what the machine was measured\n'
+        "to give: a goal above that is out of reach beside this peer."
+    )
 
 
 def beside_peers(result: ResultFile, title: str, lead: str) -> str:
@@ -129,7 +150,7 @@ def beside_peers(result: ResultFile, title: str, lead: str) -> str:
     engines = f"Engines: {', '.join(builds)}; what is not named there is bf16, lm_head too. " if builds else ""
     peaks = ", ".join(f"{name} {value:g}" for name, value in result.lines[0]["peaks"].items())
     return (
-        f"## {title}\n\n{lead}\n\n"
+        f"## {title}\n\n{lead}\n{ratio_note(result)}\n\n"
         + table(["weights", "load", "veloz", "best peer", "ratio", "share of the limit"], map(row, result.lines))
         + f"\n{engines}{result.lines[0]['rounds']} alternated rounds. Limits of the machine, medians of our processes: {peaks}. "
         + facts(result, result.lines[0]["command"])
@@ -140,9 +161,7 @@ def low_precision(result: ResultFile) -> str:
     return beside_peers(
         result,
         "Precisions beside their peers",
-        "Tokens per second over all sequences, median and 10th to 90th percentile; the ratio is to the best peer of the same\n"
-        'width. Where it misses its goal, "at the limit" is the ratio of a program that reaches all of what the machine was\n'
-        "measured to give: a goal above that is out of reach beside this peer. A Llama shape of 1.1 billion random weights.",
+        "A Llama shape of 1.1 billion random weights; tokens per second over all sequences, median and 10th to 90th percentile.",
     )
 
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,6 @@ class Load:
     new_tokens: int = 1  # of a prompt; of a decoding peer, over how many it takes the mean
 
 
-@dataclass
-class Measurement:
-    """What one process measured, by the load's name."""
-
-    rates: dict[str, float] = field(default_factory=dict)  # tokens/s over all sequences
-    limits: dict[str, "Limit"] = field(default_factory=dict)  # of ours
-
-
 @dataclass(frozen=True)
 class Limit:
     """What bounds a step, and how much of it was reached."""
@@ -39,6 +31,14 @@ class Limit:
     name: str  # "dram_read"
     share: float
     peaks: dict[str, float]  # of the machine, measured by the same process
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one process measured of one load."""
+
+    rate: float  # tokens/s over all sequences
+    limit: Limit | None = None  # of ours
 
 
 class Failed(Exception):
@@ -57,7 +57,7 @@ def run(command: Sequence[str | Path], with_log: bool = False) -> str:
     return done.stderr + done.stdout if with_log else done.stdout
 
 
-def read_phase(phase: dict[str, Any], peaks: dict[str, float]) -> tuple[float, Limit]:
+def read_phase(phase: dict[str, Any], peaks: dict[str, float]) -> Measurement:
     """Tokens/s of one phase of a profile, the time between steps included, and what bounds it."""
     between = phase["between_steps"] or {"sampling_ms": 0, "host_ms": 0}
     step_ms = phase["step_ms"] + between["sampling_ms"] + between["host_ms"]
@@ -65,37 +65,18 @@ def read_phase(phase: dict[str, Any], peaks: dict[str, float]) -> tuple[float, L
     for group in phase["groups"]:
         roofs[group["roof"]] += group["roof_ms"]
     rate = 1e3 * phase["batch_size"] * phase["new_tokens"] / step_ms
-    return rate, Limit(max(roofs, key=lambda name: roofs[name]), phase["roof_ms"] / step_ms, peaks)
+    return Measurement(rate, Limit(max(roofs, key=lambda name: roofs[name]), phase["roof_ms"] / step_ms, peaks))
 
 
-def measure_engine(veloz: Path, engine: Path, threads: int, repeats: int, loads: Sequence[Load]) -> Measurement:
-    """One process per context: a profile's phases have one in common."""
-    result = Measurement()
-    prompts = [load for load in loads if load.kind == "prefill"]
-    by_context: dict[int, list[Load]] = defaultdict(list)
-    for load in loads:
-        if load.kind == "decode":
-            by_context[load.context].append(load)
-    for number, (context, decode) in enumerate(sorted(by_context.items())):
-        prefill = prompts[0].new_tokens if prompts and number == 0 else 0
-        command: list[str | Path] = [
-            veloz,
-            "profile",
-            engine,
-            "--json",
-            "--threads",
-            str(threads),
-            "--repeats",
-            str(repeats),
-        ]
-        command += ["--prefill", str(prefill), "--context", str(context)]
-        command += ["--batch-sizes", ",".join(str(load.sequences) for load in decode)]
-        report = json.loads(run(command))
-        for phase in report["phases"]:
-            among = prompts if phase["phase"] == "prefill" else decode
-            load = next(load for load in among if load.sequences == phase["batch_size"])
-            result.rates[load.name], result.limits[load.name] = read_phase(phase, report["peaks"])
-    return result
+def measure_engine(veloz: Path, engine: Path, threads: int, repeats: int, load: Load) -> Measurement:
+    # A profile always decodes: beside a prompt it is one token behind nothing, which is not looked at.
+    prefill = load.new_tokens if load.kind == "prefill" else 0
+    command: list[str | Path] = [veloz, "profile", engine, "--json"]
+    command += ["--threads", str(threads), "--repeats", str(repeats), "--prefill", str(prefill)]
+    command += ["--context", str(load.context), "--batch-sizes", str(load.sequences)]
+    report = json.loads(run(command))
+    phase = next(phase for phase in report["phases"] if phase["phase"] == load.kind)
+    return read_phase(phase, report["peaks"])
 
 
 @dataclass(frozen=True)
@@ -145,20 +126,18 @@ def single_sequence_flags(peer: Peer, load: Load) -> list[str]:
     return ["-p", "0", "-n", "0", "-gp", f"{context},{new_tokens}"]
 
 
-def measure_peer(peer: Peer, model: Path, threads: int, loads: Sequence[Load], flags: Sequence[str]) -> Measurement:
-    """A process per load; several sequences need llama-batched-bench, which reads their common prompt once."""
-    result = Measurement()
-    for load in loads:
-        common: list[str | Path] = ["-m", model, "-t", str(threads), *flags]
-        if load.sequences == 1:
-            work = [*single_sequence_flags(peer, load), "-r", "1", "-o", "json"]
-            result.rates[load.name] = float(json.loads(run([peer.bench, *common, *work]))[0]["avg_ts"])
-        elif peer.batched is not None:
-            size = load.sequences * (load.context + load.new_tokens)  # a copy each, where it makes copies
-            work = ["-tb", str(threads), "-c", str(size), "-b", "2048", "-ub", "512"]
-            work += ["-pps", "-npp", str(load.context), "-ntg", str(load.new_tokens), "-npl", str(load.sequences)]
-            rate = last_of_table(run([peer.batched, *common, *work], with_log=True), "S_TG t/s")
-            if rate is None:
-                raise Failed(f"{peer.batched} printed no result for {model}")
-            result.rates[load.name] = rate
-    return result
+def measure_peer(peer: Peer, model: Path, threads: int, flags: Sequence[str], load: Load) -> Measurement | None:
+    """Several sequences need llama-batched-bench, which reads their common prompt once; nothing without it."""
+    common: list[str | Path] = ["-m", model, "-t", str(threads), *flags]
+    if load.sequences == 1:
+        work = [*single_sequence_flags(peer, load), "-r", "1", "-o", "json"]
+        return Measurement(float(json.loads(run([peer.bench, *common, *work]))[0]["avg_ts"]))
+    if peer.batched is None:
+        return None
+    size = load.sequences * (load.context + load.new_tokens)  # a copy each, where it makes copies
+    work = ["-tb", str(threads), "-c", str(size), "-b", "2048", "-ub", "512"]
+    work += ["-pps", "-npp", str(load.context), "-ntg", str(load.new_tokens), "-npl", str(load.sequences)]
+    rate = last_of_table(run([peer.batched, *common, *work], with_log=True), "S_TG t/s")
+    if rate is None:
+        raise Failed(f"{peer.batched} printed no result for {model}")
+    return Measurement(rate)

@@ -19,6 +19,9 @@ LOW_PRECISION: dict[str, Any] = {
     "peers": {"llama.cpp Q8_0": {"median": 60.2, "p10": 59, "p90": 61}},
     "best_peer": "llama.cpp Q8_0",
     "ratio": 2.183,
+    "ratio_p10": 2.05,
+    "ratio_p90": 2.314,
+    "limit_ratio": 2.72,
     "ratio_goal": 2.2,
     "limit": "dram_read",
     "share": 0.81,
@@ -69,10 +72,28 @@ class PerformancePageTest(unittest.TestCase):
         self.write("2026-11-27-cpu-low-precision-1b.jsonl", LOW_PRECISION)
         self.assertIn(
             "| 8-bit | decode 4, context 256 | 131 (130–134) | 60.2 (59.0–61.0) llama.cpp Q8_0 "
-            "| 2.18 (goal 2.20, missed; 2.70 at the limit) | 81 % (goal 80 %) of dram_read |",
+            "| 2.18 (2.05–2.31; goal 2.20, missed; 2.72 at the limit) | 81 % (goal 80 %) of dram_read |",
             self.page(),
         )
+        self.assertIn("the median of ratios of runs that lay next to each other", self.page())
         self.assertIn("Measured on 2026-11-27 on some CPU with 2 threads (veloz 0.1.0)", self.page())
+
+    def test_a_ratio_that_meets_its_goal_or_has_none_is_shown_with_its_spread(self) -> None:
+        self.write(
+            "2026-11-27-cpu-low-precision-1b.jsonl",
+            LOW_PRECISION | {"ratio_goal": 2.0},
+            LOW_PRECISION | {"ratio_goal": None},
+        )
+        self.assertIn("| 2.18 (2.05–2.31; goal 2.00) |", self.page())
+        self.assertIn("| 2.18 (2.05–2.31) |", self.page())
+
+    def test_rows_of_unpaired_runs_have_a_ratio_alone(self) -> None:
+        paired = {"ratio_p10", "ratio_p90", "limit_ratio"}
+        old = {key: value for key, value in LOW_PRECISION.items() if key not in paired}
+        self.write("2026-11-27-cpu-low-precision-1b.jsonl", old)
+        self.assertIn("| 2.18 (goal 2.20, missed) |", self.page())
+        self.assertIn("The ratio is that of the two medians", self.page())
+        self.assertNotIn("at the limit", self.page())
 
     def test_rows_without_a_peer_or_a_goal_say_so(self) -> None:
         alone = LOW_PRECISION | {"best_peer": None, "peers": {}, "ratio": None, "share_goal": None, "kv_cache": "fp8"}
