@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 
 #include "base/numeric.h"
 #include "cpu/attention_worker.h"
@@ -98,6 +99,17 @@ bool should_split(const PagedAttentionArgs& a, int num_threads) {
          num_sequences * a.num_kv_heads < num_threads * kItemsPerThread;
 }
 
+/// Calls f(idx, the one this thread gets next, if any) until all `count` are taken. The next one is
+/// taken before the one at hand is done, so that its memory is on its way by then.
+template <typename F>
+void take_in_turn(std::atomic<int64_t>& next, int64_t count, const F& f) {
+  for (int64_t i = next++; i < count;) {
+    const int64_t after = next++;
+    f(i, after < count ? std::optional(after) : std::nullopt);
+    i = after;
+  }
+}
+
 /// Leaves on all threads, then one fold per pair of sequence and kv head.
 void run_split(ThreadPool& pool, const PagedAttentionArgs& a, const AttentionGeometry& g,
                const AttentionMicro& micro, std::byte* workspace) {
@@ -118,14 +130,15 @@ void run_split(ThreadPool& pool, const PagedAttentionArgs& a, const AttentionGeo
   pool.run([&](int thread_idx) {
     AttentionWorker w = worker(thread_idx);
     ItemList items(a, g, g.tokens_per_item);
-    for (int64_t i = next++; i < num_items * num_leaves; i = next++) {
+    take_in_turn(next, num_items * num_leaves, [&](int64_t i, std::optional<int64_t> after) {
       const AttentionItem item = items.seek(i / num_leaves);
       const int64_t leaf = i % num_leaves;
+      if (after) w.expect(items.seek(*after / num_leaves), *after % num_leaves);
       w.run_leaf(item, leaf, [&](int64_t sequence) {
         return SumsArray(
             partials_of(sequence, item.kv_head) + leaf * g.group * SumsArray::floats_per_row(g), g);
       });
-    }
+    });
   });
   const int64_t num_pairs = a.q_lens.shape[0] * a.num_kv_heads;
   pool.run([&](int thread_idx) {
@@ -165,7 +178,11 @@ void paged_attention(ops::OpContext& context, const PagedAttentionArgs& a,
     const size_t offset = static_cast<size_t>(thread_idx) * AttentionScratch::bytes(g);
     AttentionWorker worker(a, g, micro, AttentionScratch::at(workspace + offset, g));
     ItemList items(a, g, joined);
-    for (int64_t i = next++; i < num_items; i = next++) worker.run(items.seek(i));
+    take_in_turn(next, num_items, [&](int64_t i, std::optional<int64_t> after) {
+      const AttentionItem item = items.seek(i);
+      if (after) worker.expect(items.seek(*after));
+      worker.run(item);
+    });
   });
 }
 

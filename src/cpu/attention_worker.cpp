@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <numbers>
+#include <utility>
 
 #include "base/error.h"
 
@@ -10,6 +11,12 @@ namespace veloz::cpu {
 
 using ops::kAttentionFanIn;
 using ops::kAttentionLeaf;
+
+namespace {
+
+constexpr int64_t kLine = 64;  // of the caches
+
+}  // namespace
 
 bool share_leaf(const ops::PagedAttentionArgs& a, int64_t sequence, int64_t other,
                 int64_t leaf_idx) {
@@ -33,6 +40,7 @@ void AttentionWorker::run(const AttentionItem& item) {
   const int64_t num_rows = item.num_tokens() * g_.group;
   int64_t end = 0;
   for (int64_t r = 0; r < num_rows; ++r) end = std::max(end, visible(item, r));
+  open_reading(reading_of(item, 0, end));
   for (int64_t begin = 0; begin < end; begin += kAttentionLeaf) {
     const int64_t leaf_idx = begin / kAttentionLeaf;
     for_each_reading(item, leaf_idx, [&](Range rows) {
@@ -73,8 +81,7 @@ void AttentionWorker::load_queries(const AttentionItem& item) {
 }
 
 void AttentionWorker::open_leaf(const AttentionItem& item, int64_t leaf_idx, Range rows) {
-  table_ = a_.block_tables.as<const int32_t>() +
-           sequence_of(item, rows.begin) * a_.block_tables.row_stride;
+  table_ = table_of(sequence_of(item, rows.begin));
   kv_head_ = item.kv_head;
   leaf_begin_ = leaf_idx * kAttentionLeaf;
   const int64_t num_positions = seen(item, rows.end - 1);
@@ -277,19 +284,64 @@ void AttentionWorker::for_each_stretch(Range positions, const F& f) const {
 void AttentionWorker::score(const GemmMicro& gemm, int64_t num_positions, Range rows) const {
   const int64_t row_bytes = g_.padded_dim * g_.q_bytes;
   for_each_stretch({0, num_positions}, [&](const Stretch& s) {
-    run_gemm(gemm, rows.size(), ceil_div(s.count, kPanelWidth),
-             {.x = scratch_.queries + rows.begin * row_bytes,
-              .x_stride = row_bytes,
-              .w = s.k,
-              .w_stride = kPanelWidth * g_.k_step_bytes(),
-              .w_step = s.k_stride,
-              .num_steps = g_.num_k_steps(),
-              .continues = false,
-              .sums = scratch_.scores + s.at,
-              .sums_stride = kAttentionLeaf,
-              .prefetch = nullptr,
-              .prefetch_panels = 0});
+    GemmTile tile{.x = scratch_.queries + rows.begin * row_bytes,
+                  .x_stride = row_bytes,
+                  .w = s.k,
+                  .w_stride = kPanelWidth * g_.k_step_bytes(),
+                  .w_step = s.k_stride,
+                  .num_steps = g_.num_k_steps(),
+                  .continues = false,
+                  .sums = scratch_.scores + s.at,
+                  .sums_stride = kAttentionLeaf,
+                  .prefetch = nullptr,
+                  .prefetch_panels = 0};
+    ask_for_k(tile, s.at);
+    run_gemm(gemm, rows.size(), ceil_div(s.count, kPanelWidth), tile);
   });
+}
+
+/// The block that is read a leaf after position `at` of the open one: blocks lie apart, and the
+/// processor's own prefetch begins anew in each.
+std::optional<AttentionWorker::Ahead> AttentionWorker::ahead_of(int64_t at) const {
+  if (g_.is_widened) return std::nullopt;  // tiles read a copy
+  const int64_t block_size = g_.kv.block_size;
+  const int64_t end = round_up(reading_.end, block_size);
+  int64_t position = leaf_begin_ + at + std::min(kAttentionLeaf, end - reading_.begin);
+  const Reading* reading = &reading_;
+  if (position >= reading_.end) {
+    position = next_.begin + std::max(position, end) - end;
+    reading = &next_;
+  }
+  if (position >= reading->end) return std::nullopt;
+  return Ahead{.reading = reading,
+               .slot = reading->table[position / block_size] * block_size,
+               .count = std::min(block_size, reading->end - position)};
+}
+
+/// Lets a tile of scores ask for K of what is read next, in each step for one of its steps.
+void AttentionWorker::ask_for_k(GemmTile& scores, int64_t at) const {
+  const std::optional<Ahead> ahead = ahead_of(at);
+  if (!ahead) return;
+  const int64_t num_lines = ceil_div(ahead->count * g_.k_step_bytes(), kLine);
+  const Range lines = part_of(num_lines, part_.idx, part_.count);
+  const int64_t index = g_.kv.k_index(ahead->slot, ahead->reading->kv_head, 0);
+  scores.prefetch = a_.cache.as<const char>() + index * g_.kv_bytes + lines.begin * kLine;
+  scores.prefetch_panels = lines.size();
+  scores.prefetch_stride = kLine;
+  scores.prefetch_step = g_.kv.block_size * g_.k_step_bytes();
+}
+
+/// The same for V, some lines in each step.
+void AttentionWorker::ask_for_v(GemmTile& values, int64_t at) const {
+  const std::optional<Ahead> ahead = ahead_of(at);
+  if (!ahead) return;
+  const int64_t num_lines = ceil_div(ahead->count * g_.kv.head_dim * g_.kv_bytes, kLine);
+  const Range lines = part_of(num_lines, part_.idx, part_.count);
+  const int64_t index = g_.kv.v_index(ahead->slot, ahead->reading->kv_head, 0);
+  values.prefetch = a_.cache.as<const char>() + index * g_.kv_bytes + lines.begin * kLine;
+  values.prefetch_panels = ceil_div(lines.size(), values.num_steps);
+  values.prefetch_stride = kLine;
+  values.prefetch_step = kLine * values.prefetch_panels;
 }
 
 /// values[row] += weights[row][position] * v[position]; the chain starts at position 0.
@@ -300,17 +352,18 @@ void AttentionWorker::weigh(const GemmMicro& gemm, Range positions, Range rows,
     const int64_t row = rows.begin - first_row;
     const auto* const weights =
         reinterpret_cast<const std::byte*>(scratch_.scores + row * kAttentionLeaf);
-    const GemmTile tile{.x = weights + s.at / group * kStepBytesX,
-                        .x_stride = kAttentionLeaf * static_cast<int64_t>(sizeof(float)),
-                        .w = s.v,
-                        .w_stride = kPanelWidth * group * g_.kv_bytes,
-                        .w_step = a_.head_dim * group * g_.kv_bytes,
-                        .num_steps = ceil_div(s.count, group),
-                        .continues = s.at > 0,
-                        .sums = SumsArray(scratch_.leaf, g_).load(row).values,
-                        .sums_stride = SumsArray::floats_per_row(g_),
-                        .prefetch = nullptr,
-                        .prefetch_panels = 0};
+    GemmTile tile{.x = weights + s.at / group * kStepBytesX,
+                  .x_stride = kAttentionLeaf * static_cast<int64_t>(sizeof(float)),
+                  .w = s.v,
+                  .w_stride = kPanelWidth * group * g_.kv_bytes,
+                  .w_step = a_.head_dim * group * g_.kv_bytes,
+                  .num_steps = ceil_div(s.count, group),
+                  .continues = s.at > 0,
+                  .sums = SumsArray(scratch_.leaf, g_).load(row).values,
+                  .sums_stride = SumsArray::floats_per_row(g_),
+                  .prefetch = nullptr,
+                  .prefetch_panels = 0};
+    if (row == 0) ask_for_v(tile, s.at);
     run_gemm(gemm, rows.size(), a_.head_dim / kPanelWidth, tile);
     if (a_.head_dim % kPanelWidth != 0) weigh_last_channels(gemm, rows.size(), tile);
   });
@@ -331,15 +384,16 @@ void AttentionWorker::weigh_last_channels(const GemmMicro& gemm, int64_t num_row
   last.w = static_cast<const std::byte*>(tile.w) + first * g_.v_group() * g_.kv_bytes;
   last.sums = sums;
   last.sums_stride = kPanelWidth;
+  last.prefetch_panels = 0;
   run_gemm(gemm, num_rows, 1, last);
   for (int64_t r = 0; r < num_rows; ++r)
     std::memcpy(tile.sums + r * tile.sums_stride + done, sums + r * kPanelWidth + (done - first),
                 kept * sizeof(float));
 }
 
-/// A product of any size, in tiles that the micro-kernels have.
+/// A product of any size, in tiles that the micro-kernels have. The first one asks for memory.
 void AttentionWorker::run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t num_panels,
-                               const GemmTile& whole) const {
+                               GemmTile whole) const {
   for (int64_t r = 0; r < num_rows; r += gemm.max_rows) {
     const int64_t rows = std::min(gemm.max_rows, num_rows - r);
     for (int64_t p = 0; p < num_panels; p += gemm.max_panels) {
@@ -349,6 +403,7 @@ void AttentionWorker::run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t 
       tile.w = static_cast<const std::byte*>(whole.w) + p * whole.w_stride;
       tile.sums = whole.sums + r * whole.sums_stride + p * kPanelWidth;
       gemm.tiles[rows - 1][panels - 1](tile);
+      whole.prefetch_panels = 0;
     }
   }
 }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <utility>
 
 #include "base/numeric.h"
 #include "cpu/attention_geometry.h"
@@ -22,6 +24,11 @@ class AttentionWorker {
                   const AttentionMicro& micro, const AttentionScratch& scratch)
       : a_(args), g_(g), micro_(micro), scratch_(scratch) {}
 
+  /// Says what the call after the next one reads, all of an item or one leaf of it: the next one
+  /// asks for it.
+  void expect(const AttentionItem& item) { expected_ = reading_of(item, 0, visible_to_all(item)); }
+  void expect(const AttentionItem& item, int64_t leaf_idx) { expected_ = leaf_of(item, leaf_idx); }
+
   /// All positions, in tree order, straight to y.
   void run(const AttentionItem& item);
 
@@ -30,6 +37,7 @@ class AttentionWorker {
   template <typename PartialsOf>
   void run_leaf(const AttentionItem& item, int64_t leaf_idx, const PartialsOf& partials_of) {
     load_queries(item);
+    open_reading(leaf_of(item, leaf_idx));
     for_each_reading(item, leaf_idx, [&](Range rows) {
       sum_leaf(item, rows);
       for (int64_t r = rows.begin; r < rows.end; ++r)
@@ -48,6 +56,21 @@ class AttentionWorker {
     int64_t k_stride;    // bytes from step to step
     const std::byte* v;
     int64_t at;  // its first position in the leaf
+    int64_t count;
+  };
+
+  /// Positions [begin, end) of a kv head, which are read in this order.
+  struct Reading {
+    const int32_t* table = nullptr;
+    int64_t kv_head = 0;
+    int64_t begin = 0;
+    int64_t end = 0;
+  };
+
+  /// Positions of one block that are read later.
+  struct Ahead {
+    const Reading* reading;
+    int64_t slot;  // of the block's first position
     int64_t count;
   };
 
@@ -77,6 +100,24 @@ class AttentionWorker {
   }
 
   void load_queries(const AttentionItem& item);
+  const int32_t* table_of(int64_t sequence) const {
+    return a_.block_tables.as<const int32_t>() + sequence * a_.block_tables.row_stride;
+  }
+  /// Positions that some row of the item's first sequence sees.
+  int64_t visible_to_all(const AttentionItem& item) const {
+    return visible(item, item.tokens.size() * g_.group - 1);
+  }
+  Reading reading_of(const AttentionItem& item, int64_t begin, int64_t end) const {
+    return {table_of(item.sequences.begin), item.kv_head, begin,
+            std::min(end, visible_to_all(item))};
+  }
+  Reading leaf_of(const AttentionItem& item, int64_t leaf_idx) const {
+    return reading_of(item, leaf_idx * ops::kAttentionLeaf, (leaf_idx + 1) * ops::kAttentionLeaf);
+  }
+  void open_reading(const Reading& reading) {
+    reading_ = reading;
+    next_ = std::exchange(expected_, {});
+  }
 
   /// Reads a leaf once for all rows that share it, as often as there are such sets, and calls
   /// f(rows) for tiles of rows that see some of it.
@@ -96,6 +137,7 @@ class AttentionWorker {
       const int64_t num_tiles = ceil_div(rows.size(), kMaxTileRows);
       for (int64_t i = 0; i < num_tiles; ++i) {
         const Range tile = part_of(rows.size(), i, num_tiles);
+        part_ = {i, num_tiles};
         f(Range{rows.begin + tile.begin, rows.begin + tile.end});
       }
     }
@@ -121,8 +163,10 @@ class AttentionWorker {
   void score(const GemmMicro& gemm, int64_t num_positions, Range rows) const;
   void weigh(const GemmMicro& gemm, Range positions, Range rows, int64_t first_row) const;
   void weigh_last_channels(const GemmMicro& gemm, int64_t num_rows, const GemmTile& tile) const;
-  void run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t num_panels,
-                const GemmTile& whole) const;
+  void run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t num_panels, GemmTile whole) const;
+  std::optional<Ahead> ahead_of(int64_t at) const;
+  void ask_for_k(GemmTile& scores, int64_t at) const;
+  void ask_for_v(GemmTile& values, int64_t at) const;
 
   const ops::PagedAttentionArgs& a_;
   const AttentionGeometry& g_;
@@ -132,6 +176,15 @@ class AttentionWorker {
   const int32_t* table_ = nullptr;  // of the sequence
   int64_t kv_head_ = 0;
   int64_t leaf_begin_ = 0;  // its first position
+  Reading reading_;         // of the call at work
+  Reading next_;            // of the one after it; may be empty
+  Reading expected_;        // the next one's `next_`
+  /// Each tile of rows asks for a part of what is read next: all at once would be more than a core
+  /// can have on its way.
+  struct Part {
+    int64_t idx = 0;
+    int64_t count = 1;
+  } part_;
 };
 
 }  // namespace veloz::cpu
