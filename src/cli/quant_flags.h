@@ -9,7 +9,8 @@ class App;
 
 namespace veloz::cli {
 
-/// --quant, --quant-layer, --quant-lm-head and --quant-activations, of every verb that builds an engine.
+/// --quant, --quant-layer, --quant-lm-head and --quant-activations, of every verb that builds an
+/// engine.
 void add_quant_flags(CLI::App& verb, BuildOptions& options);
 
 }  // namespace veloz::cli
