@@ -153,7 +153,7 @@ def beside_peers(result: ResultFile, title: str, lead: str) -> str:
         f"## {title}\n\n{lead}\n{ratio_note(result)}\n\n"
         + table(["weights", "load", "veloz", "best peer", "ratio", "share of the limit"], map(row, result.lines))
         + f"\n{engines}{result.lines[0]['rounds']} alternated rounds. Limits of the machine, medians of our processes: {peaks}. "
-        + facts(result, result.lines[0]["command"])
+        + facts(result, "` and\n`".join(dict.fromkeys(line["command"] for line in result.lines)))
     )
 
 
