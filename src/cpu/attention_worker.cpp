@@ -16,6 +16,14 @@ namespace {
 
 constexpr int64_t kLine = 64;  // of the caches
 
+/// Lets each step of a tile ask for some lines, `step` bytes further each time.
+void ask_for(GemmTile& tile, const char* begin, int64_t lines, ptrdiff_t step) {
+  tile.prefetch = begin;
+  tile.prefetch_panels = lines;
+  tile.prefetch_stride = kLine;
+  tile.prefetch_step = step;
+}
+
 }  // namespace
 
 bool share_leaf(const ops::PagedAttentionArgs& a, int64_t sequence, int64_t other,
@@ -325,10 +333,8 @@ void AttentionWorker::ask_for_k(GemmTile& scores, int64_t at) const {
   const int64_t num_lines = ceil_div(ahead->count * g_.k_step_bytes(), kLine);
   const Range lines = part_of(num_lines, part_.idx, part_.count);
   const int64_t index = g_.kv.k_index(ahead->slot, ahead->reading->kv_head, 0);
-  scores.prefetch = a_.cache.as<const char>() + index * g_.kv_bytes + lines.begin * kLine;
-  scores.prefetch_panels = lines.size();
-  scores.prefetch_stride = kLine;
-  scores.prefetch_step = g_.kv.block_size * g_.k_step_bytes();
+  ask_for(scores, a_.cache.as<const char>() + index * g_.kv_bytes + lines.begin * kLine,
+          lines.size(), g_.kv.block_size * g_.k_step_bytes());
 }
 
 /// The same for V, some lines in each step.
@@ -338,10 +344,9 @@ void AttentionWorker::ask_for_v(GemmTile& values, int64_t at) const {
   const int64_t num_lines = ceil_div(ahead->count * g_.kv.head_dim * g_.kv_bytes, kLine);
   const Range lines = part_of(num_lines, part_.idx, part_.count);
   const int64_t index = g_.kv.v_index(ahead->slot, ahead->reading->kv_head, 0);
-  values.prefetch = a_.cache.as<const char>() + index * g_.kv_bytes + lines.begin * kLine;
-  values.prefetch_panels = ceil_div(lines.size(), values.num_steps);
-  values.prefetch_stride = kLine;
-  values.prefetch_step = kLine * values.prefetch_panels;
+  const int64_t lines_of_step = ceil_div(lines.size(), values.num_steps);
+  ask_for(values, a_.cache.as<const char>() + index * g_.kv_bytes + lines.begin * kLine,
+          lines_of_step, lines_of_step * kLine);
 }
 
 /// values[row] += weights[row][position] * v[position]; the chain starts at position 0.

@@ -26,7 +26,7 @@ class AttentionWorker {
 
   /// Says what the call after the next one reads, all of an item or one leaf of it: the next one
   /// asks for it.
-  void expect(const AttentionItem& item) { expected_ = reading_of(item, 0, visible_to_all(item)); }
+  void expect(const AttentionItem& item) { expected_ = reading_of(item, 0, most_visible(item)); }
   void expect(const AttentionItem& item, int64_t leaf_idx) { expected_ = leaf_of(item, leaf_idx); }
 
   /// All positions, in tree order, straight to y.
@@ -104,12 +104,11 @@ class AttentionWorker {
     return a_.block_tables.as<const int32_t>() + sequence * a_.block_tables.row_stride;
   }
   /// Positions that some row of the item's first sequence sees.
-  int64_t visible_to_all(const AttentionItem& item) const {
+  int64_t most_visible(const AttentionItem& item) const {
     return visible(item, item.tokens.size() * g_.group - 1);
   }
   Reading reading_of(const AttentionItem& item, int64_t begin, int64_t end) const {
-    return {table_of(item.sequences.begin), item.kv_head, begin,
-            std::min(end, visible_to_all(item))};
+    return {table_of(item.sequences.begin), item.kv_head, begin, std::min(end, most_visible(item))};
   }
   Reading leaf_of(const AttentionItem& item, int64_t leaf_idx) const {
     return reading_of(item, leaf_idx * ops::kAttentionLeaf, (leaf_idx + 1) * ops::kAttentionLeaf);
