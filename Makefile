@@ -34,10 +34,11 @@ test-full: test  ## What takes longer: lint, sanitizers, fuzzing, models of real
 bench: setup  ## Build and run the benchmarks
 	@cmake --preset release -DVELOZ_BUILD_BENCH=ON > /dev/null
 	@cmake --build --preset release -j $(JOBS) --target veloz_bench_kernels veloz_bench_engine \
-	  veloz_bench_scheduler
+	  veloz_bench_scheduler veloz_bench_handover
 	@build/release/bench/veloz_bench_kernels
 	@build/release/bench/veloz_bench_engine --cache build/bench-cache
 	@build/release/bench/veloz_bench_scheduler
+	@build/release/bench/veloz_bench_handover
 
 format:  ## Format all C++ with clang-format
 	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i

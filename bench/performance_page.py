@@ -221,11 +221,15 @@ def server_cost(result: ResultFile) -> str:
         streams = flags[flags.index("--max-concurrency") + 1]
         cost, target = line["server_us_per_token"], line["target"]
         missed = "" if cost <= target else ", missed"
-        return [streams, f"{number(cost)} (goal {target}{missed})", number(line["output_tokens_per_s"])]
+        handover = (
+            f"; handing over alone {number(line['handover_us_per_token'])}" if "handover_us_per_token" in line else ""
+        )
+        return [streams, f"{number(cost)} (goal {target}{missed}{handover})", number(line["output_tokens_per_s"])]
 
     return (
         "## What the server itself costs\n\n"
-        "CPU time of all threads that do not compute, per streamed token, on a model of a few megabytes.\n\n"
+        "CPU time of all threads that do not compute, per streamed token, on a model of a few megabytes. A lone stream "
+        "pays for the waking of threads and the sending of every token by itself, which many share.\n\n"
         + table(["streams", "µs per token", "tokens/s"], map(row, result.lines))
         + "\n"
         + facts(result, "python3 bench/server_cost.py ENGINE")
