@@ -17,6 +17,9 @@ using ops::PagedAttentionArgs;
 
 // Fewer items than this for a thread, and long caches are cut by leaves.
 constexpr int64_t kItemsPerThread = 4;
+// Where items are as many for each thread, only caches of so many leaves: folding costs one
+// barrier more.
+constexpr int64_t kLeavesToSplitEven = 4;
 
 /// Items of a step, numbered: per sequence, per stretch of tokens, per kv head. Up to `max_joined`
 /// single tokens of sequences that begin with the same leaf are one item.
@@ -90,13 +93,15 @@ int64_t partial_floats(const PagedAttentionArgs& a, const AttentionGeometry& g) 
 /// Single tokens with more than a leaf behind them, too few to give every thread its share.
 bool should_split(const PagedAttentionArgs& a, int num_threads) {
   const int64_t num_sequences = a.q_lens.shape[0];
-  bool has_long = false;
+  int64_t most_positions = 0;
   for (int64_t s = 0; s < num_sequences; ++s) {
     if (a.q_lens.as<const int32_t>()[s] != 1) return false;
-    has_long = has_long || a.kv_lens.as<const int32_t>()[s] > kAttentionLeaf;
+    most_positions = std::max<int64_t>(most_positions, a.kv_lens.as<const int32_t>()[s]);
   }
-  return has_long && num_threads > 1 &&
-         num_sequences * a.num_kv_heads < num_threads * kItemsPerThread;
+  const int64_t num_items = num_sequences * a.num_kv_heads;
+  const int64_t least_leaves = num_items % num_threads == 0 ? kLeavesToSplitEven : 2;
+  return ceil_div(most_positions, kAttentionLeaf) >= least_leaves && num_threads > 1 &&
+         num_items < num_threads * kItemsPerThread;
 }
 
 /// Calls f(idx, the one this thread gets next, if any) until all `count` are taken. The next one is

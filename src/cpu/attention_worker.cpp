@@ -149,6 +149,7 @@ void AttentionWorker::widen_leaf(int64_t num_positions) const {
   };
   const auto value = [&](int64_t at) { return scratch_.values + at * kv.head_dim * g_.kv_bytes; };
   for_each_block({0, num_positions}, [&](int64_t slot, int64_t at, int64_t count) {
+    ask_for_codes(at);
     const int64_t in_panels = round_up(count, kPanelWidth);
     if (g_.k_group == kv.group)
       widen({.codes = codes(kv.k_index(slot, kv_head_, 0)),
@@ -311,7 +312,6 @@ void AttentionWorker::score(const GemmMicro& gemm, int64_t num_positions, Range 
 /// The block that is read a leaf after position `at` of the open one: blocks lie apart, and the
 /// processor's own prefetch begins anew in each.
 std::optional<AttentionWorker::Ahead> AttentionWorker::ahead_of(int64_t at) const {
-  if (g_.is_widened) return std::nullopt;  // tiles read a copy
   const int64_t block_size = g_.kv.block_size;
   const int64_t end = round_up(reading_.end, block_size);
   int64_t position = leaf_begin_ + at + std::min(kAttentionLeaf, end - reading_.begin);
@@ -326,8 +326,24 @@ std::optional<AttentionWorker::Ahead> AttentionWorker::ahead_of(int64_t at) cons
                .count = std::min(block_size, reading->end - position)};
 }
 
+/// Asks for all codes of the block that is read next, where they are widened.
+void AttentionWorker::ask_for_codes(int64_t at) const {
+  const std::optional<Ahead> ahead = ahead_of(at);
+  if (!ahead) return;
+  const int64_t bytes =
+      g_.kv.block_size * g_.kv.head_dim * static_cast<int64_t>(dtype_bytes(a_.cache.dtype));
+  const int64_t kv_head = ahead->reading->kv_head;
+  for (const int64_t index :
+       {g_.kv.k_index(ahead->slot, kv_head, 0), g_.kv.v_index(ahead->slot, kv_head, 0)}) {
+    const char* const codes =
+        a_.cache.as<const char>() + index * static_cast<int64_t>(dtype_bytes(a_.cache.dtype));
+    for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(codes + i, 0, 2);
+  }
+}
+
 /// Lets a tile of scores ask for K of what is read next, in each step for one of its steps.
 void AttentionWorker::ask_for_k(GemmTile& scores, int64_t at) const {
+  if (g_.is_widened) return;  // tiles read a copy
   const std::optional<Ahead> ahead = ahead_of(at);
   if (!ahead) return;
   const int64_t num_lines = ceil_div(ahead->count * g_.k_step_bytes(), kLine);
@@ -339,6 +355,7 @@ void AttentionWorker::ask_for_k(GemmTile& scores, int64_t at) const {
 
 /// The same for V, some lines in each step.
 void AttentionWorker::ask_for_v(GemmTile& values, int64_t at) const {
+  if (g_.is_widened) return;
   const std::optional<Ahead> ahead = ahead_of(at);
   if (!ahead) return;
   const int64_t num_lines = ceil_div(ahead->count * g_.kv.head_dim * g_.kv_bytes, kLine);

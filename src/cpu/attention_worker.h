@@ -164,6 +164,7 @@ class AttentionWorker {
   void weigh_last_channels(const GemmMicro& gemm, int64_t num_rows, const GemmTile& tile) const;
   void run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t num_panels, GemmTile whole) const;
   std::optional<Ahead> ahead_of(int64_t at) const;
+  void ask_for_codes(int64_t at) const;
   void ask_for_k(GemmTile& scores, int64_t at) const;
   void ask_for_v(GemmTile& values, int64_t at) const;
 
