@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <utility>
 #include <vector>
 
@@ -29,19 +30,39 @@ constexpr DType kDTypeOf = DType::int32;
 template <>
 inline constexpr DType kDTypeOf<float> = DType::fp32;
 
+/// The host side of a DeviceList. Its memory is the device's to copy from and to (pinned, where
+/// that means something): from other memory a copy would wait for the stream.
+template <typename T>
+using HostList = std::pmr::vector<T>;
+
 /// A small operand and its host side, in memory allocated once: fill `host` and upload, or run an
 /// op into `view` and download. The copies are enqueued: `host` may be touched again, or read,
 /// after the stream's next synchronize.
 template <typename T>
 class DeviceList {
+  static size_t bytes_of(int64_t capacity) {
+    return narrow<size_t>(std::max<int64_t>(capacity, 1)) * sizeof(T);
+  }
+
+  // Before `host`, which lies in host_.
+  StepRunner* runner_;
+  int64_t capacity_;
+  Buffer device_;
+  Buffer host_;
+  std::pmr::monotonic_buffer_resource host_memory_;
+
  public:
   DeviceList(StepRunner& runner, int64_t capacity)
       : runner_(&runner),
         capacity_(capacity),
-        device_(
-            runner.device().allocate(narrow<size_t>(std::max<int64_t>(capacity, 1)) * sizeof(T))) {
-    host.reserve(narrow<size_t>(capacity));
+        device_(runner.device().allocate(bytes_of(capacity))),
+        host_(runner.device().allocate_host(bytes_of(capacity))),
+        host_memory_(host_.data(), host_.bytes(), std::pmr::null_memory_resource()),
+        host(&host_memory_) {
+    host.reserve(narrow<size_t>(capacity));  // all there is, in one piece
   }
+  DeviceList(const DeviceList&) = delete;
+  DeviceList& operator=(const DeviceList&) = delete;
 
   TensorView view(const Shape& shape) const {
     VELOZ_CHECK(shape.num_elements() <= capacity_, "a list of {} elements, {} were reserved",
@@ -63,12 +84,7 @@ class DeviceList {
   }
   int64_t capacity() const { return capacity_; }
 
-  std::vector<T> host;
-
- private:
-  StepRunner* runner_;
-  int64_t capacity_;
-  Buffer device_;
+  HostList<T> host;  // never more than the capacity
 };
 
 }  // namespace veloz::runtime

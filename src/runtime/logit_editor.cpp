@@ -63,7 +63,7 @@ LogitEditor::LogitEditor(StepRunner& runner, const SamplerLimits& limits)
       allowed_(runner, limits.max_rows * mask_words(limits.vocab_size)),
       counts_(runner, limits.max_rows, list_capacity(limits)),
       penalties_(runner, limits.max_rows * 3) {
-  always_banned_.host = limits.banned_token_ids;
+  always_banned_.host.assign(limits.banned_token_ids.begin(), limits.banned_token_ids.end());
   always_banned_.upload();
 }
 
@@ -106,7 +106,7 @@ void LogitEditor::append_edits(const SampleRow& row) {
     edits_.tokens.host.push_back(token);
     edits_.values.host.push_back(bias);
   }
-  std::vector<int32_t>& tokens = edits_.tokens.host;
+  HostList<int32_t>& tokens = edits_.tokens.host;
   tokens.insert(tokens.end(), row.banned.begin(), row.banned.end());
   append_bad_word_ends(row.tokens.subspan(static_cast<size_t>(row.num_prompt_tokens)),
                        row.bad_words, tokens);

@@ -6,7 +6,8 @@
 namespace veloz::runtime {
 
 void TokenCounter::append_counts(std::span<const int32_t> tokens, int64_t num_prompt_tokens,
-                                 std::vector<int32_t>& distinct, std::vector<int32_t>& counts) {
+                                 std::pmr::vector<int32_t>& distinct,
+                                 std::pmr::vector<int32_t>& counts) {
   ++num_calls_;
   for (size_t i = 0; i < tokens.size(); ++i) {
     Seen& seen = last_seen_[static_cast<size_t>(tokens[i])];
@@ -20,7 +21,7 @@ void TokenCounter::append_counts(std::span<const int32_t> tokens, int64_t num_pr
 }
 
 void append_repeated_ngrams(std::span<const int32_t> tokens, int64_t ngram_size,
-                            std::vector<int32_t>& banned) {
+                            std::pmr::vector<int32_t>& banned) {
   const auto n = static_cast<size_t>(ngram_size);
   if (n == 0 || tokens.size() < n) return;
   const std::span<const int32_t> prefix = tokens.last(n - 1);
@@ -31,7 +32,7 @@ void append_repeated_ngrams(std::span<const int32_t> tokens, int64_t ngram_size,
 
 void append_bad_word_ends(std::span<const int32_t> output,
                           std::span<const std::vector<int32_t>> bad_words,
-                          std::vector<int32_t>& banned) {
+                          std::pmr::vector<int32_t>& banned) {
   for (const std::vector<int32_t>& word : bad_words) {
     const std::span<const int32_t> prefix = std::span(word).first(word.size() - 1);
     if (prefix.size() <= output.size() && std::ranges::equal(output.last(prefix.size()), prefix))

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -15,7 +16,7 @@ class TokenCounter {
   /// Appends each distinct token of `tokens`, in order of appearance, and how often it stands in
   /// the output, which begins at `num_prompt_tokens`.
   void append_counts(std::span<const int32_t> tokens, int64_t num_prompt_tokens,
-                     std::vector<int32_t>& distinct, std::vector<int32_t>& counts);
+                     std::pmr::vector<int32_t>& distinct, std::pmr::vector<int32_t>& counts);
 
  private:
   struct Seen {
@@ -28,12 +29,12 @@ class TokenCounter {
 
 /// Appends the tokens that would complete an n-gram that `tokens` holds already.
 void append_repeated_ngrams(std::span<const int32_t> tokens, int64_t ngram_size,
-                            std::vector<int32_t>& banned);
+                            std::pmr::vector<int32_t>& banned);
 
 /// Appends the last token of each of `bad_words`, none empty, whose other tokens `output` ends
 /// with.
 void append_bad_word_ends(std::span<const int32_t> output,
                           std::span<const std::vector<int32_t>> bad_words,
-                          std::vector<int32_t>& banned);
+                          std::pmr::vector<int32_t>& banned);
 
 }  // namespace veloz::runtime
