@@ -50,6 +50,10 @@ class Stream {
   virtual ~Stream() = default;
   /// Blocks until all enqueued work is done. Throws Error(internal) when the device is lost.
   virtual void synchronize() = 0;
+  /// Notes how far the queue has come, for wait_for_mark. The next mark replaces it.
+  virtual void mark() {}
+  /// Blocks until the work ahead of the mark is done, and perhaps longer. Throws as synchronize.
+  virtual void wait_for_mark() { synchronize(); }
   /// From here on work is recorded instead of run. False where the device has no such thing.
   virtual bool begin_recording() { return false; }
   /// What was enqueued since. Throws Error(internal) where it could not be recorded.

@@ -99,11 +99,12 @@ void sample(ops::OpContext& context, const ops::SampleArgs& a) noexcept {
   ops::for_each_row(context, a.logits.shape[0], [&](int64_t r, int thread_idx) {
     const std::span<const float> logits(a.logits.row<const float>(r), vocab_size);
     const SampleRow row = SampleRow::of(a, r);
-    const std::optional<size_t> largest = ops::try_find_largest(logits);
-    a.is_valid.as<int32_t>()[r] = largest ? 1 : 0;
-    int32_t token = largest ? static_cast<int32_t>(*largest) : 0;
-    if (largest && row.temperature > 0)
-      token = choose(logits, logits[*largest], row,
+    const auto [outcome, largest] = ops::find_largest(logits);
+    const bool is_chosen = outcome == ops::SampleOutcome::chosen;
+    a.outcomes.as<int32_t>()[r] = static_cast<int32_t>(outcome);
+    int32_t token = is_chosen ? static_cast<int32_t>(largest) : 0;
+    if (is_chosen && row.temperature > 0)
+      token = choose(logits, logits[largest], row,
                      {memory + static_cast<size_t>(thread_idx) * vocab_size, vocab_size});
     a.tokens.as<int32_t>()[r] = token;
   });

@@ -61,6 +61,8 @@ constexpr Kernel kKernels[] = {
      VELOZ_FRONT((ops::run_typed<ops::RmsNormArgs, rms_norm>))},
     {"embedding/plain", Op::embedding, accepts_plain,
      VELOZ_FRONT((ops::run_typed<ops::EmbeddingArgs, embedding>))},
+    {"feed_tokens/plain", Op::feed_tokens, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::FeedTokensArgs, feed_tokens>))},
     {"gated_act/rows", Op::gated_act, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::ActArgs, act>))},
     {"gather_rows/rows", Op::gather_rows, accepts_any,

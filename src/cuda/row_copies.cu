@@ -52,6 +52,25 @@ __global__ void __launch_bounds__(kMaxChunkThreads) permute_columns_kernel(CopyR
   store_chunk(rows.y + row * rows.y_stride + column, pack<T>(values), count, rows.is_vector);
 }
 
+constexpr int kFeedThreads = 256;
+
+struct Feeds {
+  int32_t* tokens;
+  const int32_t* sampled;
+  const int32_t* pairs;  // of an index of tokens and one of sampled
+  int64_t stride;
+  int count;
+};
+
+__global__ void __launch_bounds__(kFeedThreads) feed_tokens_kernel(Feeds feeds) {
+  wait_for_previous_kernel();
+  allow_next_kernel();
+  const int i = static_cast<int>(blockIdx.x) * kFeedThreads + static_cast<int>(threadIdx.x);
+  if (i >= feeds.count) return;
+  const int32_t* const pair = feeds.pairs + i * feeds.stride;
+  feeds.tokens[pair[0]] = feeds.sampled[pair[1]];
+}
+
 template <typename T>
 CopyRows<T> copy_of(const TensorView& x, const TensorView& indices, const TensorView& y) {
   CopyRows<T> rows{.x = x.as<const T>(),
@@ -91,6 +110,18 @@ void copy_rows(ops::OpContext& context, const char* name, const TensorView& x,
 
 void embedding(ops::OpContext& context, const ops::EmbeddingArgs& a) noexcept {
   copy_rows(context, "embedding", a.table, a.tokens, a.y);
+}
+
+void feed_tokens(ops::OpContext& context, const ops::FeedTokensArgs& a) noexcept {
+  if (a.feeds.shape[0] == 0) return;
+  const Feeds feeds{.tokens = a.tokens.as<int32_t>(),
+                    .sampled = a.sampled.as<const int32_t>(),
+                    .pairs = a.feeds.as<const int32_t>(),
+                    .stride = a.feeds.row_stride,
+                    .count = static_cast<int>(a.feeds.shape[0])};
+  const auto blocks = static_cast<unsigned>((feeds.count + kFeedThreads - 1) / kFeedThreads);
+  launch(stream_of(context), "feed_tokens", feed_tokens_kernel,
+         {.grid = dim3(blocks), .block = dim3(kFeedThreads)}, feeds);
 }
 
 void gather_rows(ops::OpContext& context, const ops::GatherRowsArgs& a) noexcept {

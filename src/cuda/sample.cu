@@ -25,7 +25,7 @@ struct SampleRows {
   const int32_t* rng;
   int64_t rng_stride;
   int32_t* tokens;
-  int32_t* is_valid;
+  int32_t* outcomes;
 };
 
 /// What a logit weighs: SampleRow::weight of the reference.
@@ -163,6 +163,14 @@ __device__ int32_t run_race(const RowScores& scores, Rank edge, uint32_t largest
       ~block_max(earliness == earliest ? uint64_t{~winner} : 0, memory.warp_bests));
 }
 
+/// Of a row whose best rank has these bits; NaN stands above all.
+__device__ ops::SampleOutcome outcome_of(uint32_t best_bits) {
+  if (best_bits > kPlusInfinityBits) return ops::SampleOutcome::nan_logits;
+  if (best_bits == kPlusInfinityBits) return ops::SampleOutcome::infinite_logits;
+  if (best_bits <= kMinusInfinityBits) return ops::SampleOutcome::all_banned;
+  return ops::SampleOutcome::chosen;
+}
+
 __global__ void __launch_bounds__(kRowThreads, 2) sample_kernel(SampleRows rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
@@ -177,12 +185,12 @@ __global__ void __launch_bounds__(kRowThreads, 2) sample_kernel(SampleRows rows)
     is_nan = is_nan || bits_of(rank) == 0;
   });
   const Rank largest = block_max(is_nan ? kAboveAllRanks : best, memory.warp_bests);
-  const bool is_valid =
-      bits_of(largest) > kMinusInfinityBits && bits_of(largest) < kPlusInfinityBits;
-  int32_t token = is_valid ? static_cast<int32_t>(index_of(largest)) : 0;
+  const ops::SampleOutcome outcome = outcome_of(bits_of(largest));
+  const bool is_chosen = outcome == ops::SampleOutcome::chosen;
+  int32_t token = is_chosen ? static_cast<int32_t>(index_of(largest)) : 0;
 
   const float* const params = rows.params + row * rows.params_stride;
-  if (is_valid && params[0] > 0) {
+  if (is_chosen && params[0] > 0) {
     const Weights weights{score_of(bits_of(largest)), params[0], params[2]};
     const Rank edge = filter(scores, rows.top_k[row], params[1], weights, best, memory);
     const auto* const words = reinterpret_cast<const uint32_t*>(rows.rng + row * rows.rng_stride);
@@ -191,7 +199,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) sample_kernel(SampleRows rows)
   }
   if (threadIdx.x == 0) {
     rows.tokens[row] = token;
-    rows.is_valid[row] = is_valid ? 1 : 0;
+    rows.outcomes[row] = static_cast<int32_t>(outcome);
   }
 }
 
@@ -209,7 +217,7 @@ void sample(ops::OpContext& context, const ops::SampleArgs& args) noexcept {
                         .rng = args.rng.as<const int32_t>(),
                         .rng_stride = args.rng.row_stride,
                         .tokens = args.tokens.as<int32_t>(),
-                        .is_valid = args.is_valid.as<int32_t>()};
+                        .outcomes = args.outcomes.as<int32_t>()};
   launch(stream_of(context), "sample", sample_kernel,
          {.grid = dim3(static_cast<unsigned>(num_rows)),
           .block = dim3(kRowThreads),

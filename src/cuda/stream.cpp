@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace veloz::cuda {
@@ -33,19 +35,37 @@ CudaStream::CudaStream(int device) : device_(device) {
   check(cudaDeviceGetAttribute(&num_multiprocessors_, cudaDevAttrMultiProcessorCount, device),
         "counting multiprocessors");
   check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "creating a stream");
+  check(cudaEventCreateWithFlags(&mark_, cudaEventDisableTiming), "creating an event");
 }
 
 CudaStream::~CudaStream() {
   library_.reset();  // it works on the stream
+  if (mark_ != nullptr) cudaEventDestroy(mark_);
   if (handle_ != nullptr) cudaStreamDestroy(handle_);
+}
+
+void CudaStream::throw_once(Failure& failure) {
+  const Failure thrown = std::exchange(failure, {});
+  check(thrown.error, thrown.what);
 }
 
 void CudaStream::synchronize() {
   choose_device();
-  const cudaError_t failure = failure_;
-  failure_ = cudaSuccess;
-  check(failure, failed_);
+  throw_once(marked_failure_);
+  throw_once(failure_);
   check(cudaStreamSynchronize(handle_), "waiting for the device");
+}
+
+void CudaStream::mark() {
+  note(cudaEventRecord(mark_, handle_), "marking a place");
+  if (marked_failure_.error == cudaSuccess) marked_failure_ = failure_;
+  failure_ = {};
+}
+
+void CudaStream::wait_for_mark() {
+  choose_device();
+  throw_once(marked_failure_);
+  check(cudaEventSynchronize(mark_), "waiting for the device");
 }
 
 bool CudaStream::begin_recording() {

@@ -14,7 +14,7 @@ namespace veloz::cuda {
 void check(cudaError_t error, const char* what);
 
 /// A CUDA stream. Kernels are enqueued without looking at each launch's outcome: the first that
-/// failed is kept, and `synchronize` throws it.
+/// failed is kept and thrown to whoever waits for it.
 class CudaStream final : public Stream {
  public:
   explicit CudaStream(int device);
@@ -23,6 +23,8 @@ class CudaStream final : public Stream {
   CudaStream& operator=(const CudaStream&) = delete;
 
   void synchronize() override;
+  void mark() override;
+  void wait_for_mark() override;
   bool begin_recording() override;
   std::unique_ptr<Recording> end_recording() override;
   void replay(Recording& recording) override;
@@ -37,18 +39,22 @@ class CudaStream final : public Stream {
   void set_library(std::shared_ptr<LibraryGemms> library) { library_ = std::move(library); }
   /// Of a launch of kernel `what`.
   void note(cudaError_t error, const char* what) noexcept {
-    if (error != cudaSuccess && failure_ == cudaSuccess) {
-      failure_ = error;
-      failed_ = what;
-    }
+    if (error != cudaSuccess && failure_.error == cudaSuccess) failure_ = {error, what};
   }
 
  private:
+  struct Failure {
+    cudaError_t error = cudaSuccess;
+    const char* what = "";
+  };
+  static void throw_once(Failure& failure);
+
   int device_;
   int num_multiprocessors_ = 0;
   cudaStream_t handle_ = nullptr;
-  cudaError_t failure_ = cudaSuccess;
-  const char* failed_ = "";
+  cudaEvent_t mark_ = nullptr;
+  Failure failure_;         // the first since the mark
+  Failure marked_failure_;  // the first ahead of it
   std::shared_ptr<LibraryGemms> library_;
 };
 

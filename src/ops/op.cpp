@@ -8,6 +8,7 @@
 #include "ops/attention.h"
 #include "ops/beam_candidates.h"
 #include "ops/elementwise.h"
+#include "ops/feed_tokens.h"
 #include "ops/gather.h"
 #include "ops/linear.h"
 #include "ops/logprobs.h"
@@ -31,6 +32,7 @@ std::span<const OpDef> op_defs() {
       apply_bitmask_def(),
       beam_candidates_def(),
       embedding_def(),
+      feed_tokens_def(),
       gated_act_def(),
       gather_rows_def(),
       kv_append_def(),

@@ -25,6 +25,7 @@ enum class Op : uint8_t {
   apply_bitmask,
   beam_candidates,
   embedding,
+  feed_tokens,
   gated_act,
   gather_rows,
   kv_append,

@@ -102,11 +102,12 @@ void reference(OpContext& context, const OpCall& call) noexcept {
   for_each_row(context, a.logits.shape[0], [&](int64_t r, int thread_idx) {
     const std::span<const float> logits(a.logits.row<const float>(r), vocab_size);
     const SampleRow row = SampleRow::of(a, r);
-    const std::optional<size_t> largest = try_find_largest(logits);
-    a.is_valid.as<int32_t>()[r] = largest ? 1 : 0;
-    int32_t token = largest ? static_cast<int32_t>(*largest) : 0;
-    if (largest && row.temperature > 0)
-      token = sample_row(logits, logits[*largest], row,
+    const auto [outcome, largest] = find_largest(logits);
+    const bool is_chosen = outcome == SampleOutcome::chosen;
+    a.outcomes.as<int32_t>()[r] = static_cast<int32_t>(outcome);
+    int32_t token = is_chosen ? static_cast<int32_t>(largest) : 0;
+    if (is_chosen && row.temperature > 0)
+      token = sample_row(logits, logits[largest], row,
                          {memory + static_cast<size_t>(thread_idx) * vocab_size, vocab_size});
     a.tokens.as<int32_t>()[r] = token;
   });
@@ -114,15 +115,16 @@ void reference(OpContext& context, const OpCall& call) noexcept {
 
 }  // namespace
 
-std::optional<size_t> try_find_largest(std::span<const float> logits) {
+LargestLogit find_largest(std::span<const float> logits) {
   size_t best = 0;
   bool is_nan = false;
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] > logits[best]) best = i;
     is_nan |= std::isnan(logits[i]);
   }
-  if (is_nan || !std::isfinite(logits[best])) return std::nullopt;
-  return best;
+  if (is_nan) return {SampleOutcome::nan_logits, 0};
+  if (std::isfinite(logits[best])) return {SampleOutcome::chosen, best};
+  return {logits[best] > 0 ? SampleOutcome::infinite_logits : SampleOutcome::all_banned, 0};
 }
 
 SampleRow SampleRow::of(const SampleArgs& a, int64_t r) {
@@ -175,7 +177,7 @@ SampleArgs SampleArgs::from(const OpCall& call) {
           .top_k = call.inputs[2],
           .rng = call.inputs[3],
           .tokens = call.outputs[0],
-          .is_valid = call.outputs[1]};
+          .outcomes = call.outputs[1]};
 }
 
 OpDef sample_def() {

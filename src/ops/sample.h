@@ -2,14 +2,17 @@
 #pragma once
 
 #include <array>
-#include <optional>
+#include <cstdint>
 #include <span>
 
 #include "ops/op.h"
 
 namespace veloz::ops {
 
-/// sample(logits, params, top_k, rng) -> tokens, is_valid: one token per row, which depends on that
+/// Of a row: a token was chosen, or why not. A NaN outweighs an infinity.
+enum class SampleOutcome : int32_t { chosen, nan_logits, infinite_logits, all_banned };
+
+/// sample(logits, params, top_k, rng) -> tokens, outcomes: one token per row, which depends on that
 /// row alone.
 ///
 /// Temperature 0 takes the largest logit, the lowest id among equals. Otherwise weights are
@@ -27,14 +30,14 @@ namespace veloz::ops {
 /// top_k     [R] int32 >= 0
 /// rng       [R, 5] int32, bits of five words: seed low, seed high, choice, position, draw
 /// tokens    [R] int32
-/// is_valid  [R] int32: 0 where a logit is NaN or +inf or all are -inf; the row's token is 0 then
+/// outcomes  [R] int32, of SampleOutcome: where no token could be chosen the row's is 0
 struct SampleArgs {
   TensorView logits;
   TensorView params;
   TensorView top_k;
   TensorView rng;
   TensorView tokens;
-  TensorView is_valid;
+  TensorView outcomes;
 
   static SampleArgs from(const OpCall& call);
 };
@@ -63,8 +66,12 @@ struct SampleRow {
   bool admits(double weight) const { return weight > 0 && weight >= min_p; }
 };
 
-/// The first of the largest logits, or nothing where the row has NaN or +inf or only -inf.
-std::optional<size_t> try_find_largest(std::span<const float> logits);
+/// The first of the largest logits of a row; `index` means nothing where none can be chosen.
+struct LargestLogit {
+  SampleOutcome outcome = SampleOutcome::chosen;
+  size_t index = 0;
+};
+LargestLogit find_largest(std::span<const float> logits);
 /// For temperature > 0; `memory` holds as many candidates as there are logits.
 int32_t sample_row(std::span<const float> logits, float max, const SampleRow& row,
                    std::span<Candidate> memory);

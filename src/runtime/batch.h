@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/tensor_view.h"
+
 namespace veloz::runtime {
 
 /// A token that the step before gives: what it sampled from its row of logits.
@@ -26,6 +28,9 @@ struct Batch {
   int64_t blocks_per_seq = 0;         // B, the longest table of this step
   std::vector<int32_t> logit_rows;    // [R], tokens whose logits are wanted
   std::vector<TokenFeed> feeds;       // tokens not known yet; 0 stands in their place
+  // int32 [rows of the batch before], on the device: where feeds are read from by the device itself
+  // (StepRunner::takes_device_tokens). No data: `tokens` are complete.
+  TensorView sampled = {};
 
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
   int64_t num_seqs() const { return static_cast<int64_t>(q_starts.size()); }

@@ -73,6 +73,12 @@ void check_batch(const Batch& batch, const engine::Limits& limits, const BatchBo
   for (int64_t token = 0; token < num_tokens; ++token) check_token(batch, token, limits, bounds);
   for (const int32_t row : batch.logit_rows)
     VELOZ_CHECK(row >= 0 && row < num_tokens, "logits of token {} of {}", row, num_tokens);
+  if (batch.sampled.data == nullptr) return;
+  for (const TokenFeed& feed : batch.feeds)
+    VELOZ_CHECK(feed.token >= 0 && feed.token < num_tokens && feed.row >= 0 &&
+                    feed.row < batch.sampled.shape[0],
+                "token {} of {} is fed row {} of {}", feed.token, num_tokens, feed.row,
+                batch.sampled.shape[0]);
 }
 
 }  // namespace veloz::runtime

@@ -57,6 +57,8 @@ void pad_decode(const Batch& batch, const DecodeBucket& bucket, int64_t spare_bl
   extend(padded.q_lens, batch.q_lens, 1);
   extend(padded.kv_lens, batch.kv_lens, 1);
   extend(padded.logit_rows, batch.logit_rows, 0);
+  padded.feeds = batch.feeds;
+  padded.sampled = batch.sampled;
   padded.blocks_per_seq = bucket.blocks_per_seq;
   padded.block_tables.assign(total * columns, 0);
   const auto from_columns = static_cast<size_t>(batch.blocks_per_seq);

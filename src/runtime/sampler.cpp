@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/numeric.h"
 #include "ops/attrs.h"
+#include "ops/sample.h"
 #include "runtime/device_list.h"
 #include "runtime/logit_editor.h"
 #include "runtime/token_scores.h"
@@ -55,6 +56,17 @@ std::vector<Stretch> split_by_kind(std::span<const SampleGroup> groups) {
   return stretches;
 }
 
+SampleFault fault_of(ops::SampleOutcome outcome) {
+  switch (outcome) {
+    case ops::SampleOutcome::infinite_logits:
+      return SampleFault::infinite_logits;
+    case ops::SampleOutcome::all_banned:
+      return SampleFault::all_tokens_banned;
+    default:
+      return SampleFault::nan_logits;
+  }
+}
+
 }  // namespace
 
 std::string_view to_string(SampleFault fault) {
@@ -72,14 +84,20 @@ std::string_view to_string(SampleFault fault) {
 struct Sampler::State {
   State(StepRunner& runner_in, const SamplerLimits& limits_in);
 
-  void choose_tokens(const TensorView& logits, const TensorView& raw_logits, const Stretch& stretch,
-                     std::span<GroupResult> results);
+  void choose_tokens(const TensorView& logits, const TensorView& raw_logits,
+                     const Stretch& stretch);
+  /// Waits for the tokens of the stretch that is enqueued, if one is.
+  void take_enqueued();
+  void take_tokens(const Stretch& stretch, std::span<GroupResult> of_stretch) const;
   void fill_choice_operands(const Stretch& stretch);
   void add_logprobs(const TensorView& raw_logits, const Stretch& stretch);
   void score_prompt(const TensorView& logits, const Stretch& stretch,
-                    std::span<GroupResult> results);
+                    std::span<GroupResult> of_stretch);
   void choose_candidates(const TensorView& logits, const Stretch& stretch,
-                         std::span<GroupResult> results);
+                         std::span<GroupResult> of_stretch);
+  std::span<GroupResult> results_of(const Stretch& stretch) {
+    return std::span(results).subspan(stretch.first_group, stretch.groups.size());
+  }
   SampleFault find_fault(const TensorView& logits, int64_t row);
 
   StepRunner& runner;
@@ -92,7 +110,7 @@ struct Sampler::State {
   DeviceList<int32_t> top_k;     // [R]
   DeviceList<int32_t> rng;       // [R, 5]
   DeviceList<int32_t> tokens;    // [R], of prompts too
-  DeviceList<int32_t> is_valid;  // [R], or [G]
+  DeviceList<int32_t> outcomes;  // [R] SampleOutcome; of beams [G], whether all is a number
   TokenScores scores;            // of `tokens`
 
   // Of beams; G groups.
@@ -101,6 +119,10 @@ struct Sampler::State {
   DeviceList<float> candidate_scores;    // [G, k]
   DeviceList<int32_t> beams;             // [G, k]
   DeviceList<int32_t> candidate_tokens;  // [G, k]
+
+  // Between start and finish.
+  std::vector<GroupResult> results;
+  std::optional<Stretch> enqueued;  // the last stretch, where it is of choices
 };
 
 Sampler::State::State(StepRunner& runner_in, const SamplerLimits& l)
@@ -113,7 +135,7 @@ Sampler::State::State(StepRunner& runner_in, const SamplerLimits& l)
       top_k(runner, l.max_rows),
       rng(runner, l.max_rows * 5),
       tokens(runner, l.max_rows),
-      is_valid(runner, l.max_rows),
+      outcomes(runner, l.max_rows),
       scores(runner, l.max_rows, l.max_logprobs),
       beam_scores(runner, l.max_rows),
       group_starts(runner, l.max_rows + 1),
@@ -125,9 +147,9 @@ Sampler::Sampler(StepRunner& runner, const SamplerLimits& limits)
     : state_(std::make_unique<State>(runner, limits)) {}
 Sampler::~Sampler() = default;
 
-std::vector<GroupResult> Sampler::sample(const TensorView& logits,
-                                         std::span<const SampleGroup> groups) {
+void Sampler::start(const TensorView& logits, std::span<const SampleGroup> groups) {
   State& state = *state_;
+  state.enqueued.reset();
   const int64_t num_rows = num_rows_of(groups);
   VELOZ_CHECK(logits.shape == Shape({num_rows, state.limits.vocab_size}) &&
                   num_rows <= state.limits.max_rows,
@@ -140,10 +162,10 @@ std::vector<GroupResult> Sampler::sample(const TensorView& logits,
   if (std::ranges::any_of(rows, [](const SampleRow* row) { return wants_logprobs(*row); }))
     state.runner.device().copy(state.runner.stream(), raw.data, logits.data, logits.num_bytes());
 
-  std::vector<GroupResult> results(groups.size());
+  state.results.assign(groups.size(), {});
   for (const Stretch& stretch : split_by_kind(groups)) {
-    const std::span<GroupResult> of_stretch =
-        std::span(results).subspan(stretch.first_group, stretch.groups.size());
+    state.take_enqueued();
+    const std::span<GroupResult> of_stretch = state.results_of(stretch);
     const TensorView own = rows_of(logits, stretch.first_row, stretch.num_rows);
     if (stretch.kind == RowKind::prompt) {
       state.score_prompt(own, stretch, of_stretch);
@@ -156,33 +178,54 @@ std::vector<GroupResult> Sampler::sample(const TensorView& logits,
     if (stretch.kind == RowKind::beams)
       state.choose_candidates(own, stretch, of_stretch);
     else
-      state.choose_tokens(own, rows_of(raw, stretch.first_row, stretch.num_rows), stretch,
-                          of_stretch);
+      state.choose_tokens(own, rows_of(raw, stretch.first_row, stretch.num_rows), stretch);
   }
-  return results;
 }
 
+std::optional<TensorView> Sampler::tokens_on_device() const {
+  const State& state = *state_;
+  if (!state.enqueued || state.enqueued->groups.size() != state.results.size()) return std::nullopt;
+  return state.tokens.view({state.enqueued->num_rows});
+}
+
+std::vector<GroupResult> Sampler::finish() {
+  state_->take_enqueued();
+  return std::move(state_->results);
+}
+
+/// Enqueues all of it, and marks its end.
 void Sampler::State::choose_tokens(const TensorView& logits, const TensorView& raw,
-                                   const Stretch& stretch, std::span<GroupResult> results) {
+                                   const Stretch& stretch) {
   const int64_t num_rows = stretch.num_rows;
   fill_choice_operands(stretch);
   runner.run_op(
       ops::Op::sample,
       std::array{logits, params.upload({num_rows, 3}), top_k.upload(), rng.upload({num_rows, 5})},
-      std::array{tokens.view({num_rows}), is_valid.view({num_rows})}, {});
+      std::array{tokens.view({num_rows}), outcomes.view({num_rows})}, {});
   tokens.download({num_rows});
-  is_valid.download({num_rows});
+  outcomes.download({num_rows});
   add_logprobs(raw, stretch);
-  runner.stream().synchronize();
+  runner.stream().mark();
+  enqueued = stretch;
+}
 
+void Sampler::State::take_enqueued() {
+  if (!enqueued) return;
+  const Stretch stretch = *std::exchange(enqueued, std::nullopt);
+  runner.stream().wait_for_mark();
+  take_tokens(stretch, results_of(stretch));
+}
+
+void Sampler::State::take_tokens(const Stretch& stretch, std::span<GroupResult> of_stretch) const {
   size_t i = 0;
   for (size_t g = 0; g < stretch.groups.size(); ++g) {
     for (const SampleRow& row : stretch.groups[g].rows) {
-      if (is_valid.host[i] == 0) results[g].fault = find_fault(logits, static_cast<int64_t>(i));
+      if (outcomes.host[i] != 0)
+        of_stretch[g].fault = fault_of(static_cast<ops::SampleOutcome>(outcomes.host[i]));
       if (wants_logprobs(row))
-        results[g].tokens.push_back(scores.of(i, tokens.host[i], *row.params->logprobs));
+        of_stretch[g].tokens.push_back(scores.of(i, tokens.host[i], *row.params->logprobs));
       else
-        results[g].tokens.push_back({.token = tokens.host[i], .logprob = {}, .top = {}});
+        of_stretch[g].tokens.push_back({.token = tokens.host[i], .logprob = {}, .top = {}});
       ++i;
     }
   }
@@ -222,7 +265,7 @@ void Sampler::State::add_logprobs(const TensorView& raw, const Stretch& stretch)
 }
 
 void Sampler::State::score_prompt(const TensorView& logits, const Stretch& stretch,
-                                  std::span<GroupResult> results) {
+                                  std::span<GroupResult> of_stretch) {
   int64_t num_top = 0;
   tokens.host.clear();
   for (const SampleGroup& group : stretch.groups) {
@@ -239,8 +282,8 @@ void Sampler::State::score_prompt(const TensorView& logits, const Stretch& stret
   for (size_t g = 0; g < stretch.groups.size(); ++g) {
     for (const SampleRow& row : stretch.groups[g].rows) {
       if (std::isnan(scores.logprob(i)))
-        results[g].fault = find_fault(logits, static_cast<int64_t>(i));
-      results[g].tokens.push_back(
+        of_stretch[g].fault = find_fault(logits, static_cast<int64_t>(i));
+      of_stretch[g].tokens.push_back(
           scores.of(i, tokens.host[i], row.params->prompt_logprobs.value_or(0)));
       ++i;
     }
@@ -248,7 +291,7 @@ void Sampler::State::score_prompt(const TensorView& logits, const Stretch& stret
 }
 
 void Sampler::State::choose_candidates(const TensorView& logits, const Stretch& stretch,
-                                       std::span<GroupResult> results) {
+                                       std::span<GroupResult> of_stretch) {
   const int64_t num_groups = std::ssize(stretch.groups);
   int64_t k = 0;
   beam_scores.host.clear();
@@ -262,25 +305,26 @@ void Sampler::State::choose_candidates(const TensorView& logits, const Stretch& 
   runner.run_op(ops::Op::beam_candidates,
                 std::array{logits, beam_scores.upload(), group_starts.upload()},
                 std::array{candidate_scores.view(per_candidate), beams.view(per_candidate),
-                           candidate_tokens.view(per_candidate), is_valid.view({num_groups})},
+                           candidate_tokens.view(per_candidate), outcomes.view({num_groups})},
                 {{"k", k}});
   candidate_scores.download(per_candidate);
   beams.download(per_candidate);
   candidate_tokens.download(per_candidate);
-  is_valid.download({num_groups});
+  outcomes.download({num_groups});
   runner.stream().synchronize();
 
-  for (size_t g = 0; g < results.size(); ++g) {
-    if (is_valid.host[g] == 0) results[g].fault = SampleFault::nan_logits;
+  for (size_t g = 0; g < of_stretch.size(); ++g) {
+    if (outcomes.host[g] == 0) of_stretch[g].fault = SampleFault::nan_logits;
     const size_t first = g * static_cast<size_t>(k);
     const auto wanted = static_cast<size_t>(stretch.groups[g].num_candidates);
     for (size_t j = first; j < first + wanted && beams.host[j] >= 0; ++j)
-      results[g].candidates.push_back(
+      of_stretch[g].candidates.push_back(
           {beams.host[j], candidate_tokens.host[j], candidate_scores.host[j]});
   }
 }
 
-/// Why a row could not be sampled: looks at it on the host, which only a failing request pays for.
+/// Why a row of a prompt could not be scored: looks at it on the host, which only a failing request
+/// pays for.
 SampleFault Sampler::State::find_fault(const TensorView& logits, int64_t row) {
   std::vector<float> host(static_cast<size_t>(limits.vocab_size));
   const TensorView view = rows_of(logits, row, 1);

@@ -97,7 +97,21 @@ class Sampler {
 
   /// logits [R, vocab_size] fp32 in device memory, overwritten; the groups' rows in order are its
   /// R.
-  std::vector<GroupResult> sample(const TensorView& logits, std::span<const SampleGroup> groups);
+  std::vector<GroupResult> sample(const TensorView& logits, std::span<const SampleGroup> groups) {
+    start(logits, groups);
+    return finish();
+  }
+
+  // The same in two halves, between which the stream takes further work.
+
+  /// What `groups` views and points to must live until `finish`.
+  void start(const TensorView& logits, std::span<const SampleGroup> groups);
+  /// After `start`: int32 [R] on the device, once the stream is there the token of each row (0
+  /// where none could be chosen). Valid until the next start. Nothing where rows are more than
+  /// choices: their tokens are known after `finish` alone.
+  std::optional<TensorView> tokens_on_device() const;
+  /// Waits for what `start` enqueued.
+  std::vector<GroupResult> finish();
 
  private:
   struct State;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -101,6 +102,8 @@ struct Session::State {
   void prefault(const Buffer& buffer);
   void reserve_workspace(size_t bytes);
   const ops::Kernel& choose_outside(ops::Op op, const ops::OpCall& call);
+  void run_op(ops::Op op, std::span<const TensorView> inputs, std::span<const TensorView> outputs,
+              const ops::Attrs& attrs);
   /// Binds the steps to the extents of `batch` and brings its arrays to the device.
   void stage(const Batch& batch);
   void enqueue_steps();
@@ -165,6 +168,10 @@ void Session::State::stage(const Batch& batch) {
   steps->move_inputs(inputs->place(binding));
   steps->bind(binding);
   inputs->upload(batch, *stream);
+  if (batch.sampled.data == nullptr || batch.feeds.empty()) return;
+  const TensorView tokens = inputs->tokens(batch);
+  run_op(ops::Op::feed_tokens, std::array{tokens, batch.sampled, inputs->feeds(batch)},
+         std::array{tokens}, {});
 }
 
 void Session::State::enqueue_steps() {
@@ -186,6 +193,17 @@ const ops::Kernel& Session::State::choose_outside(ops::Op op, const ops::OpCall&
   return registry.choose({op, input_types, output_types, call.attrs, ""});
 }
 
+void Session::State::run_op(ops::Op op, std::span<const TensorView> in,
+                            std::span<const TensorView> out, const ops::Attrs& attrs) {
+  const ops::OpCall call{in, out, attrs};
+  const ops::Kernel& kernel = choose_outside(op, call);
+  if (kernel.workspace_bytes != nullptr)
+    reserve_workspace(kernel.workspace_bytes(call, pool.num_threads()));
+  ops::OpContext context{
+      &pool, stream.get(), {static_cast<std::byte*>(workspace.data()), workspace.bytes()}};
+  kernel.run(context, call);
+}
+
 Session::Session(const engine::Engine& engine, Device& device, const ops::KernelRegistry& registry,
                  ThreadPool& pool, const SessionOptions& options)
     : state_(std::make_unique<State>(engine, device, registry, pool, options)) {}
@@ -194,7 +212,8 @@ Session::~Session() = default;
 TensorView Session::run(const Batch& batch) {
   State& state = *state_;
   check_batch(batch, state.plan.limits, state.bounds);
-  state.stream->synchronize();  // the last step's copies have left the staging memory
+  // The last step's copies have left the staging memory.
+  if (batch.sampled.data == nullptr) state.stream->synchronize();
   if (!state.pads_decode() || state.hook || !is_decode(batch)) {
     state.stage(batch);
     state.enqueue_steps();
@@ -221,16 +240,12 @@ void Session::copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs)
 
 void Session::run_op(ops::Op op, std::span<const TensorView> inputs,
                      std::span<const TensorView> outputs, const ops::Attrs& attrs) {
-  State& state = *state_;
-  const ops::OpCall call{inputs, outputs, attrs};
-  const ops::Kernel& kernel = state.choose_outside(op, call);
-  if (kernel.workspace_bytes != nullptr)
-    state.reserve_workspace(kernel.workspace_bytes(call, state.pool.num_threads()));
-  ops::OpContext context{
-      &state.pool,
-      state.stream.get(),
-      {static_cast<std::byte*>(state.workspace.data()), state.workspace.bytes()}};
-  kernel.run(context, call);
+  state_->run_op(op, inputs, outputs, attrs);
+}
+
+bool Session::takes_device_tokens() const {
+  const TensorView& logits = state_->steps->output(0);
+  return state_->device.kind() != DeviceKind::cpu && logits.shape[1] <= state_->bounds.vocab_rows;
 }
 
 Device& Session::device() { return state_->device; }

@@ -44,8 +44,12 @@ class Session {
 
   /// Runs program "step". The result is the program's output 0: logits [R, vocab_size] fp32 in
   /// device memory, valid until the next run. Throws Error(internal) where the batch exceeds the
-  /// engine's limits (the scheduler's business).
+  /// engine's limits (the scheduler's business). With Batch::sampled nothing is waited for: the
+  /// stream must be past the run before the last one.
   TensorView run(const Batch& batch);
+  /// Whether a batch may leave its feeds to the device: it works on while the host goes on, and
+  /// has a row of the embedding for whatever it may sample.
+  bool takes_device_tokens() const;
 
   /// Copies whole KV blocks (pairs from, to) in every cache, in order: copy-on-write of beams.
   void copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/step_inputs.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -33,8 +34,10 @@ StepInputs::StepInputs(const engine::Program& program, const ops::Binding& bindi
     names_.push_back(program.values[static_cast<size_t>(input)].name);
   offsets_.resize(names_.size());
   addresses_.resize(names_.size());
-  const size_t bytes = lay_out(binding);
-  host_ = device.allocate_host(bytes);
+  // Each sequence is fed one token at most.
+  const auto max_feeds = narrow<size_t>(binding[static_cast<size_t>(ops::Symbol::S)]);
+  const size_t bytes = lay_out(binding) + max_feeds * sizeof(TokenFeed);
+  for (Buffer& host : host_) host = device.allocate_host(bytes);
   on_device_ = device.allocate(bytes);
 }
 
@@ -52,15 +55,16 @@ size_t StepInputs::lay_out(const ops::Binding& binding) {
 
 std::span<void* const> StepInputs::place(const ops::Binding& binding) {
   used_bytes_ = lay_out(binding);
-  VELOZ_CHECK(used_bytes_ <= host_.bytes(), "inputs of {} bytes, {} were reserved", used_bytes_,
-              host_.bytes());
+  VELOZ_CHECK(used_bytes_ <= on_device_.bytes(), "inputs of {} bytes, {} were reserved",
+              used_bytes_, on_device_.bytes());
   for (size_t i = 0; i < names_.size(); ++i)
     addresses_[i] = static_cast<std::byte*>(on_device_.data()) + offsets_[i];
   return addresses_;
 }
 
 void StepInputs::upload(const Batch& batch, Stream& stream) {
-  auto* const host = static_cast<std::byte*>(host_.data());
+  turn_ = 1 - turn_;
+  auto* const host = static_cast<std::byte*>(host_[turn_].data());
   for (size_t i = 0; i < names_.size(); ++i) {
     const std::span<const std::byte> bytes = batch_array(batch, names_[i]);
     const size_t end = i + 1 < names_.size() ? offsets_[i + 1] : used_bytes_;
@@ -68,7 +72,29 @@ void StepInputs::upload(const Batch& batch, Stream& stream) {
                 bytes.size(), names_[i], end - offsets_[i]);
     if (!bytes.empty()) std::memcpy(host + offsets_[i], bytes.data(), bytes.size());
   }
-  device_.copy_in(stream, on_device_.data(), host, used_bytes_);
+  size_t bytes = used_bytes_;
+  if (batch.sampled.data != nullptr) {
+    const std::span<const std::byte> feeds = std::as_bytes(std::span(batch.feeds));
+    bytes += feeds.size();
+    VELOZ_CHECK(bytes <= on_device_.bytes(), "{} tokens are fed, more than sequences",
+                batch.feeds.size());
+    std::ranges::copy(feeds, host + used_bytes_);
+  }
+  device_.copy_in(stream, on_device_.data(), host, bytes);
+}
+
+TensorView StepInputs::tokens(const Batch& batch) const {
+  const auto input = std::ranges::find(names_, "tokens");
+  VELOZ_CHECK(input != names_.end(), "the program takes no tokens");
+  return {
+      addresses_[static_cast<size_t>(input - names_.begin())], DType::int32, {batch.num_tokens()}};
+}
+
+TensorView StepInputs::feeds(const Batch& batch) const {
+  static_assert(sizeof(TokenFeed) == 2 * sizeof(int32_t));
+  return {static_cast<std::byte*>(on_device_.data()) + used_bytes_,
+          DType::int32,
+          {std::ssize(batch.feeds), 2}};
 }
 
 }  // namespace veloz::runtime

@@ -56,7 +56,10 @@ void StepPipeline::wait_for_logits() {
 std::vector<GroupResult> StepPipeline::collect() {
   std::unique_lock lock(mutex_);
   VELOZ_CHECK(!jobs_.empty() && jobs_.front().groups, "no step was told how to sample");
+  is_collecting_ = true;
+  changed_.notify_all();
   changed_.wait(lock, [this] { return jobs_.front().is_done; });
+  is_collecting_ = false;
   const Job job = std::move(jobs_.front());
   jobs_.pop_front();
   if (job.error) std::rethrow_exception(job.error);
@@ -72,24 +75,32 @@ void StepPipeline::work(const std::stop_token& stop) {
     Job* job = nullptr;
     {
       std::unique_lock lock(mutex_);
-      if (!changed_.wait(lock, stop, [&] { return next() != jobs_.end(); })) return;
+      if (!changed_.wait(lock, stop, [&] { return next() != jobs_.end(); })) break;
       job = &*next();
     }
-    if (!run(*job, stop)) return;
+    if (!run(*job, stop)) break;
   }
+  // The device may still be at work on what is about to be freed.
+  error_of([this] { runner_.stream().synchronize(); });
 }
 
 /// False where it was stopped on the way.
 bool StepPipeline::run(Job& job, const std::stop_token& stop) {
-  TensorView logits;
-  std::exception_ptr error = error_of([&] { logits = run_batch(job.input); });
+  if (!job.has_begun) begin(job, {});
   update([&] { job.has_logits = true; });
   {
     std::unique_lock lock(mutex_);
     if (!changed_.wait(lock, stop, [&] { return job.groups.has_value(); })) return false;
   }
   std::vector<GroupResult> results;
-  if (!error) error = error_of([&] { results = sample_rows(logits, *job.groups); });
+  std::exception_ptr error = std::move(job.error);
+  if (job.groups->empty()) {
+    if (!error) error = error_of([&] { runner_.stream().synchronize(); });
+  } else {
+    if (!error) error = error_of([&] { sampler_.start(job.logits, *job.groups); });
+    if (!error && runner_.takes_device_tokens() && !begin_next(stop)) return false;
+    if (!error) error = error_of([&] { results = sampler_.finish(); });
+  }
   note_tokens(*job.groups, results);
   update([&] {
     job.results = std::move(results);
@@ -99,18 +110,35 @@ bool StepPipeline::run(Job& job, const std::stop_token& stop) {
   return true;
 }
 
-TensorView StepPipeline::run_batch(StepInput& input) {
-  for (const TokenFeed& feed : input.batch.feeds)
-    input.batch.tokens[static_cast<size_t>(feed.token)] = tokens_[static_cast<size_t>(feed.row)];
-  if (!input.copies.empty()) runner_.copy_kv_blocks(input.copies);
-  return runner_.run(input.batch);
+/// Enqueues its batch, whose feeds the device takes from `sampled`, where that has data.
+void StepPipeline::begin(Job& job, const TensorView& sampled) {
+  job.has_begun = true;
+  job.error = error_of([&] {
+    StepInput& input = job.input;
+    input.batch.sampled = sampled;
+    if (sampled.data == nullptr)
+      for (const TokenFeed& feed : input.batch.feeds)
+        input.batch.tokens[static_cast<size_t>(feed.token)] =
+            tokens_[static_cast<size_t>(feed.row)];
+    if (!input.copies.empty()) runner_.copy_kv_blocks(input.copies);
+    job.logits = runner_.run(input.batch);
+  });
 }
 
-std::vector<GroupResult> StepPipeline::sample_rows(const TensorView& logits,
-                                                   const std::vector<SampleGroup>& groups) {
-  if (!groups.empty()) return sampler_.sample(logits, groups);
-  runner_.stream().synchronize();
-  return {};
+/// While the device is at work: begins the step behind it, if one is launched in time. False where
+/// it was stopped on the way.
+bool StepPipeline::begin_next(const std::stop_token& stop) {
+  const std::optional<TensorView> sampled = sampler_.tokens_on_device();
+  if (!sampled) return true;
+  Job* next = nullptr;
+  {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait(lock, stop, [&] { return jobs_.size() > 1 || is_collecting_; }))
+      return false;
+    if (jobs_.size() > 1) next = &jobs_[1];
+  }
+  if (next != nullptr) begin(*next, *sampled);
+  return true;
 }
 
 /// Rows that gave no token (beams, failures) feed token 0: what is made of it is dropped.

@@ -27,8 +27,9 @@ struct StepInput {
 /// Steps on their way through the device, in order, while the host does something else. Each is
 /// launched, told how to sample (which may be decided while it runs), and collected. One step may
 /// be launched before the step ahead of it was collected: a token that the step ahead samples goes
-/// straight into the batch behind it (Batch::feeds). On the CPU a thread of its own stands for the
-/// device's queue. All methods are called by one thread.
+/// straight into the batch behind it (Batch::feeds). A device that works while the host goes on
+/// hands it over by itself: the step behind is in its queue before the step ahead is done. On the
+/// CPU a thread of its own stands for that queue. All methods are called by one thread.
 class StepPipeline {
  public:
   /// `runner` outlives the pipeline and is used by its thread alone from now on.
@@ -51,6 +52,8 @@ class StepPipeline {
   struct Job {
     StepInput input;
     std::optional<std::vector<SampleGroup>> groups;
+    bool has_begun = false;  // the next two are the working thread's alone, as the results
+    TensorView logits;
     bool has_logits = false;
     bool is_done = false;
     std::vector<GroupResult> results;
@@ -59,9 +62,8 @@ class StepPipeline {
 
   void work(const std::stop_token& stop);
   bool run(Job& job, const std::stop_token& stop);
-  TensorView run_batch(StepInput& input);
-  std::vector<GroupResult> sample_rows(const TensorView& logits,
-                                       const std::vector<SampleGroup>& groups);
+  void begin(Job& job, const TensorView& sampled);
+  bool begin_next(const std::stop_token& stop);
   void note_tokens(const std::vector<SampleGroup>& groups, const std::vector<GroupResult>& results);
   template <typename F>
   void update(const F& f);
@@ -72,7 +74,8 @@ class StepPipeline {
 
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<Job> jobs_;  // guarded by mutex_; those at work keep their address
+  std::deque<Job> jobs_;        // guarded by mutex_; those at work keep their address
+  bool is_collecting_ = false;  // guarded by mutex_: nothing is launched before that ends
 
   std::jthread thread_;  // last: it ends before what it uses
 };

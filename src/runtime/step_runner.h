@@ -23,6 +23,9 @@ class StepRunner {
   virtual void copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs) = 0;
   virtual void run_op(ops::Op op, std::span<const TensorView> inputs,
                       std::span<const TensorView> outputs, const ops::Attrs& attrs) = 0;
+  /// Whether `run` takes a batch whose feeds are left to the device (Batch::sampled), and returns
+  /// while it works.
+  virtual bool takes_device_tokens() const { return false; }
   virtual Device& device() = 0;
   virtual Stream& stream() = 0;
 };
@@ -40,6 +43,7 @@ class SessionRunner final : public StepRunner {
               const ops::Attrs& attrs) override {
     session_->run_op(op, inputs, outputs, attrs);
   }
+  bool takes_device_tokens() const override { return session_->takes_device_tokens(); }
   Device& device() override { return session_->device(); }
   Stream& stream() override { return session_->stream(); }
 

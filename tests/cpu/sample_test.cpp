@@ -64,10 +64,10 @@ void expect_same_choices(const ops::Kernel& kernel, const TensorView& logits,
       random_tensor(DType::int32, {num_rows, 5}, seed, {.low = -0x1p31, .high = 0x1p31});
   const std::vector<TensorView> inputs = {logits, params.view(), top_k.view(), rng.view()};
   const auto want = test::run_reference(Op::sample, inputs);
-  const OwnedTensor tokens(DType::int32, {num_rows}), is_valid(DType::int32, {num_rows});
-  run_kernel(kernel, inputs, {tokens.view(), is_valid.view()}, {}, num_threads);
+  const OwnedTensor tokens(DType::int32, {num_rows}), outcomes(DType::int32, {num_rows});
+  run_kernel(kernel, inputs, {tokens.view(), outcomes.view()}, {}, num_threads);
   EXPECT_TENSOR_EQ(tokens.view(), want[0].view(), seed) << kernel.name;
-  EXPECT_TENSOR_EQ(is_valid.view(), want[1].view(), seed) << kernel.name;
+  EXPECT_TENSOR_EQ(outcomes.view(), want[1].view(), seed) << kernel.name;
 }
 
 class SampleKernels : public ::testing::TestWithParam<ops::Kernel> {};

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/stream.h"
 #include "cuda_runs.h"
 #include "support/expect_error.h"
 
@@ -57,6 +58,30 @@ TEST(CudaDevice, CopiesBlocksWithinACache) {
                   &bytes[static_cast<size_t>(from) * block_bytes], block_bytes);
     EXPECT_EQ(std::memcmp(result.data(), bytes.data(), bytes.size()), 0) << block_bytes;
   }
+}
+
+TEST(CudaStream, WaitsForWhatLiesAheadOfItsMark) {
+  const auto stream = test_device().create_stream();
+  const Buffer host = test_device().allocate_host(64);
+  const Buffer buffer = test_device().allocate(64);
+  const std::vector<uint8_t> bytes(64, 7);
+  test_device().copy_in(*stream, buffer.data(), bytes.data(), bytes.size());
+  test_device().copy_out(*stream, host.data(), buffer.data(), bytes.size());
+  stream->mark();
+  stream->wait_for_mark();
+  EXPECT_EQ(std::memcmp(host.data(), bytes.data(), bytes.size()), 0);
+}
+
+TEST(CudaStream, ThrowsAFailureToWhoWaitsForIt) {
+  CudaStream stream(0);
+  stream.note(cudaErrorInvalidValue, "the first");
+  stream.mark();
+  stream.note(cudaErrorInvalidValue, "the second");
+  EXPECT_TRUE(
+      test::throws_error(ErrorKind::internal, {"the first"}, [&] { stream.wait_for_mark(); }));
+  EXPECT_TRUE(
+      test::throws_error(ErrorKind::internal, {"the second"}, [&] { stream.synchronize(); }));
+  stream.synchronize();
 }
 
 TEST(CudaStream, ReplaysWhatItRecorded) {

@@ -75,7 +75,11 @@ class Generation {
       batch.q_lens.push_back(static_cast<int32_t>(end - num_computed_[s]));
       batch.kv_lens.push_back(static_cast<int32_t>(end));
       for (int64_t i = num_computed_[s]; i < end; ++i) {
-        batch.tokens.push_back(tokens_[s][static_cast<size_t>(i)]);
+        const bool is_fed = sampled_ && i + 1 == end;
+        if (is_fed)
+          batch.feeds.push_back(
+              {static_cast<int32_t>(batch.tokens.size()), static_cast<int32_t>(s)});
+        batch.tokens.push_back(is_fed ? 0 : tokens_[s][static_cast<size_t>(i)]);
         batch.positions.push_back(static_cast<int32_t>(i));
         batch.slots.push_back(block(s, i / kBlockSize) * kBlockSize + i % kBlockSize);
       }
@@ -84,7 +88,9 @@ class Generation {
       batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
       num_computed_[s] = end;
     }
+    if (sampled_) batch.sampled = {sampled_.data(), DType::int32, {std::ssize(batch.feeds)}};
     const TensorView view = session_.run(batch);
+    sampled_ = {};
     std::vector<float> logits(static_cast<size_t>(view.shape.num_elements()));
     session_.device().copy_out(session_.stream(), logits.data(), view.data, view.num_bytes());
     session_.stream().synchronize();
@@ -93,6 +99,14 @@ class Generation {
 
   void append(const std::vector<int32_t>& tokens) {
     for (size_t s = 0; s < std::size(tokens_); ++s) tokens_[s].push_back(tokens[s]);
+  }
+  /// As if the device had sampled them: the next step reads them there.
+  void append_on_device(const std::vector<int32_t>& tokens) {
+    append(tokens);
+    const size_t bytes = tokens.size() * sizeof(int32_t);
+    sampled_ = session_.device().allocate(bytes);
+    session_.device().copy_in(session_.stream(), sampled_.data(), tokens.data(), bytes);
+    session_.stream().synchronize();
   }
 
  private:
@@ -103,6 +117,7 @@ class Generation {
   runtime::Session& session_;
   std::vector<int32_t> tokens_[std::size(kPromptTokens)];
   int64_t num_computed_[std::size(kPromptTokens)] = {};
+  Buffer sampled_;
 };
 
 std::vector<int32_t> best_tokens(const std::vector<float>& logits) {
@@ -141,6 +156,8 @@ TEST_P(CudaEngine, GivesTheLogitsOfTheCpuAndItsGreedyTokens) {
   runtime::Session cpu_session(engine, cpu_device, cpu_registry, pool, {kNumBlocks});
   const ops::KernelRegistry registry = make_registry().with_foreign_layouts(cpu::weight_layouts());
   runtime::Session session(engine, test_device(), registry, pool, {kNumBlocks});
+  EXPECT_TRUE(session.takes_device_tokens());
+  EXPECT_FALSE(cpu_session.takes_device_tokens());
 
   Generation expected(cpu_session, vocab_size);
   Generation actual(session, vocab_size);
@@ -151,7 +168,10 @@ TEST_P(CudaEngine, GivesTheLogitsOfTheCpuAndItsGreedyTokens) {
     EXPECT_LT(relative_error(logits, wanted), 0.03f) << "step " << i;
     EXPECT_EQ(best_tokens(logits), best_tokens(wanted)) << "step " << i;
     expected.append(best_tokens(wanted));
-    actual.append(best_tokens(wanted));
+    if (i % 2 == 0)
+      actual.append_on_device(best_tokens(wanted));
+    else
+      actual.append(best_tokens(wanted));
   }
 }
 

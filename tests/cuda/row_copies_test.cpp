@@ -33,6 +33,25 @@ TEST_P(CudaRowCopies, EmbeddingReadsAPlainTable) {
     }
 }
 
+TEST(CudaFeedTokens, MatchesTheReference) {
+  for (const int64_t num_feeds : {0, 1, 255, 256, 700}) {
+    const int64_t num_tokens = 2 * num_feeds + 3;
+    const OwnedTensor tokens = random_tensor(DType::int32, {num_tokens}, 1, {.high = 1000});
+    const OwnedTensor sampled = random_tensor(DType::int32, {num_feeds + 1}, 2, {.high = 1000});
+    const OwnedTensor feeds(DType::int32, {num_feeds, 2});
+    for (int64_t f = 0; f < num_feeds; ++f) {
+      feeds.view().row<int32_t>(f)[0] = static_cast<int32_t>(num_tokens - 1 - 2 * f);
+      feeds.view().row<int32_t>(f)[1] = static_cast<int32_t>(f * 7 % (num_feeds + 1));
+    }
+    const auto want =
+        test::run_reference(Op::feed_tokens, {tokens.view(), sampled.view(), feeds.view()});
+    const OwnedTensor fed = test::copy_of(tokens.view());
+    run_kernel(kernel_named("feed_tokens/plain"), {fed.view(), sampled.view(), feeds.view()},
+               {fed.view()});
+    EXPECT_TENSOR_EQ(fed.view(), want[0].view(), 1);
+  }
+}
+
 TEST_P(CudaRowCopies, PermuteColumnsReadsStridedRowsAndAnyIndex) {
   for (const int64_t width : {1, 15, 64, 4096})
     for (const int64_t num_rows : {0, 1, 7})

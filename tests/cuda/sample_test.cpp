@@ -78,10 +78,10 @@ void expect_same_choices(const TensorView& logits, const std::vector<Filters>& m
   const auto want = test::run_reference(Op::sample, inputs);
   for (const ops::Kernel& kernel : kernels_of(Op::sample)) {
     const OwnedTensor tokens(DType::int32, {std::ssize(mixes)});
-    const OwnedTensor is_valid(DType::int32, {std::ssize(mixes)});
-    run_kernel(kernel, inputs, {tokens.view(), is_valid.view()});
+    const OwnedTensor outcomes(DType::int32, {std::ssize(mixes)});
+    run_kernel(kernel, inputs, {tokens.view(), outcomes.view()});
     EXPECT_TENSOR_EQ(tokens.view(), want[0].view(), seed) << kernel.name;
-    EXPECT_TENSOR_EQ(is_valid.view(), want[1].view(), seed) << kernel.name;
+    EXPECT_TENSOR_EQ(outcomes.view(), want[1].view(), seed) << kernel.name;
   }
 }
 
@@ -137,10 +137,10 @@ TEST(CudaSample, PutsTheEdgeOfAFilterWhereItBelongs) {
       std::fill_n(rng, 5, 0);
       rng[0] = seed_for_the_last(num_kept + static_cast<int32_t>(r));
     }
-    const OwnedTensor tokens(DType::int32, {2}), is_valid(DType::int32, {2});
+    const OwnedTensor tokens(DType::int32, {2}), outcomes(DType::int32, {2});
     run_kernel(kernel_named("sample/threshold"),
                {logits.view(), operands.params.view(), operands.top_k.view(), operands.rng.view()},
-               {tokens.view(), is_valid.view()});
+               {tokens.view(), outcomes.view()});
     EXPECT_EQ(tokens.view().as<const int32_t>()[0], num_kept - 1);
     EXPECT_LT(tokens.view().as<const int32_t>()[1], num_kept);
   };
@@ -182,10 +182,10 @@ TEST(CudaSample, ChoosesAmongFewTokensThatAreNotBanned) {
 TEST(CudaSample, DoesNothingForNoRows) {
   const OwnedTensor logits(DType::fp32, {0, 8}), params(DType::fp32, {0, 3});
   const OwnedTensor top_k(DType::int32, {0}), rng(DType::int32, {0, 5});
-  const OwnedTensor tokens(DType::int32, {0}), is_valid(DType::int32, {0});
+  const OwnedTensor tokens(DType::int32, {0}), outcomes(DType::int32, {0});
   run_kernel(kernel_named("sample/threshold"),
              {logits.view(), params.view(), top_k.view(), rng.view()},
-             {tokens.view(), is_valid.view()});
+             {tokens.view(), outcomes.view()});
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ struct RowSpec {
 
 struct Sampled {
   std::vector<double> tokens;
-  std::vector<double> is_valid;
+  std::vector<double> outcomes;
 };
 
 Sampled sample(const TensorView& logits, const std::vector<RowSpec>& rows) {
@@ -88,14 +88,14 @@ TEST(Sample, IsGreedyAtTemperatureZeroWithTiesToTheLowerId) {
   EXPECT_EQ(sample(logits.view(), {greedy, greedy}).tokens, (std::vector<double>{1, 0}));
 }
 
-TEST(Sample, MarksBrokenRowsAndThoseAlone) {
+TEST(Sample, SaysWhatIsWrongWithBrokenRowsAndThoseAlone) {
   const OwnedTensor logits =
       tensor_of<float>({5, 3}, {0, 1, 0, 0, std::nanf(""), 9, std::nanf(""), 1, 0, kInfinity, 0, 0,
                                 -kInfinity, -kInfinity, -kInfinity});
   for (const float temperature : {0.0f, 1.0f}) {
     const RowSpec spec{.temperature = temperature, .top_k = 1};
     const Sampled y = sample(logits.view(), {spec, spec, spec, spec, spec});
-    EXPECT_EQ(y.is_valid, (std::vector<double>{1, 0, 0, 0, 0}));
+    EXPECT_EQ(y.outcomes, (std::vector<double>{0, 1, 1, 2, 3}));
     EXPECT_EQ(y.tokens[0], 1);
   }
 }
@@ -214,8 +214,8 @@ TEST(Sample, GivesTheSameOnAnyNumberOfThreads) {
   const auto alone = test::run_reference(Op::sample, inputs);
   for (const int num_threads : {2, 3}) {
     ThreadPool pool(num_threads);
-    OwnedTensor tokens(DType::int32, {7}), is_valid(DType::int32, {7});
-    const std::vector<TensorView> outputs = {tokens.view(), is_valid.view()};
+    OwnedTensor tokens(DType::int32, {7}), outcomes(DType::int32, {7});
+    const std::vector<TensorView> outputs = {tokens.view(), outcomes.view()};
     const Attrs attrs;
     const OpCall call{.inputs = inputs, .outputs = outputs, .attrs = attrs};
     const OwnedTensor workspace(

@@ -380,6 +380,46 @@ TEST(Sampler, TellsWhyARowGaveNoToken) {
   EXPECT_EQ(bench.sample_one({-kInfinity, 1, 0}, row).tokens[0].token, 1);
 }
 
+/// The tokens are on the device before the host knows them, and the logits may be overwritten.
+TEST(Sampler, LeavesTokensOnTheDeviceForTheNextStep) {
+  Bench bench(3);
+  const SamplingParams params = greedy();
+  const std::vector<SampleGroup> groups(2, {.rows = {{.params = &params}}});
+  auto* const logits = static_cast<float*>(bench.logits.data());
+  std::ranges::copy(std::vector<float>{0, kInfinity, 0, 0, 1, 2}, logits);
+  const TensorView view(logits, DType::fp32, {2, 3});
+  bench.sampler.start(view, groups);
+  const std::optional<TensorView> tokens = bench.sampler.tokens_on_device();
+  ASSERT_TRUE(tokens.has_value());
+  std::vector<int32_t> next(2);
+  bench.runner.stream().wait_for_mark();
+  bench.runner.device().copy_out(bench.runner.stream(), next.data(), tokens->data, 8);
+  bench.runner.stream().synchronize();
+  EXPECT_EQ(next, (std::vector<int32_t>{0, 2}));
+  std::fill_n(logits, 6, kNan);
+  const std::vector<GroupResult> results = bench.sampler.finish();
+  EXPECT_EQ(results[0].fault, SampleFault::infinite_logits);
+  EXPECT_FALSE(results[1].fault.has_value());
+  EXPECT_EQ(results[1].tokens[0].token, 2);
+}
+
+TEST(Sampler, KnowsTokensOfBeamsAndPromptsAtItsEndAlone) {
+  Bench bench(3);
+  const SamplingParams params = greedy();
+  const std::vector<int32_t> given = {1};
+  const SampleGroup choice{.rows = {{.params = &params}}};
+  const SampleGroup beams{.rows = {{.params = &params}}, .num_candidates = 2};
+  const SampleGroup prompt{.rows = {{.params = &params}}, .given = given};
+  const TensorView view(bench.logits.data(), DType::fp32, {2, 3});
+  for (const SampleGroup& other : {beams, prompt}) {
+    std::fill_n(static_cast<float*>(bench.logits.data()), 6, 1.0f);
+    const std::vector<SampleGroup> groups = {other, choice};
+    bench.sampler.start(view, groups);
+    EXPECT_FALSE(bench.sampler.tokens_on_device().has_value());
+    EXPECT_EQ(bench.sampler.finish()[1].tokens[0].token, 0);
+  }
+}
+
 TEST(Sampler, ANanSpoilsItsOwnGroupOnly) {
   Bench bench(3);
   const SamplingParams params = greedy();

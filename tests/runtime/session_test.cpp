@@ -266,6 +266,33 @@ TEST_F(SessionTest, StagesWeightsAndInputsOnOtherDevices) {
   EXPECT_EQ(other.num_copies_in, num_weights + 5) << "one copy for the inputs of each step";
 }
 
+/// Decode steps, which such a device pads, and steps with a chunk.
+TEST_F(SessionTest, TakesTokensThatTheDeviceSampled) {
+  write(model_);
+  FakeDevice other(DeviceKind::cuda);
+  const auto told = load(other, references_);
+  const auto fed = load(other, references_);
+  EXPECT_TRUE(fed->takes_device_tokens());
+  EXPECT_FALSE(load(cpu_, references_)->takes_device_tokens());
+  std::array<int32_t, 2> sampled = {0, 0};
+  for (const int64_t count : {1, 3}) {
+    std::array<Sequence, 2> sequences = {Sequence{{3, 1, 4, 1, 5, 9, 2, 6}, {4, 1}},
+                                         Sequence{{10, 0, 7, 7, 8}, {5, 2, 0}}};
+    for (int i = 0; i < 2; ++i) {
+      Batch batch;
+      add_run(batch, sequences[0], count);
+      add_run(batch, sequences[1], 1);
+      const std::vector<float> expected = logits_of(*told, batch);
+      const auto last = static_cast<int32_t>(batch.num_tokens()) - 1;
+      sampled = {batch.tokens.back(), batch.tokens.front()};
+      batch.feeds = {{0, 1}, {last, 0}};
+      batch.tokens.front() = batch.tokens.back() = 0;
+      batch.sampled = {sampled.data(), DType::int32, {2}};
+      EXPECT_EQ(logits_of(*fed, batch), expected) << count << " " << i;
+    }
+  }
+}
+
 TEST_F(SessionTest, AllocatesNothingAfterItsConstruction) {
   write(model_);
   const auto session = load(cpu_, references_);
@@ -395,6 +422,12 @@ TEST_F(SessionTest, RunsAnOpOutsideTheProgram) {
                            [&] { session->run_op(ops::Op::add, inputs, wrong, {}); }));
 }
 
+void feed(Batch& batch, TokenFeed feed) {
+  static std::array<int32_t, 2> sampled = {1, 2};
+  batch.feeds = {feed};
+  batch.sampled = {sampled.data(), DType::int32, {2}};
+}
+
 struct BadBatch {
   std::string_view message;
   void (*damage)(Batch& batch);
@@ -428,6 +461,14 @@ TEST_F(SessionTest, RefusesABatchBeyondItsLimits) {
       {"position -1", [](Batch& b) { b.positions[0] = -1; }},
       {"slot 24 of a cache of 24", [](Batch& b) { b.slots[0] = 24; }},
       {"slot -1", [](Batch& b) { b.slots[0] = -1; }},
+      {"token 1 of 1 is fed row 0 of 2",
+       [](Batch& b) {
+         feed(b, {1, 0});
+       }},
+      {"token 0 of 1 is fed row 2 of 2",
+       [](Batch& b) {
+         feed(b, {0, 2});
+       }},
       {"runs from token 0 to 2 of 1", [](Batch& b) { b.q_lens[0] = 2; }},
       {"runs from token -1", [](Batch& b) { b.q_starts[0] = -1; }},
       {"runs from token 0 to 0", [](Batch& b) { b.q_lens[0] = 0; }},

@@ -29,6 +29,8 @@ class FakeRunner final : public test::DeferredRunner {
 
   /// Called at the start of each step with its number, from 1: to throw in the middle of things.
   std::function<void(int64_t)> on_step;
+  /// Whether feeds are left to it, as to a device that works while the host goes on.
+  bool takes_tokens = true;
   /// A sequence that holds this token has NaN logits.
   int32_t poison_token = -1;
 
@@ -37,11 +39,17 @@ class FakeRunner final : public test::DeferredRunner {
     if (on_step) on_step(num_steps);
     check(batch);
     num_fed_tokens += std::ssize(batch.feeds);
-    stream_.enqueue([this, batch] { compute(batch); });
+    if (batch.sampled.data != nullptr) num_taken_tokens += std::ssize(batch.feeds);
+    stream_.enqueue([this, batch = runtime::Batch(batch)]() mutable {
+      if (batch.sampled.data != nullptr) feed(batch);
+      compute(batch);
+    });
     return {logits_.data(),
             DType::fp32,
             {static_cast<int64_t>(batch.logit_rows.size()), int64_t{model_.vocab_size}}};
   }
+
+  bool takes_device_tokens() const override { return takes_tokens; }
 
   void copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs) override {
     num_copies += std::ssize(pairs);
@@ -59,6 +67,7 @@ class FakeRunner final : public test::DeferredRunner {
   std::atomic<int64_t> num_steps = 0;
   std::atomic<int64_t> num_copies = 0;
   std::atomic<int64_t> num_fed_tokens = 0;
+  std::atomic<int64_t> num_taken_tokens = 0;  // of them, by the runner itself
   std::atomic<int64_t> max_tokens_in_step = 0;
 
  private:
@@ -80,6 +89,14 @@ class FakeRunner final : public test::DeferredRunner {
         VELOZ_CHECK(seen.insert(block).second || written.count(block) == 0,
                     "block {} is written while two sequences share it", block);
       }
+  }
+
+  static void feed(runtime::Batch& batch) {
+    for (const runtime::TokenFeed& feed : batch.feeds) {
+      VELOZ_CHECK(feed.row >= 0 && feed.row < batch.sampled.shape[0], "row {}", feed.row);
+      batch.tokens.at(static_cast<size_t>(feed.token)) =
+          batch.sampled.as<const int32_t>()[feed.row];
+    }
   }
 
   void compute(const runtime::Batch& batch) {

@@ -237,17 +237,23 @@ std::vector<Request> awkward_requests() {
 
 TEST(RunningAhead, GivesTheTokensThatWaitingGives) {
   std::vector<std::vector<std::map<int64_t, Outcome::Choice>>> results;
-  for (const bool run_ahead : {false, true}) {
+  struct Mode {
+    bool run_ahead;
+    bool takes_tokens;  // the device, by itself
+  };
+  for (const auto& [run_ahead, takes_tokens] : {Mode{false, true}, {true, false}, {true, true}}) {
     ExecutorOptions options = options_for(kModel, small_limits());
     options.run_ahead = run_ahead;
     Engine engine(kModel, options);
+    engine.runner.takes_tokens = takes_tokens;
     std::vector<std::shared_ptr<Inbox>> inboxes;
     for (Request& r : awkward_requests()) inboxes.push_back(engine.submit(std::move(r)));
     results.emplace_back();
     for (const auto& inbox : inboxes) results.back().push_back(inbox->wait().choices);
     EXPECT_EQ(engine.runner.num_fed_tokens > 0, run_ahead);
+    EXPECT_EQ(engine.runner.num_taken_tokens > 0, run_ahead && takes_tokens);
+    EXPECT_EQ(results.back(), results.front());
   }
-  EXPECT_EQ(results[0], results[1]);
 }
 
 }  // namespace

@@ -17,21 +17,29 @@
 
 namespace veloz::test {
 
-/// A queue whose work is done at the latest moment, in `synchronize`: who forgets to wait reads old
-/// bytes, who reuses a host buffer too early sends the wrong ones.
+/// A queue whose work is done at the latest moment, when somebody waits for it: who forgets to wait
+/// reads old bytes, who reuses a host buffer too early sends the wrong ones.
 class DeferredStream final : public Stream {
  public:
-  void enqueue(std::function<void()> work) { work_.push_back(std::move(work)); }
-  void synchronize() override {
-    while (!work_.empty()) {
+  void enqueue(std::function<void()> work) {
+    work_.push_back(std::move(work));
+    ++num_behind_mark_;
+  }
+  void synchronize() override { run_until_left(0); }
+  void mark() override { num_behind_mark_ = 0; }
+  void wait_for_mark() override { run_until_left(num_behind_mark_); }
+
+ private:
+  void run_until_left(size_t count) {
+    while (work_.size() > count) {
       const std::function<void()> work = std::move(work_.front());
       work_.pop_front();
       work();
     }
   }
 
- private:
   std::deque<std::function<void()>> work_;
+  size_t num_behind_mark_ = 0;
 };
 
 /// Host memory behind a DeferredStream, filled with 0xFF (NaN, -1) at first.
