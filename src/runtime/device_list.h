@@ -37,7 +37,7 @@ using HostList = std::pmr::vector<T>;
 
 /// A small operand and its host side, in memory allocated once: fill `host` and upload, or run an
 /// op into `view` and download. The copies are enqueued: `host` may be touched again, or read,
-/// after the stream's next synchronize.
+/// once the stream was waited for.
 template <typename T>
 class DeviceList {
   static size_t bytes_of(int64_t capacity) {

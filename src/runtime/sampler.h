@@ -14,7 +14,7 @@
 
 namespace veloz::runtime {
 
-/// How the token after one row of logits is to be chosen. What is pointed to outlives the call.
+/// How the token after one row of logits is to be chosen. What is pointed to outlives the choice.
 struct SampleRow {
   const SamplingParams* params = nullptr;
   uint64_t seed = 0;  // with the choice and the output's length the key of the row's random numbers
@@ -95,16 +95,10 @@ class Sampler {
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
 
+  // In two halves, between which the stream may be given further work.
+
   /// logits [R, vocab_size] fp32 in device memory, overwritten; the groups' rows in order are its
-  /// R.
-  std::vector<GroupResult> sample(const TensorView& logits, std::span<const SampleGroup> groups) {
-    start(logits, groups);
-    return finish();
-  }
-
-  // The same in two halves, between which the stream takes further work.
-
-  /// What `groups` views and points to must live until `finish`.
+  /// R. What `groups` views and points to must live until `finish`.
   void start(const TensorView& logits, std::span<const SampleGroup> groups);
   /// After `start`: int32 [R] on the device, once the stream is there the token of each row (0
   /// where none could be chosen). Valid until the next start. Nothing where rows are more than

@@ -43,8 +43,8 @@ struct Bench {
     float* row = static_cast<float*>(logits.data());
     for (const std::vector<float>& values : rows)
       row = std::copy(values.begin(), values.end(), row);
-    return sampler.sample({logits.data(), DType::fp32, {std::ssize(rows), limits.vocab_size}},
-                          groups);
+    sampler.start({logits.data(), DType::fp32, {std::ssize(rows), limits.vocab_size}}, groups);
+    return sampler.finish();
   }
   GroupResult sample_one(const std::vector<float>& row, const SampleRow& sampled) {
     return sample({row}, {{.rows = {sampled}}}).front();
