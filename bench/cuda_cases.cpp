@@ -181,7 +181,7 @@ void add_rows_of(std::vector<CudaCase>& cases, int64_t t) {
   add("rope", "70b q", ops::Op::rope,
       {{"num_heads", int64_t{64}}, {"head_dim", int64_t{128}}, {"style", "neox"}},
       {matrix(kBf16, t, 8192, 10240), matrix(DType::fp32, t, 128)});
-  const auto append = [&](const Heads& heads, DType dtype) {
+  const auto append = [&](const Heads& heads, DType dtype, const char* style, int64_t rotary_dim) {
     const int64_t columns = heads.num_kv_heads * heads.head_dim;
     const int64_t stride = columns * 2 + heads.num_heads * heads.head_dim;
     // A few tokens are of as many sequences, many of few prompts.
@@ -193,13 +193,21 @@ void add_rows_of(std::vector<CudaCase>& cases, int64_t t) {
                       i % run);
       return all;
     };
+    const CaseOperand cache = cache_of(heads, dtype);
+    const CaseOperand slot_list = listed<int64_t>(DType::int64, {t}, slots);
+    add("rope_append", fmt::format("{} {}", heads.model, to_string(dtype)), ops::Op::rope_append,
+        {{"num_heads", heads.num_heads},
+         {"num_kv_heads", heads.num_kv_heads},
+         {"head_dim", heads.head_dim},
+         {"style", style}},
+        {cache, matrix(kBf16, t, stride), matrix(DType::fp32, t, rotary_dim), slot_list},
+        ceil_div(t, run));
     add("kv_append", fmt::format("{} {}", heads.model, to_string(dtype)), ops::Op::kv_append,
         {{"num_kv_heads", heads.num_kv_heads}, {"head_dim", heads.head_dim}},
-        {cache_of(heads, dtype), matrix(kBf16, t, columns, stride),
-         matrix(kBf16, t, columns, stride), listed<int64_t>(DType::int64, {t}, slots)},
+        {cache, matrix(kBf16, t, columns, stride), matrix(kBf16, t, columns, stride), slot_list},
         ceil_div(t, run));
   };
-  append(kLlama70b, DType::fp8_e4m3);
+  append(kLlama70b, DType::fp8_e4m3, "neox", 128);
   add("quantize", "d=8192 fp8_e4m3", ops::Op::quantize, {{"format", "fp8_e4m3"}},
       {matrix(kBf16, t, 8192)});
   add("layer_norm_fp8", "d=4096", ops::Op::layer_norm, quantized(eps, "fp8_e4m3"),
@@ -209,8 +217,8 @@ void add_rows_of(std::vector<CudaCase>& cases, int64_t t) {
   add("rope", "gptj q", ops::Op::rope,
       {{"num_heads", int64_t{16}}, {"head_dim", int64_t{256}}, {"style", "interleaved"}},
       {matrix(kBf16, t, 4096, 3 * 4096), matrix(DType::fp32, t, 64)});
-  append(kGptJ, DType::fp8_e4m3);
-  append(kLlama70b, DType::bf16);
+  append(kGptJ, DType::fp8_e4m3, "interleaved", 64);
+  append(kLlama70b, DType::bf16, "neox", 128);
   add("add_rms_norm_fp8", "d=8192 fixed scale", ops::Op::add_rms_norm, fixed_scale, residual);
   add("rms_norm", "d=8192", ops::Op::rms_norm, eps, {matrix(kBf16, t, 8192), gamma});
   add("add_rms_norm_int8", "d=8192", ops::Op::add_rms_norm, quantized(eps, "int8"), residual);

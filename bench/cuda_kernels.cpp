@@ -104,16 +104,14 @@ class CaseRun {
   /// Runs into poisoned outputs: every number must have been written, and be finite.
   std::string check() {
     const Set& set = sets_[0];
-    const bool threads_state = ops::op_def(c_.op).threads_state;
-    for (const TensorView& output : set.outputs)
-      if (!threads_state)
-        cuda::check(
-            cudaMemsetAsync(output.data, 0xff, output.num_bytes(), machine_->stream().handle()),
-            "poisoning outputs");
+    const size_t first = num_states();
+    for (size_t i = first; i < set.outputs.size(); ++i)
+      cuda::check(cudaMemsetAsync(set.outputs[i].data, 0xff, set.outputs[i].num_bytes(),
+                                  machine_->stream().handle()),
+                  "poisoning outputs");
     run(0);
     machine_->stream().synchronize();
-    if (threads_state) return {};
-    for (size_t i = 0; i < set.outputs.size(); ++i)
+    for (size_t i = first; i < set.outputs.size(); ++i)
       if (const std::string wrong = wrong_in(set.outputs[i]); !wrong.empty())
         return fmt::format("output {}: {}", i, wrong);
     return {};
@@ -124,6 +122,9 @@ class CaseRun {
     std::vector<TensorView> inputs;
     std::vector<TensorView> outputs;
   };
+
+  /// Of the outputs, which are the first input.
+  size_t num_states() const { return ops::op_def(c_.op).threads_state ? 1 : 0; }
 
   ops::OpCall call_of(const std::vector<TensorView>& inputs,
                       const std::vector<TensorView>& outputs) const {
@@ -148,7 +149,7 @@ class CaseRun {
     std::vector<TensorView> views;
     for (const ops::ValueType& type : output_types_) {
       TensorView view(nullptr, type.dtype, type.bind({}));
-      if (ops::op_def(c_.op).threads_state)
+      if (views.size() < num_states())
         view.data = inputs[0].data;
       else if (next)
         view.data = next(view.num_bytes());
@@ -173,10 +174,9 @@ class CaseRun {
         throw Error(ErrorKind::out_of_memory, fmt::format("the pool has {} blocks, this needs {}",
                                                           num_blocks, c_.num_blocks));
     }
-    for (const ops::ValueType& type : output_types_)
-      if (!ops::op_def(c_.op).threads_state)
-        set_bytes += static_cast<double>(type.bind({}).num_elements()) *
-                     static_cast<double>(dtype_bytes(type.dtype));
+    for (size_t i = num_states(); i < output_types_.size(); ++i)
+      set_bytes += static_cast<double>(output_types_[i].bind({}).num_elements()) *
+                   static_cast<double>(dtype_bytes(output_types_[i].dtype));
     const double wanted =
         kCacheTimes * static_cast<double>(machine_->facts().l2_bytes) / cost_.bytes;
     const double most = std::max(1.0, kLargestSets / set_bytes);
@@ -203,8 +203,7 @@ class CaseRun {
         num_blocks);
     // A cache that is written is the pool whatever its shape says.
     if (num_blocks > 0)
-      for (ops::ValueType& type : output_types_)
-        if (ops::op_def(c_.op).threads_state) type.dims[0] = num_blocks;
+      for (size_t i = 0; i < num_states(); ++i) output_types_[i].dims[0] = num_blocks;
     set.outputs = outputs([&](size_t bytes) { return machine_->take(bytes); }, set.inputs);
     return set;
   }

@@ -11,7 +11,7 @@ from gpu.suite import Context, Json, Step
 DEVICE_LOST = 3  # exit code of veloz_bench_cuda_kernels
 MOST_RESTARTS = 8
 RESERVE_S = 3.0
-ROWS = "add_rms_norm_fp8,gated_act_fp8,rope,kv_append,quantize,layer_norm_fp8,act_fp8,rms_norm,add_rms_norm_int8,add"
+ROWS = "add_rms_norm_fp8,gated_act_fp8,rope_append,rope,kv_append,quantize,layer_norm_fp8,act_fp8,rms_norm,add_rms_norm_int8,add"
 
 
 def parse_rows(text: str) -> list[Json]:

@@ -11,10 +11,11 @@
 namespace veloz::compiler {
 namespace {
 
-constexpr std::array<PassEntry, 6> kPipeline = {{
+constexpr std::array<PassEntry, 7> kPipeline = {{
     {"canonicalise", canonicalise},
     {"quantize", quantize},
     {"fuse_qkv", fuse_qkv},
+    {"fuse_rope_append", fuse_rope_append},
     {"fuse_gate_up", fuse_gate_up},
     {"fuse_add_norm", fuse_add_norm},
     {"fuse_quantize", fuse_quantize},

@@ -130,6 +130,11 @@ template <const RowMicros& micros>
 constexpr auto quantize_kernel = row_kernel<ops::QuantizeArgs, quantize, micros>;
 template <const RowMicros& micros>
 constexpr auto rope_kernel = row_kernel<ops::RopeArgs, rope, micros>;
+template <const RowMicros& micros>
+constexpr Kernel rope_append_kernel(std::string_view name) {
+  return {name, Op::rope_append, accepts_any, run_rows<ops::RopeAppendArgs, rope_append, micros>,
+          rope_append_workspace_bytes};
+}
 
 /// Best first within an op. The references follow.
 const CpuKernel kCpuKernels[] = {
@@ -183,6 +188,7 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx512, act_kernel<kRowsAvx512>(Op::gated_act, "gated_act/avx512")},
     {Isa::avx512, quantize_kernel<kRowsAvx512>(Op::quantize, "quantize/avx512")},
     {Isa::avx512, rope_kernel<kRowsAvx512>(Op::rope, "rope/avx512")},
+    {Isa::avx512, rope_append_kernel<kRowsAvx512>("rope_append/avx512")},
     {Isa::avx2, rms_norm_kernel<kRowsAvx2>(Op::rms_norm, "rms_norm/avx2")},
     {Isa::avx2, rms_norm_kernel<kRowsAvx2>(Op::add_rms_norm, "add_rms_norm/avx2")},
     {Isa::avx2, layer_norm_kernel<kRowsAvx2>(Op::layer_norm, "layer_norm/avx2")},
@@ -192,6 +198,7 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx2, act_kernel<kRowsAvx2>(Op::gated_act, "gated_act/avx2")},
     {Isa::avx2, quantize_kernel<kRowsAvx2>(Op::quantize, "quantize/avx2")},
     {Isa::avx2, rope_kernel<kRowsAvx2>(Op::rope, "rope/avx2")},
+    {Isa::avx2, rope_append_kernel<kRowsAvx2>("rope_append/avx2")},
 #endif
     {Isa::portable, linear_kernel<kGemmPortableBf16, DType::bf16>("linear/portable_bf16")},
     {Isa::portable, linear_kernel<kGemmPortableFp32, DType::fp32>("linear/portable_fp32")},
@@ -218,6 +225,7 @@ const CpuKernel kCpuKernels[] = {
     {Isa::portable, act_kernel<kRowsPortable>(Op::gated_act, "gated_act/portable")},
     {Isa::portable, quantize_kernel<kRowsPortable>(Op::quantize, "quantize/portable")},
     {Isa::portable, rope_kernel<kRowsPortable>(Op::rope, "rope/portable")},
+    {Isa::portable, rope_append_kernel<kRowsPortable>("rope_append/portable")},
     {Isa::portable,
      {"embedding/copy", Op::embedding, accepts_plain_table,
       ops::run_typed<ops::EmbeddingArgs, embedding>}},

@@ -54,31 +54,34 @@ void store_head(const TensorView& cache, const HeadRow& row, int64_t head_dim, f
 
 }  // namespace
 
+void convert_kv_row(const ops::KvAppendArgs& a, const KvLayout& layout, int64_t t) {
+  const int64_t head_dim = layout.head_dim;
+  const int64_t slot = a.slots.as<const int64_t>()[t];
+  VELOZ_DCHECK(slot >= 0 && slot < layout.num_blocks * layout.block_size, "slot {}", slot);
+  for (int64_t head = 0; head < layout.num_kv_heads; ++head) {
+    store_head(a.cache,
+               {.x = a.k,
+                .t = t,
+                .begin = head * head_dim,
+                .first = layout.k_index(slot, head, 0),
+                .group = layout.group,
+                .group_stride = layout.block_size * layout.group},
+               head_dim, a.k_scale, layout.k_scale_index(slot, head));
+    store_head(a.cache,
+               {.x = a.v,
+                .t = t,
+                .begin = head * head_dim,
+                .first = layout.v_index(slot, head, 0),
+                .group = 1,
+                .group_stride = layout.v_group},
+               head_dim, a.v_scale, layout.v_scale_index(slot, head));
+  }
+}
+
 void convert_and_append(ops::OpContext& context, const ops::KvAppendArgs& a) noexcept {
   const KvLayout layout = KvLayout::of(a.cache);
-  const int64_t head_dim = layout.head_dim;
-  for_each_row(*context.pool, a.k.shape[0], a.k.shape[1], [&](int64_t t) {
-    const int64_t slot = a.slots.as<const int64_t>()[t];
-    VELOZ_DCHECK(slot >= 0 && slot < layout.num_blocks * layout.block_size, "slot {}", slot);
-    for (int64_t head = 0; head < layout.num_kv_heads; ++head) {
-      store_head(a.cache,
-                 {.x = a.k,
-                  .t = t,
-                  .begin = head * head_dim,
-                  .first = layout.k_index(slot, head, 0),
-                  .group = layout.group,
-                  .group_stride = layout.block_size * layout.group},
-                 head_dim, a.k_scale, layout.k_scale_index(slot, head));
-      store_head(a.cache,
-                 {.x = a.v,
-                  .t = t,
-                  .begin = head * head_dim,
-                  .first = layout.v_index(slot, head, 0),
-                  .group = 1,
-                  .group_stride = layout.v_group},
-                 head_dim, a.v_scale, layout.v_scale_index(slot, head));
-    }
-  });
+  for_each_row(*context.pool, a.k.shape[0], a.k.shape[1],
+               [&](int64_t t) { convert_kv_row(a, layout, t); });
 }
 
 }  // namespace veloz::cpu

@@ -75,24 +75,27 @@ void permute_columns(ops::OpContext& context, const ops::PermuteColumnsArgs& a) 
     permute_columns_of<BFloat16>(*context.pool, a);
 }
 
-void kv_append(ops::OpContext& context, const ops::KvAppendArgs& a) noexcept {
-  const ops::KvLayout layout = ops::KvLayout::of(a.cache);
+void copy_kv_row(const ops::KvAppendArgs& a, const ops::KvLayout& layout, int64_t t) {
   const auto element_bytes = static_cast<int64_t>(dtype_bytes(a.cache.dtype));
   const int64_t head_bytes = layout.head_dim * element_bytes;
   const int64_t step_bytes = layout.block_size * kStepBytesX;  // from one group of channels to next
   auto* const cache = a.cache.as<std::byte>();
-  for_each_row(*context.pool, a.k.shape[0], a.k.shape[1], [&](int64_t t) {
-    const int64_t slot = a.slots.as<const int64_t>()[t];
-    VELOZ_DCHECK(slot >= 0 && slot < layout.num_blocks * layout.block_size, "slot {}", slot);
-    for (int64_t head = 0; head < layout.num_kv_heads; ++head) {
-      const std::byte* const k = row_of(a.k, t) + head * head_bytes;
-      std::byte* to = cache + layout.k_index(slot, head, 0) * element_bytes;
-      for (int64_t at = 0; at < head_bytes; at += kStepBytesX, to += step_bytes)
-        std::memcpy(to, k + at, kStepBytesX);
-      std::memcpy(cache + layout.v_index(slot, head, 0) * element_bytes,
-                  row_of(a.v, t) + head * head_bytes, static_cast<size_t>(head_bytes));
-    }
-  });
+  const int64_t slot = a.slots.as<const int64_t>()[t];
+  VELOZ_DCHECK(slot >= 0 && slot < layout.num_blocks * layout.block_size, "slot {}", slot);
+  for (int64_t head = 0; head < layout.num_kv_heads; ++head) {
+    const std::byte* const k = row_of(a.k, t) + head * head_bytes;
+    std::byte* to = cache + layout.k_index(slot, head, 0) * element_bytes;
+    for (int64_t at = 0; at < head_bytes; at += kStepBytesX, to += step_bytes)
+      std::memcpy(to, k + at, kStepBytesX);
+    std::memcpy(cache + layout.v_index(slot, head, 0) * element_bytes,
+                row_of(a.v, t) + head * head_bytes, static_cast<size_t>(head_bytes));
+  }
+}
+
+void kv_append(ops::OpContext& context, const ops::KvAppendArgs& a) noexcept {
+  const ops::KvLayout layout = ops::KvLayout::of(a.cache);
+  for_each_row(*context.pool, a.k.shape[0], a.k.shape[1],
+               [&](int64_t t) { copy_kv_row(a, layout, t); });
 }
 
 }  // namespace veloz::cpu

@@ -4,6 +4,7 @@
 #include "ops/attention.h"
 #include "ops/gather.h"
 #include "ops/kernel.h"
+#include "ops/kv_layout.h"
 
 namespace veloz::cpu {
 
@@ -17,5 +18,7 @@ void embedding(ops::OpContext& context, const ops::EmbeddingArgs& args) noexcept
 void packed_embedding(ops::OpContext& context, const ops::EmbeddingArgs& args) noexcept;
 void permute_columns(ops::OpContext& context, const ops::PermuteColumnsArgs& args) noexcept;
 void kv_append(ops::OpContext& context, const ops::KvAppendArgs& args) noexcept;
+/// Row t of kv_append into a cache of the dtype of k and v.
+void copy_kv_row(const ops::KvAppendArgs& args, const ops::KvLayout& layout, int64_t t);
 
 }  // namespace veloz::cpu

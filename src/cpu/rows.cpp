@@ -4,8 +4,11 @@
 #include <cstring>
 
 #include "base/numeric.h"
+#include "cpu/kv_convert.h"
 #include "cpu/parallel.h"
+#include "cpu/row_copies.h"
 #include "cpu/row_of.h"
+#include "ops/kv_layout.h"
 
 namespace veloz::cpu {
 namespace {
@@ -29,6 +32,21 @@ void quantize_row(const RowMicro& micro, const std::byte* x, DType dtype,
     else
       run({.x = group, .codes = codes, .width = a.group(), .inverse = scale.inverse});
   }
+}
+
+/// Row t of rope, into `y`.
+void rotate_row(const RowMicros& micros, const ops::RopeArgs& a, int64_t t, std::byte* y) {
+  const RowMicro& micro = micro_of(micros, a.x.dtype);
+  const auto run =
+      a.style == ops::RopeStyle::interleaved ? micro.rope_interleaved : micro.rope_neox;
+  const int64_t rotary_dim = a.angles.shape[1];
+  run({.x = row_of(a.x, t),
+       .cosines = a.angles.row<const float>(t),
+       .sines = a.angles.row<const float>(t) + rotary_dim / 2,
+       .y = y,
+       .num_heads = a.num_heads,
+       .head_dim = a.head_dim,
+       .rotary_dim = rotary_dim});
 }
 
 size_t scratch_row_bytes(const TensorView& x) {
@@ -106,18 +124,29 @@ void act(ops::OpContext& context, const ops::ActArgs& a, const RowMicros& micros
 }
 
 void rope(ops::OpContext& context, const ops::RopeArgs& a, const RowMicros& micros) noexcept {
-  const RowMicro& micro = micro_of(micros, a.y.dtype);
-  const auto run =
-      a.style == ops::RopeStyle::interleaved ? micro.rope_interleaved : micro.rope_neox;
-  const int64_t rotary_dim = a.angles.shape[1];
-  for_each_row(*context.pool, a.y.shape[0], a.y.shape[1], [&](int64_t t) {
-    run({.x = row_of(a.x, t),
-         .cosines = a.angles.row<const float>(t),
-         .sines = a.angles.row<const float>(t) + rotary_dim / 2,
-         .y = row_of(a.y, t),
-         .num_heads = a.num_heads,
-         .head_dim = a.head_dim,
-         .rotary_dim = rotary_dim});
+  for_each_row(*context.pool, a.y.shape[0], a.y.shape[1],
+               [&](int64_t t) { rotate_row(micros, a, t, row_of(a.y, t)); });
+}
+
+size_t rope_append_workspace_bytes(const ops::OpCall& call, int num_threads) {
+  return static_cast<size_t>(num_threads) * scratch_row_bytes(ops::RopeAppendArgs::from(call).k.x);
+}
+
+void rope_append(ops::OpContext& context, const ops::RopeAppendArgs& a,
+                 const RowMicros& micros) noexcept {
+  const TensorView& k = a.k.x;
+  const ops::KvLayout layout = ops::KvLayout::of(a.append.cache);
+  const auto append_row = a.append.cache.dtype == k.dtype ? copy_kv_row : convert_kv_row;
+  const int64_t width = a.q.x.shape[1] + 2 * k.shape[1];
+  for_each_row_of_thread(*context.pool, k.shape[0], width, [&](int thread_idx, int64_t t) {
+    rotate_row(micros, a.q, t, row_of(a.q.y, t));
+    std::byte* const rotated =
+        context.workspace.data() + static_cast<size_t>(thread_idx) * scratch_row_bytes(k);
+    rotate_row(micros, a.k, t, rotated);
+    ops::KvAppendArgs append = a.append;
+    constexpr int64_t kSameRow = 0;  // whatever the token, its k is in the scratch row
+    append.k = TensorView(rotated, k.dtype, k.shape, kSameRow);
+    append_row(append, layout, t);
   });
 }
 

@@ -8,6 +8,7 @@
 #include "ops/norm.h"
 #include "ops/quantize.h"
 #include "ops/rope.h"
+#include "ops/rope_append.h"
 
 namespace veloz::cpu {
 
@@ -27,6 +28,10 @@ void add(ops::OpContext& context, const ops::AddArgs& args, const RowMicros& mic
 /// act and gated_act.
 void act(ops::OpContext& context, const ops::ActArgs& args, const RowMicros& micros) noexcept;
 void rope(ops::OpContext& context, const ops::RopeArgs& args, const RowMicros& micros) noexcept;
+void rope_append(ops::OpContext& context, const ops::RopeAppendArgs& args,
+                 const RowMicros& micros) noexcept;
+/// One row of k of each thread.
+size_t rope_append_workspace_bytes(const ops::OpCall& call, int num_threads);
 void quantize(ops::OpContext& context, const ops::QuantizeArgs& args,
               const RowMicros& micros) noexcept;
 

@@ -80,6 +80,8 @@ constexpr Kernel kKernels[] = {
     {"rope/rows", Op::rope, accepts_any, VELOZ_FRONT((ops::run_typed<ops::RopeArgs, rope>))},
     {"rope_angles/rows", Op::rope_angles, accepts_any,
      VELOZ_FRONT((ops::run_typed<ops::RopeAnglesArgs, rope_angles>))},
+    {"rope_append/plain", Op::rope_append, accepts_any,
+     VELOZ_FRONT((ops::run_typed<ops::RopeAppendArgs, rope_append>))},
     {"linear/wgmma", Op::linear, accepts_gemm_linear,
      VELOZ_FRONT((ops::run_typed<ops::LinearArgs, gemm_linear>))},
     {"linear/simple", Op::linear, accepts_plain,

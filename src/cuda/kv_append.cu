@@ -68,9 +68,7 @@ __global__ void __launch_bounds__(kThreads) kv_append_kernel(AppendRows<T> rows)
     uint32_t amax = 0;
     for (int64_t at = first; at < end; at += step)
       amax = max(amax, largest_magnitude(load_chunk(x + at, end - at, rows.is_vector)));
-    for (int offset = 1; offset < static_cast<int>(rows.lanes); offset *= 2)
-      amax = max(amax, __shfl_xor_sync(kAllLanes, amax, offset));
-    const GroupScale scale = group_scale(amax, kInt8Limit);
+    const GroupScale scale = int8_scale_of_lanes(amax, rows.lanes);
     inverse = scale.inverse;
     if (is_mine && first == 0) store_row_scale(to, cache, scale.scale);
   }
@@ -81,8 +79,7 @@ __global__ void __launch_bounds__(kThreads) kv_append_kernel(AppendRows<T> rows)
 template <typename T, typename C>
 void run(CudaStream& stream, const ops::KvAppendArgs& a) {
   const KvCache cache = KvCache::of(a);
-  unsigned lanes = 1;
-  while (lanes < kWarpSize && lanes * kChunk < cache.head_dim) lanes *= 2;
+  const unsigned lanes = lanes_of_head((cache.head_dim + kChunk - 1) / kChunk);
   AppendRows<T> rows{.k = a.k.as<const T>(),
                      .v = a.v.as<const T>(),
                      .slots = a.slots.as<const int64_t>(),
@@ -99,28 +96,12 @@ void run(CudaStream& stream, const ops::KvAppendArgs& a) {
          {.grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(kThreads)}, rows);
 }
 
-template <typename T>
-void run_any(CudaStream& stream, const ops::KvAppendArgs& a) {
-  switch (a.cache.dtype) {
-    case DType::fp32:
-      return run<T, float>(stream, a);
-    case DType::bf16:
-      return run<T, Bf16>(stream, a);
-    case DType::int8:
-      return run<T, Int8>(stream, a);
-    default:
-      return run<T, E4M3>(stream, a);
-  }
-}
-
 }  // namespace
 
 void kv_append(ops::OpContext& context, const ops::KvAppendArgs& a) noexcept {
   if (a.k.shape[0] == 0) return;
-  if (a.k.dtype == DType::bf16)
-    run_any<Bf16>(stream_of(context), a);
-  else
-    run_any<float>(stream_of(context), a);
+  with_kv_types(a.k.dtype, a.cache.dtype,
+                [&](auto t, auto c) { run<decltype(t), decltype(c)>(stream_of(context), a); });
 }
 
 }  // namespace veloz::cuda

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "cuda/block_reduce.h"
 #include "cuda/chunk.h"
 #include "cuda/quantize_value.h"
 #include "ops/attention.h"
@@ -75,6 +76,33 @@ __device__ inline void store_kv(C* row, const KvCache& cache, const Chunk<T>& ch
   } else {
     store_chunk(row + at, pack<C>(values), count, is_vector);
   }
+}
+
+/// Of a group that `lanes` neighbours in a warp share, a power of two, each with the largest
+/// magnitude of its part. All lanes of the warp must call.
+__device__ inline GroupScale int8_scale_of_lanes(uint32_t amax, unsigned lanes) {
+  for (int offset = 1; offset < static_cast<int>(lanes); offset *= 2)
+    amax = max(amax, __shfl_xor_sync(kAllLanes, amax, offset));
+  return group_scale(amax, kInt8Limit);
+}
+
+/// Lanes that share the `num_items` of one head.
+inline unsigned lanes_of_head(int64_t num_items) {
+  unsigned lanes = 1;
+  while (lanes < kWarpSize && lanes < num_items) lanes *= 2;
+  return lanes;
+}
+
+/// Calls run(T(), C()) with the types of activations and cache.
+template <typename Run>
+void with_kv_types(DType x, DType cache, const Run& run) {
+  const auto with_cache_type = [&](auto t) {
+    if (cache == DType::fp32) return run(t, float());
+    if (cache == DType::bf16) return run(t, Bf16());
+    if (cache == DType::int8) return run(t, Int8());
+    return run(t, E4M3());
+  };
+  return x == DType::bf16 ? with_cache_type(Bf16()) : with_cache_type(float());
 }
 
 /// The scale of an int8 row, behind its codes.

@@ -46,13 +46,9 @@ struct RopeRows {
   int64_t x_stride;
   int64_t y_stride;
   int64_t angles_stride;
-  int64_t head_dim;
-  int64_t half;          // of the channels that rotate
-  unsigned num_items;    // of a row: eight pairs of a head, or eight channels to copy
-  unsigned num_rotated;  // items of a head that rotate, its first ones
-  unsigned num_head_items;
-  unsigned parts;  // blocks of a row
-  ops::RopeStyle style;
+  HeadItems head;
+  unsigned num_items;  // of a row
+  unsigned parts;      // blocks of a row
   bool is_vector;
 };
 
@@ -63,35 +59,17 @@ __global__ void __launch_bounds__(kMaxChunkThreads) rope_kernel(RopeRows<T> rows
   const auto row = static_cast<int64_t>(blockIdx.x / rows.parts);
   const unsigned item = blockIdx.x % rows.parts * blockDim.x + threadIdx.x;
   if (item >= rows.num_items) return;
-  const int64_t head = static_cast<int64_t>(item / rows.num_head_items) * rows.head_dim;
-  const unsigned head_item = item % rows.num_head_items;
-  const T* const x = rows.x + row * rows.x_stride + head;
-  T* const y = rows.y + row * rows.y_stride + head;
-  if (head_item >= rows.num_rotated) {
-    const int64_t at = 2 * rows.half + static_cast<int64_t>(head_item - rows.num_rotated) * kChunk;
-    const int64_t count = rows.head_dim - at;
-    store_chunk(y + at, load_chunk(x + at, count, rows.is_vector), count, rows.is_vector);
-    return;
-  }
-  const int64_t pair = static_cast<int64_t>(head_item) * kChunk;
-  const PairChunks at = pair_chunks(rows.style, pair, rows.half);
-  const float* const cosines = rows.angles + row * rows.angles_stride + pair;
-  Chunk<T> first = load_chunk(x + at.first, at.first_count, rows.is_vector);
-  Chunk<T> second = load_chunk(x + at.second, at.second_count, rows.is_vector);
-  rotate_chunks(rows.style, first, second, load_chunk(cosines, rows.half - pair, rows.is_vector),
-                load_chunk(cosines + rows.half, rows.half - pair, rows.is_vector));
-  store_chunk(y + at.first, first, at.first_count, rows.is_vector);
-  store_chunk(y + at.second, second, at.second_count, rows.is_vector);
+  const int64_t head = static_cast<int64_t>(item / rows.head.count) * rows.head.head_dim;
+  store_item(rows.y + row * rows.y_stride + head,
+             rotated_item(rows.head, item % rows.head.count, rows.x + row * rows.x_stride + head,
+                          rows.angles + row * rows.angles_stride, rows.is_vector),
+             rows.is_vector);
 }
-
-int64_t num_chunks(int64_t extent) { return (extent + kChunk - 1) / kChunk; }
 
 template <typename T>
 void run(CudaStream& stream, const ops::RopeArgs& a) {
-  const int64_t rotary_dim = a.angles.shape[1];
-  const int64_t num_rotated = num_chunks(rotary_dim / 2);
-  const int64_t num_head_items = num_rotated + num_chunks(a.head_dim - rotary_dim);
-  const int64_t num_items = a.num_heads * num_head_items;
+  const HeadItems head = HeadItems::of(a.head_dim, a.angles.shape[1], a.style);
+  const int64_t num_items = a.num_heads * head.count;
   const ChunkBlocks blocks = choose_chunk_blocks(num_items);
   RopeRows<T> rows{.x = a.x.as<const T>(),
                    .y = a.y.as<T>(),
@@ -99,17 +77,12 @@ void run(CudaStream& stream, const ops::RopeArgs& a) {
                    .x_stride = a.x.row_stride,
                    .y_stride = a.y.row_stride,
                    .angles_stride = a.angles.row_stride,
-                   .head_dim = a.head_dim,
-                   .half = rotary_dim / 2,
+                   .head = head,
                    .num_items = static_cast<unsigned>(num_items),
-                   .num_rotated = static_cast<unsigned>(num_rotated),
-                   .num_head_items = static_cast<unsigned>(num_head_items),
                    .parts = blocks.parts,
-                   .style = a.style,
                    .is_vector = false};
-  rows.is_vector = rows.half % kChunk == 0 && a.head_dim % kChunk == 0 &&
-                   is_aligned(rows.x, rows.x_stride) && is_aligned(rows.y, rows.y_stride) &&
-                   is_aligned(rows.angles, rows.angles_stride);
+  rows.is_vector = head.are_whole_chunks() && is_aligned(rows.x, rows.x_stride) &&
+                   is_aligned(rows.y, rows.y_stride) && is_aligned(rows.angles, rows.angles_stride);
   launch(stream, "rope", rope_kernel<T>,
          {.grid = dim3(static_cast<unsigned>(a.y.shape[0]) * blocks.parts),
           .block = dim3(blocks.threads)},

@@ -10,6 +10,12 @@ namespace {
 
 constexpr int64_t kWarp = 32;
 constexpr int64_t kChunkColumns = 8;
+constexpr int64_t kMultiprocessors = 132;  // of an H200
+
+ChunkBlocks blocks_of(int64_t num_chunks, int64_t max_threads) {
+  const int64_t threads = std::min(round_up(std::max(num_chunks, int64_t{1}), kWarp), max_threads);
+  return {static_cast<unsigned>(threads), static_cast<unsigned>(ceil_div(num_chunks, threads))};
+}
 
 }  // namespace
 
@@ -28,9 +34,14 @@ bool is_register_group(int64_t columns, int64_t group) {
 }
 
 ChunkBlocks choose_chunk_blocks(int64_t num_chunks) {
-  const int64_t threads =
-      std::min<int64_t>(round_up(std::max(num_chunks, int64_t{1}), kWarp), kMaxChunkThreads);
-  return {static_cast<unsigned>(threads), static_cast<unsigned>(ceil_div(num_chunks, threads))};
+  return blocks_of(num_chunks, kMaxChunkThreads);
+}
+
+ChunkBlocks spread_chunk_blocks(int64_t num_chunks, int64_t num_rows) {
+  int64_t threads = kMaxChunkThreads;
+  while (threads > kWarp && num_rows * ceil_div(num_chunks, threads) < kMultiprocessors)
+    threads /= 2;
+  return blocks_of(num_chunks, threads);
 }
 
 }  // namespace veloz::cuda

@@ -49,5 +49,7 @@ struct ChunkBlocks {
   unsigned parts;
 };
 ChunkBlocks choose_chunk_blocks(int64_t num_chunks);
+/// The same in smaller blocks where the rows are few, so that more multiprocessors have one.
+ChunkBlocks spread_chunk_blocks(int64_t num_chunks, int64_t num_rows);
 
 }  // namespace veloz::cuda

@@ -8,6 +8,7 @@
 #include "ops/norm.h"
 #include "ops/quantize.h"
 #include "ops/rope.h"
+#include "ops/rope_append.h"
 
 /// Ops that work on one row at a time, on the GPU. A row's result does not depend on the others.
 namespace veloz::cuda {
@@ -21,5 +22,7 @@ void rope_angles(ops::OpContext& context, const ops::RopeAnglesArgs& args) noexc
 void rope(ops::OpContext& context, const ops::RopeArgs& args) noexcept;
 /// Into a cache whose rows lie plain: [num_blocks, 2 (k, v), num_kv_heads, block_size, row extent].
 void kv_append(ops::OpContext& context, const ops::KvAppendArgs& args) noexcept;
+/// Into such a cache.
+void rope_append(ops::OpContext& context, const ops::RopeAppendArgs& args) noexcept;
 
 }  // namespace veloz::cuda

@@ -3,7 +3,7 @@
 
 # Device code with its launchers.
 set(veloz_cuda_device_sources
-  activation.cu add.cu kv_append.cu norm.cu quantize.cu rope.cu row_copies.cu
+  activation.cu add.cu kv_append.cu norm.cu quantize.cu rope.cu rope_append.cu row_copies.cu
   copy_blocks.cu dummy_values.cu
   beam_candidates.cu logit_edits.cu logprobs.cu sample.cu
   attention_simple.cu attention.cu attention_decode.cu attention_sharing.cu

@@ -16,7 +16,7 @@ namespace veloz::engine {
 /// Version of the directory's format. A reader accepts every minor version up to its own of the
 /// same major.
 inline constexpr int64_t kFormatMajor = 1;
-inline constexpr int64_t kFormatMinor = 2;
+inline constexpr int64_t kFormatMinor = 3;
 
 /// Facts about the model that the runtime and its users need beside the plan.
 struct ModelFacts {

@@ -51,12 +51,11 @@ const std::vector<StepInput>& step_inputs() {
 /// Ops that may stand in a program, safe on any contents of their operands but the indices below.
 /// Sampling ops run outside, on operands the runtime makes itself.
 constexpr Op kProgramOps[] = {
-    Op::add,         Op::add_layer_norm,   Op::add_rms_norm,
-    Op::act,         Op::embedding,        Op::gated_act,
-    Op::gather_rows, Op::kv_append,        Op::layer_norm,
-    Op::linear,      Op::paged_attention,  Op::permute_columns,
-    Op::quantize,    Op::quantized_linear, Op::rms_norm,
-    Op::rope,        Op::rope_angles,      Op::weight_only_linear,
+    Op::add,         Op::add_layer_norm,   Op::add_rms_norm,       Op::act,
+    Op::embedding,   Op::gated_act,        Op::gather_rows,        Op::kv_append,
+    Op::layer_norm,  Op::linear,           Op::paged_attention,    Op::permute_columns,
+    Op::quantize,    Op::quantized_linear, Op::rms_norm,           Op::rope,
+    Op::rope_angles, Op::rope_append,      Op::weight_only_linear,
 };
 
 /// Operands that are indices, and the one input of the step that holds what the op needs.
@@ -66,13 +65,10 @@ struct IndexOperand {
   std::string_view input;
 };
 constexpr IndexOperand kIndexOperands[] = {
-    {Op::embedding, 0, "tokens"},
-    {Op::rope_angles, 0, "positions"},
-    {Op::kv_append, 3, "slots"},
-    {Op::paged_attention, 2, "q_starts"},
-    {Op::paged_attention, 3, "q_lens"},
-    {Op::paged_attention, 4, "kv_lens"},
-    {Op::paged_attention, 5, "block_tables"},
+    {Op::embedding, 0, "tokens"},         {Op::rope_angles, 0, "positions"},
+    {Op::kv_append, 3, "slots"},          {Op::rope_append, 3, "slots"},
+    {Op::paged_attention, 2, "q_starts"}, {Op::paged_attention, 3, "q_lens"},
+    {Op::paged_attention, 4, "kv_lens"},  {Op::paged_attention, 5, "block_tables"},
     {Op::gather_rows, 1, "logit_rows"},
 };
 
@@ -252,7 +248,8 @@ class ProgramVerifier {
     for (size_t i = 0; i < step.inputs.size(); ++i) verify_operand(step, i);
     verify_types(step);
     verify_indices(step);
-    if (step.op == Op::kv_append || step.op == Op::paged_attention) verify_cache(step);
+    if (step.op == Op::kv_append || step.op == Op::rope_append || step.op == Op::paged_attention)
+      verify_cache(step);
     if (step.op == Op::gather_rows &&
         type(static_cast<size_t>(step.inputs[0])).dims[0] != Symbol::T)
       refuse("gather_rows reads rows of a value that has none for each token");
@@ -315,7 +312,7 @@ class ProgramVerifier {
 
   /// cache [N, 2, num_kv_heads, block_size, row extent]; infer has compared it with the heads.
   void verify_cache(const PlanStep& step) const {
-    const size_t operand = step.op == Op::kv_append ? 0 : 1;
+    const size_t operand = step.op == Op::paged_attention ? 1 : 0;
     const auto value = static_cast<size_t>(step.inputs[operand]);
     const ValueType& cache = type(value);
     if (slot<StateSlot>(value) == nullptr || cache.dims.size() != 5 || cache.dims[0] != Symbol::N)
@@ -329,7 +326,7 @@ class ProgramVerifier {
     if (cache != expected)
       refuse(fmt::format("the cache {} is {}, num_kv_heads, head_dim and block_size ask for {}",
                          name(value), ops::to_string(cache), ops::to_string(expected)));
-    const auto query = static_cast<size_t>(step.inputs[step.op == Op::kv_append ? 1 : 0]);
+    const auto query = static_cast<size_t>(step.inputs[1 - operand]);
     if (type(query).dims[0] != Symbol::T)
       refuse(fmt::format("{} : {} has no row for each token", name(query),
                          ops::to_string(type(query))));

@@ -18,43 +18,6 @@
 namespace veloz::ops {
 namespace {
 
-float scale_or_one(const OpCall& call, std::string_view name) {
-  return call.attrs.contains(name) ? static_cast<float>(call.attrs.get_float(name)) : 1.0f;
-}
-
-/// The cache operand against the attributes; its block count may be symbolic.
-const ValueType& expect_cache(const ShapeRule& rule, size_t operand, int64_t num_kv_heads,
-                              int64_t head_dim, const Attrs& attrs) {
-  const ValueType& cache = rule.type(operand);
-  if (cache.dims.size() != 5 || !is_kv_cache_dtype(cache.dtype))
-    rule.fail_operand(operand,
-                      "fp32, bf16 or fp8_e4m3 [N, 2, num_kv_heads, block_size, head_dim], or int8 "
-                      "with head_dim + 4");
-  if (cache.dims[0].is_constant()) rule.constant_extent(operand, 0);
-  const int64_t block_size = rule.constant_extent(operand, 3);
-  rule.expect_type(
-      operand,
-      {cache.dtype,
-       {cache.dims[0], 2, num_kv_heads, block_size, kv_row_extent(cache.dtype, head_dim)}},
-      "num_kv_heads and head_dim of the attributes");
-  for (const char* const name : {"k_scale", "v_scale"}) {
-    if (!attrs.contains(name)) continue;
-    if (cache.dtype != DType::fp8_e4m3)
-      rule.fail(fmt::format("attribute {} belongs to a cache of fp8_e4m3", name));
-    constexpr double kExtreme = 1e30;  // fp32 has it, and its inverse
-    const double scale = rule.positive_attr(name);
-    if (scale < 1 / kExtreme || scale > kExtreme)
-      rule.fail(fmt::format("attribute {}={}, expected 1e-30 to 1e30", name, scale));
-  }
-  return cache;
-}
-
-int64_t even_head_dim(const ShapeRule& rule) {
-  const int64_t head_dim = rule.int_attr("head_dim", 2, kMaxHeadDim);
-  if (head_dim % 2 != 0) rule.fail("attribute head_dim is odd, the cache holds pairs of channels");
-  return head_dim;
-}
-
 std::vector<ValueType> infer_kv_append(const OpSignature& signature) {
   const ShapeRule rule("kv_append", signature, {"cache", "k", "v", "slots"},
                        {"num_kv_heads", "head_dim", "k_scale", "v_scale"});
@@ -70,11 +33,9 @@ std::vector<ValueType> infer_kv_append(const OpSignature& signature) {
 
 Cost kv_append_cost(const OpCall& call) {
   const KvAppendArgs a = KvAppendArgs::from(call);
-  const double stored =
-      static_cast<double>(2 * a.k.shape[0] * a.cache.shape[2] * a.cache.shape[4]) *
-      static_cast<double>(dtype_bytes(a.cache.dtype));
   return {.flops = 0,
-          .bytes = stored + static_cast<double>(2 * a.k.num_bytes() + call.inputs[3].num_bytes())};
+          .bytes = kv_token_bytes(a.cache, a.k.shape[0]) +
+                   static_cast<double>(2 * a.k.num_bytes() + call.inputs[3].num_bytes())};
 }
 
 /// One head of one row of k or v on its way into the cache.
@@ -110,24 +71,8 @@ void store_head(const TensorView& cache, const HeadRow& row, float fixed_scale,
   }
 }
 
-void kv_append_reference(OpContext&, const OpCall& call) noexcept {
-  const KvAppendArgs a = KvAppendArgs::from(call);
-  const KvLayout layout = KvLayout::of(a.cache);
-  for (int64_t t = 0; t < a.k.shape[0]; ++t) {
-    const int64_t slot = a.slots.as<const int64_t>()[t];
-    VELOZ_DCHECK(slot >= 0 && slot < layout.num_blocks * layout.block_size, "slot {}", slot);
-    for (int64_t head = 0; head < layout.num_kv_heads; ++head) {
-      const int64_t begin = head * layout.head_dim;
-      store_head(
-          a.cache, {a.k, t, begin, layout.head_dim}, a.k_scale,
-          [&](int64_t d) { return layout.k_index(slot, head, d); },
-          layout.k_scale_index(slot, head));
-      store_head(
-          a.cache, {a.v, t, begin, layout.head_dim}, a.v_scale,
-          [&](int64_t d) { return layout.v_index(slot, head, d); },
-          layout.v_scale_index(slot, head));
-    }
-  }
+void run_kv_append_reference(OpContext&, const OpCall& call) noexcept {
+  kv_append_reference(KvAppendArgs::from(call));
 }
 
 /// What the cache holds, as attention sees it.
@@ -187,11 +132,9 @@ std::vector<ValueType> infer_paged_attention(const OpSignature& signature) {
 
 /// `num_seen`: positions that each row sees, of all rows; `num_read`: of all sequences.
 Cost attention_cost(const PagedAttentionArgs& a, double num_seen, double num_read) {
-  const Shape& cache = a.cache.shape;
-  const auto position_bytes = static_cast<double>(2 * cache[2] * cache[4]) *
-                              static_cast<double>(dtype_bytes(a.cache.dtype));
-  return {.flops = 4 * num_seen * static_cast<double>(a.num_heads * a.head_dim),
-          .bytes = num_read * position_bytes + 2 * static_cast<double>(a.q.num_bytes())};
+  return {
+      .flops = 4 * num_seen * static_cast<double>(a.num_heads * a.head_dim),
+      .bytes = num_read * kv_token_bytes(a.cache, 1) + 2 * static_cast<double>(a.q.num_bytes())};
 }
 
 /// From shapes alone, as kv_lens may lie on a device: every sequence is as long as its block table
@@ -326,6 +269,66 @@ double paged_attention_tolerance(const OpCall& call, size_t, int64_t row, int64_
 
 }  // namespace
 
+const ValueType& expect_cache(const ShapeRule& rule, size_t operand, int64_t num_kv_heads,
+                              int64_t head_dim, const Attrs& attrs) {
+  const ValueType& cache = rule.type(operand);
+  if (cache.dims.size() != 5 || !is_kv_cache_dtype(cache.dtype))
+    rule.fail_operand(operand,
+                      "fp32, bf16 or fp8_e4m3 [N, 2, num_kv_heads, block_size, head_dim], or int8 "
+                      "with head_dim + 4");
+  if (cache.dims[0].is_constant()) rule.constant_extent(operand, 0);
+  const int64_t block_size = rule.constant_extent(operand, 3);
+  rule.expect_type(
+      operand,
+      {cache.dtype,
+       {cache.dims[0], 2, num_kv_heads, block_size, kv_row_extent(cache.dtype, head_dim)}},
+      "num_kv_heads and head_dim of the attributes");
+  for (const char* const name : {"k_scale", "v_scale"}) {
+    if (!attrs.contains(name)) continue;
+    if (cache.dtype != DType::fp8_e4m3)
+      rule.fail(fmt::format("attribute {} belongs to a cache of fp8_e4m3", name));
+    constexpr double kExtreme = 1e30;  // fp32 has it, and its inverse
+    const double scale = rule.positive_attr(name);
+    if (scale < 1 / kExtreme || scale > kExtreme)
+      rule.fail(fmt::format("attribute {}={}, expected 1e-30 to 1e30", name, scale));
+  }
+  return cache;
+}
+
+float kv_scale(const OpCall& call, std::string_view name) {
+  return call.attrs.contains(name) ? static_cast<float>(call.attrs.get_float(name)) : 1.0f;
+}
+
+int64_t even_head_dim(const ShapeRule& rule) {
+  const int64_t head_dim = rule.int_attr("head_dim", 2, kMaxHeadDim);
+  if (head_dim % 2 != 0) rule.fail("attribute head_dim is odd, the cache holds pairs of channels");
+  return head_dim;
+}
+
+void kv_append_reference(const KvAppendArgs& a) {
+  const KvLayout layout = KvLayout::of(a.cache);
+  for (int64_t t = 0; t < a.k.shape[0]; ++t) {
+    const int64_t slot = a.slots.as<const int64_t>()[t];
+    VELOZ_DCHECK(slot >= 0 && slot < layout.num_blocks * layout.block_size, "slot {}", slot);
+    for (int64_t head = 0; head < layout.num_kv_heads; ++head) {
+      const int64_t begin = head * layout.head_dim;
+      store_head(
+          a.cache, {a.k, t, begin, layout.head_dim}, a.k_scale,
+          [&](int64_t d) { return layout.k_index(slot, head, d); },
+          layout.k_scale_index(slot, head));
+      store_head(
+          a.cache, {a.v, t, begin, layout.head_dim}, a.v_scale,
+          [&](int64_t d) { return layout.v_index(slot, head, d); },
+          layout.v_scale_index(slot, head));
+    }
+  }
+}
+
+double kv_token_bytes(const TensorView& cache, int64_t num_tokens) {
+  return static_cast<double>(2 * num_tokens * cache.shape[2] * cache.shape[4]) *
+         static_cast<double>(dtype_bytes(cache.dtype));
+}
+
 KvAppendArgs KvAppendArgs::from(const OpCall& call) {
   VELOZ_DCHECK(call.inputs.size() == 4 && call.outputs.size() == 1, "kv_append of {} operands",
                call.inputs.size());
@@ -333,8 +336,8 @@ KvAppendArgs KvAppendArgs::from(const OpCall& call) {
           .k = call.inputs[1],
           .v = call.inputs[2],
           .slots = call.inputs[3],
-          .k_scale = scale_or_one(call, "k_scale"),
-          .v_scale = scale_or_one(call, "v_scale")};
+          .k_scale = kv_scale(call, "k_scale"),
+          .v_scale = kv_scale(call, "v_scale")};
 }
 
 PagedAttentionArgs PagedAttentionArgs::from(const OpCall& call) {
@@ -351,8 +354,8 @@ PagedAttentionArgs PagedAttentionArgs::from(const OpCall& call) {
           .num_kv_heads = call.attrs.get_int("num_kv_heads"),
           .head_dim = call.attrs.get_int("head_dim"),
           .scale = static_cast<float>(call.attrs.get_float("scale")),
-          .k_scale = scale_or_one(call, "k_scale"),
-          .v_scale = scale_or_one(call, "v_scale")};
+          .k_scale = kv_scale(call, "k_scale"),
+          .v_scale = kv_scale(call, "v_scale")};
 }
 
 Cost paged_attention_cost(const OpCall& call, std::span<const int32_t> q_lens,
@@ -371,7 +374,7 @@ OpDef kv_append_def() {
           .name = "kv_append",
           .infer = infer_kv_append,
           .cost = kv_append_cost,
-          .reference = kv_append_reference,
+          .reference = run_kv_append_reference,
           .threads_state = true};
 }
 OpDef paged_attention_def() {

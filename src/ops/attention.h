@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "ops/op.h"
 
 namespace veloz::ops {
+
+class ShapeRule;
 
 /// Reads of the cache never look past these, whatever is in the step.
 inline constexpr int64_t kAttentionLeaf = 256;  // positions of one leaf of the reduction tree
@@ -34,6 +37,18 @@ struct KvAppendArgs {
 
   static KvAppendArgs from(const OpCall& call);
 };
+
+/// The attribute k_scale or v_scale, 1 where it is absent.
+float kv_scale(const OpCall& call, std::string_view name);
+/// The attribute head_dim, even.
+int64_t even_head_dim(const ShapeRule& rule);
+/// The cache operand against the attributes; its block count may be symbolic.
+const ValueType& expect_cache(const ShapeRule& rule, size_t operand, int64_t num_kv_heads,
+                              int64_t head_dim, const Attrs& attrs);
+/// The plain implementation of `kv_append`.
+void kv_append_reference(const KvAppendArgs& args);
+/// What the keys and values of so many tokens take in a cache.
+double kv_token_bytes(const TensorView& cache, int64_t num_tokens);
 
 /// Causal attention of this step's tokens over their sequences' cached positions, those of this
 /// step (already appended) included. Grouped-query: q head h reads kv head h / (num_heads /

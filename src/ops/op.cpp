@@ -18,6 +18,7 @@
 #include "ops/quantize.h"
 #include "ops/quantized_linear.h"
 #include "ops/rope.h"
+#include "ops/rope_append.h"
 #include "ops/sample.h"
 
 namespace veloz::ops {
@@ -48,6 +49,7 @@ std::span<const OpDef> op_defs() {
       rms_norm_def(),
       rope_def(),
       rope_angles_def(),
+      rope_append_def(),
       sample_def(),
       slice_def(),
       top_logprobs_def(),

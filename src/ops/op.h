@@ -41,6 +41,7 @@ enum class Op : uint8_t {
   rms_norm,
   rope,
   rope_angles,
+  rope_append,
   sample,
   slice,
   top_logprobs,

@@ -62,11 +62,7 @@ std::vector<ValueType> infer_rope(const OpSignature& signature) {
   const int64_t head_dim = rule.int_attr("head_dim", 2, kMaxHeadDim);
   rule.choice_attr("style", {"neox", "interleaved"});
   rule.expect_type(0, {x.dtype, {x.dims[0], num_heads * head_dim}}, "num_heads * head_dim");
-  const ValueType& angles = rule.expect_matrix(1);
-  const int64_t rotary_dim = angles.dims[1].value;
-  rule.expect_type(1, {DType::fp32, {x.dims[0], rotary_dim}}, "rows of x");
-  if (rotary_dim % 2 != 0 || rotary_dim > head_dim)
-    rule.fail_operand(1, "an even number of columns, at most head_dim");
+  expect_angles(rule, 1, x.dims[0], head_dim);
   return {x};
 }
 
@@ -85,40 +81,12 @@ Pair pair_channels(const RopeArgs& a, int64_t pair) {
   return {pair, pair + a.angles.shape[1] / 2};
 }
 
-void rope_reference(OpContext&, const OpCall& call) noexcept {
-  const RopeArgs a = RopeArgs::from(call);
-  const int64_t rotary_dim = a.angles.shape[1];
-  for (int64_t t = 0; t < a.x.shape[0]; ++t) {
-    const float* const cosines = a.angles.row<const float>(t);
-    const float* const sines = cosines + rotary_dim / 2;
-    for (int64_t head = 0; head < a.num_heads; ++head) {
-      const int64_t base = head * a.head_dim;
-      for (int64_t i = 0; i < rotary_dim / 2; ++i) {
-        const auto [first, second] = pair_channels(a, i);
-        const double x1 = load_element(a.x, t, base + first);
-        const double x2 = load_element(a.x, t, base + second);
-        store_element(a.y, t, base + first, static_cast<float>(x1 * cosines[i] - x2 * sines[i]));
-        store_element(a.y, t, base + second, static_cast<float>(x2 * cosines[i] + x1 * sines[i]));
-      }
-      for (int64_t d = rotary_dim; d < a.head_dim; ++d)
-        store_element(a.y, t, base + d, load_element(a.x, t, base + d));
-    }
-  }
+void run_reference(OpContext&, const OpCall& call) noexcept {
+  rope_reference(RopeArgs::from(call));
 }
 
-/// Two fp32 products and a sum. A rotation keeps x1^2 + x2^2, so the bound needs only y.
-double rope_tolerance(const OpCall& call, size_t, int64_t t, int64_t column) {
-  const RopeArgs a = RopeArgs::from(call);
-  const int64_t rotary_dim = a.angles.shape[1];
-  const int64_t base = column / a.head_dim * a.head_dim;
-  const int64_t d = column - base;
-  if (d >= rotary_dim) return 0;
-  const int64_t pair = a.style == RopeStyle::interleaved ? d / 2 : d % (rotary_dim / 2);
-  const auto [first, second] = pair_channels(a, pair);
-  const double length =
-      std::hypot(load_element(a.y, t, base + first), load_element(a.y, t, base + second));
-  return 4 * unit_roundoff(DType::fp32) * length +
-         2 * unit_roundoff(a.y.dtype) * std::abs(load_element(a.y, t, column));
+double tolerance(const OpCall& call, size_t, int64_t t, int64_t column) {
+  return rope_tolerance(RopeArgs::from(call), t, column);
 }
 
 }  // namespace
@@ -171,8 +139,55 @@ RopeArgs RopeArgs::from(const OpCall& call) {
           .y = call.outputs[0],
           .num_heads = call.attrs.get_int("num_heads"),
           .head_dim = call.attrs.get_int("head_dim"),
-          .style = call.attrs.get_string("style") == "interleaved" ? RopeStyle::interleaved
-                                                                   : RopeStyle::neox};
+          .style = rope_style(call)};
+}
+
+RopeStyle rope_style(const OpCall& call) {
+  return call.attrs.get_string("style") == "interleaved" ? RopeStyle::interleaved : RopeStyle::neox;
+}
+
+void expect_angles(const ShapeRule& rule, size_t operand, const Dim& rows, int64_t head_dim) {
+  const int64_t rotary_dim = rule.expect_matrix(operand).dims[1].value;
+  rule.expect_type(operand, {DType::fp32, {rows, rotary_dim}}, "rows of x");
+  if (rotary_dim % 2 != 0 || rotary_dim > head_dim)
+    rule.fail_operand(operand, "an even number of columns, at most head_dim");
+}
+
+void rope_reference(const RopeArgs& a) {
+  const int64_t rotary_dim = a.angles.shape[1];
+  for (int64_t t = 0; t < a.x.shape[0]; ++t) {
+    const float* const cosines = a.angles.row<const float>(t);
+    const float* const sines = cosines + rotary_dim / 2;
+    for (int64_t head = 0; head < a.num_heads; ++head) {
+      const int64_t base = head * a.head_dim;
+      for (int64_t i = 0; i < rotary_dim / 2; ++i) {
+        const auto [first, second] = pair_channels(a, i);
+        const double x1 = load_element(a.x, t, base + first);
+        const double x2 = load_element(a.x, t, base + second);
+        store_element(a.y, t, base + first, static_cast<float>(x1 * cosines[i] - x2 * sines[i]));
+        store_element(a.y, t, base + second, static_cast<float>(x2 * cosines[i] + x1 * sines[i]));
+      }
+      for (int64_t d = rotary_dim; d < a.head_dim; ++d)
+        store_element(a.y, t, base + d, load_element(a.x, t, base + d));
+    }
+  }
+}
+
+double rotation_tolerance(const RopeArgs& a, const TensorView& pairs, int64_t t, int64_t column,
+                          double magnitude) {
+  const int64_t rotary_dim = a.angles.shape[1];
+  const int64_t base = column / a.head_dim * a.head_dim;
+  const int64_t d = column - base;
+  if (d >= rotary_dim) return 0;
+  const int64_t pair = a.style == RopeStyle::interleaved ? d / 2 : d % (rotary_dim / 2);
+  const auto [first, second] = pair_channels(a, pair);
+  const double length =
+      std::hypot(load_element(pairs, t, base + first), load_element(pairs, t, base + second));
+  return 4 * unit_roundoff(DType::fp32) * length + 2 * unit_roundoff(a.x.dtype) * magnitude;
+}
+
+double rope_tolerance(const RopeArgs& a, int64_t t, int64_t column) {
+  return rotation_tolerance(a, a.y, t, column, std::abs(load_element(a.y, t, column)));
 }
 
 OpDef rope_angles_def() {
@@ -188,8 +203,8 @@ OpDef rope_def() {
           .name = "rope",
           .infer = infer_rope,
           .cost = rope_cost,
-          .reference = rope_reference,
-          .tolerance = rope_tolerance};
+          .reference = run_reference,
+          .tolerance = tolerance};
 }
 
 }  // namespace veloz::ops

@@ -7,6 +7,8 @@
 
 namespace veloz::ops {
 
+class ShapeRule;
+
 /// Rotary position embedding (arXiv:2104.09864), split in two so that a step computes its angles
 /// once.
 ///
@@ -54,6 +56,19 @@ struct RopeArgs {
 
   static RopeArgs from(const OpCall& call);
 };
+
+/// The attribute style.
+RopeStyle rope_style(const OpCall& call);
+/// The operand against the rows and heads that its angles rotate.
+void expect_angles(const ShapeRule& rule, size_t operand, const Dim& rows, int64_t head_dim);
+/// The plain implementation of `rope`.
+void rope_reference(const RopeArgs& args);
+/// How far a kernel's y may be from the reference's in row t. Two fp32 products and a sum; a
+/// rotation keeps x1^2 + x2^2, so that the pair may be read from y or, where y has gone on, from x.
+double rope_tolerance(const RopeArgs& args, int64_t t, int64_t column);
+/// The same of a y of this magnitude whose pair, before or after its rotation, is in `pairs`.
+double rotation_tolerance(const RopeArgs& args, const TensorView& pairs, int64_t t, int64_t column,
+                          double magnitude);
 
 OpDef rope_angles_def();
 OpDef rope_def();

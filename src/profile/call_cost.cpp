@@ -32,7 +32,7 @@ CallCost cost_of_call(ops::Op op, const ops::OpCall& call, const runtime::Batch&
   const ops::Cost cost = op == ops::Op::paged_attention
                              ? ops::paged_attention_cost(call, batch.q_lens, batch.kv_lens)
                              : ops::op_def(op).cost(call);
-  return {cost, arithmetic_of(op, call), call.outputs[0].shape[0], op};
+  return {cost, arithmetic_of(op, call), call.outputs.back().shape[0], op};
 }
 
 std::vector<CallCost> cost_of_program(const engine::Plan& plan, const runtime::Batch& batch,

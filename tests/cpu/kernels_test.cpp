@@ -52,7 +52,7 @@ TEST(Registry, HasAFastKernelForEveryOpOfAStepOnEveryInstructionSet) {
     for (const Op op :
          {Op::add, Op::add_layer_norm, Op::add_rms_norm, Op::act, Op::embedding, Op::gated_act,
           Op::gather_rows, Op::kv_append, Op::layer_norm, Op::linear, Op::paged_attention,
-          Op::quantize, Op::quantized_linear, Op::rms_norm, Op::rope})
+          Op::quantize, Op::quantized_linear, Op::rms_norm, Op::rope, Op::rope_append})
       for (const ops::Kernel& kernel : registry.kernels())
         if (kernel.op == op) {  // the best one
           EXPECT_FALSE(is_reference(kernel)) << kernel.name << " on " << to_string(isa);

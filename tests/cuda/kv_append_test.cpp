@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <ostream>
 #include <tuple>
 #include <vector>
 
 #include "cuda/cuda_runs.h"
 #include "cuda/plain_cache.h"
+#include "support/kv_rows.h"
 
 namespace veloz::cuda {
 namespace {
@@ -17,39 +14,7 @@ namespace {
 using ops::Op;
 using test::OwnedTensor;
 
-struct DTypes {
-  DType x;
-  DType cache;
-};
-
-void PrintTo(const DTypes& dtypes, std::ostream* out) {
-  *out << to_string(dtypes.x) << " to " << to_string(dtypes.cache);
-}
-
-class KvAppendKernels : public ::testing::TestWithParam<DTypes> {};
-
-/// Random rows with all that rounding and saturation have cases for.
-OwnedTensor random_rows(DType dtype, int64_t num_tokens, int64_t width, int64_t gap,
-                        uint64_t seed) {
-  OwnedTensor rows = test::random_tensor(dtype, {num_tokens, width}, seed,
-                                         {.low = -3, .high = 3, .row_stride = width + gap});
-  const double special[] = {0, 1e-35, 1e4, -1e4, std::nan(""), INFINITY, 0x1p-9, -0.0};
-  for (int64_t t = 3; t < num_tokens; t += 4)  // every fourth row
-    test::set_element(rows.view(), t * width + (t * 13) % width, special[t / 4 % 8]);
-  if (num_tokens > 2)
-    for (int64_t i = 0; i < width; ++i) test::set_element(rows.view(), 2 * width + i, 0);
-  return rows;
-}
-
-/// Distinct, not in order.
-OwnedTensor make_slots(int64_t num_tokens, int64_t num_slots) {
-  std::vector<int64_t> all(static_cast<size_t>(num_tokens));
-  for (int64_t t = 0; t < num_tokens; ++t) all[static_cast<size_t>(t)] = t * 7 % num_slots;
-  std::ranges::sort(all);
-  EXPECT_EQ(std::ranges::adjacent_find(all), all.end());
-  std::ranges::reverse(all);
-  return test::tensor_of(Shape{num_tokens}, all);
-}
+class KvAppendKernels : public ::testing::TestWithParam<test::DTypes> {};
 
 TEST_P(KvAppendKernels, WriteTheSlotsAsTheReferenceAndNothingElse) {
   const auto& [dtype, cache_dtype] = GetParam();
@@ -66,17 +31,14 @@ TEST_P(KvAppendKernels, WriteTheSlotsAsTheReferenceAndNothingElse) {
         SCOPED_TRACE(fmt::format("{} tokens of {} x {} in blocks of {}", num_tokens, num_kv_heads,
                                  head_dim, block_size));
         const int64_t num_blocks = 40 / block_size + 1;
-        const OwnedTensor cache(cache_dtype, {num_blocks, 2, num_kv_heads, block_size,
-                                              ops::kv_row_extent(cache_dtype, head_dim)});
-        std::memset(cache.view().data, 0x3c, cache.view().num_bytes());
-        const OwnedTensor k = random_rows(dtype, num_tokens, num_kv_heads * head_dim, gap, 2);
-        const OwnedTensor v = random_rows(dtype, num_tokens, num_kv_heads * head_dim, gap, 3);
-        const OwnedTensor slots = make_slots(num_tokens, num_blocks * block_size);
-        ops::Attrs attrs{{"num_kv_heads", num_kv_heads}, {"head_dim", head_dim}};
-        if (cache_dtype == DType::fp8_e4m3) {
-          attrs.set("k_scale", 0.3);
-          attrs.set("v_scale", 17.0);
-        }
+        const OwnedTensor cache =
+            test::marked_cache(cache_dtype, num_blocks, num_kv_heads, block_size, head_dim);
+        const OwnedTensor k =
+            test::random_kv_rows(dtype, num_tokens, num_kv_heads * head_dim, gap, 2);
+        const OwnedTensor v =
+            test::random_kv_rows(dtype, num_tokens, num_kv_heads * head_dim, gap, 3);
+        const OwnedTensor slots = test::scattered_slots(num_tokens, num_blocks * block_size);
+        const ops::Attrs attrs = test::kv_append_attrs(cache_dtype, num_kv_heads, head_dim);
         const OwnedTensor reference = test::copy_of(cache.view());
         test::run_reference_into(Op::kv_append,
                                  {reference.view(), k.view(), v.view(), slots.view()},
@@ -92,16 +54,8 @@ TEST_P(KvAppendKernels, WriteTheSlotsAsTheReferenceAndNothingElse) {
       }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cuda, KvAppendKernels,
-    ::testing::Values(DTypes{DType::fp32, DType::fp32}, DTypes{DType::bf16, DType::bf16},
-                      DTypes{DType::fp32, DType::bf16}, DTypes{DType::bf16, DType::fp32},
-                      DTypes{DType::bf16, DType::fp8_e4m3}, DTypes{DType::fp32, DType::fp8_e4m3},
-                      DTypes{DType::bf16, DType::int8}, DTypes{DType::fp32, DType::int8}),
-    [](const auto& param) {
-      return std::string(to_string(param.param.x)) + "_to_" +
-             std::string(to_string(param.param.cache));
-    });
+INSTANTIATE_TEST_SUITE_P(Cuda, KvAppendKernels, ::testing::ValuesIn(test::all_kv_dtypes()),
+                         ::testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace veloz::cuda

@@ -34,6 +34,22 @@ TEST(RowBlock, GroupsAreReducedInsideAWarpOrOverTheWholeRow) {
   EXPECT_TRUE(is_register_group(3072, 3072));
 }
 
+TEST(ChunkBlocks, SpreadFewRowsOverTheMultiprocessors) {
+  for (const int64_t num_rows : {1, 2, 8, 64, 4096})
+    for (int64_t num_chunks = 1; num_chunks < 3000; num_chunks += 7) {
+      const ChunkBlocks blocks = spread_chunk_blocks(num_chunks, num_rows);
+      const ChunkBlocks most = choose_chunk_blocks(num_chunks);
+      EXPECT_EQ(blocks.threads % 32, 0u);
+      EXPECT_GE(int64_t{blocks.threads} * blocks.parts, num_chunks);
+      EXPECT_LT(int64_t{blocks.threads} * (blocks.parts - 1), num_chunks);
+      EXPECT_LE(blocks.threads, most.threads);
+      if (num_rows == 4096) {
+        EXPECT_EQ(blocks.threads, most.threads);
+      }
+    }
+  EXPECT_EQ(spread_chunk_blocks(640, 1).parts, 20u);
+}
+
 TEST(ChunkBlocks, CoverTheRowWithoutAnIdleBlock) {
   for (int64_t num_chunks = 1; num_chunks < 3000; ++num_chunks) {
     const ChunkBlocks blocks = choose_chunk_blocks(num_chunks);

@@ -157,7 +157,7 @@ class InspectTest(CliTest):
                     self.assertIn(part, summary)
                 self.assertIn("paged_attention(", self.succeed("inspect", engine, "--graph").out)
                 passes = self.succeed("inspect", engine, "--passes").out
-                for part in ("fuse_qkv", "left alone", "  - ", "  + "):
+                for part in ("fuse_qkv", "= rope_append(", "left alone", "  - ", "  + "):
                     self.assertIn(part, passes)
                 self.assertIn("@layers.0.attn.qkv", self.succeed("inspect", engine, "--weights").out)
                 self.assertIn("linear/", self.succeed("inspect", engine, "--steps").out)

@@ -65,7 +65,7 @@ TEST(Manifest, ReadsFormat10WhichKnewNoQuantization) {
 TEST(Manifest, RefusesNewerFormatsBeforeItLooksAtTheRest) {
   EXPECT_TRUE(
       throws_error(ErrorKind::unsupported,
-                   {"engine format 2.0, this veloz reads 1.0 to 1.2", "`veloz build`", "upgrade"},
+                   {"engine format 2.0, this veloz reads 1.0 to 1.3", "`veloz build`", "upgrade"},
                    [] { parse_manifest(R"({"format_version": "2.0", "shards": []})"); }));
   EXPECT_TRUE(throws_error(ErrorKind::unsupported, {"engine format 1.7"},
                            [] { parse_manifest(with("/format_version", "1.7")); }));

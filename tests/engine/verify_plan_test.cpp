@@ -288,6 +288,64 @@ TEST(VerifyPlanAccepts, ArenaReuseAfterTheLastRead) {
   verify_plan(plan);
 }
 
+/// The tiny model as fuse_rope_append leaves it.
+void fuse_append(Program& program) {
+  const auto first = program.steps.begin() + 4;
+  PlanStep append = first[2];
+  append.op = ops::Op::rope_append;
+  append.inputs = {M::kv0, M::qkv, M::angles, M::slots};
+  append.outputs = {M::kv1, M::q_rotated};
+  append.attrs.set("num_heads", M::kHeads);
+  append.attrs.set("style", "neox");
+  *first = std::move(append);
+  program.steps.erase(first + 1, first + 3);
+}
+
+TEST(VerifyPlanAccepts, AFusedAppend) {
+  Plan plan = test::tiny_model().plan;
+  fuse_append(plan.programs[0]);
+  verify_plan(plan);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    FusedAppend, VerifyPlan,
+    ::testing::Values(
+        BadPlan{"SlotsFromElsewhere",
+                {"step 4 (rope_append)", "\"slots\""},
+                [](P&, G& p) {
+                  p.name = "other";  // a step supplies no second list of slots
+                  fuse_append(p);
+                  p.values.push_back({"other", value(p, M::slots).type, engine::InputSlot{}});
+                  p.inputs.push_back(std::ssize(p.values) - 1);
+                  p.steps[4].inputs[3] = p.inputs.back();
+                }},
+        BadPlan{"BlockSizeDiffersFused",
+                {"step 4 (rope_append)", "block_size"},
+                [](P& plan, G& p) {
+                  fuse_append(p);
+                  plan.limits.block_size = 8;
+                }},
+        BadPlan{"HeadsDifferFromTheCacheFused",
+                {"step 4 (rope_append)"},
+                [](P&, G& p) {
+                  fuse_append(p);
+                  p.steps[4].attrs.set("num_kv_heads", int64_t{2});
+                }},
+        BadPlan{"StateBecomesAnotherFused",
+                {"step 4 (rope_append)", "not the same state"},
+                [](P& plan, G& p) {
+                  fuse_append(p);
+                  plan.states.push_back({"kv2", plan.states[0].type});
+                  value(p, M::kv1).slot = StateSlot{1};
+                }},
+        BadPlan{"QueriesOverTheProjection",
+                {"step 4 (rope_append)", "overlap"},
+                [](P&, G& p) {
+                  fuse_append(p);
+                  value(p, M::q_rotated).slot = value(p, M::qkv).slot;
+                }}),
+    [](const auto& test_info) { return test_info.param.name; });
+
 TEST(VerifyPlanAccepts, AViewOfAView) {
   Plan plan = test::tiny_model().plan;
   Program& program = plan.programs[0];

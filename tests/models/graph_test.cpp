@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "checkpoint/model_config.h"
@@ -32,12 +33,17 @@ TEST(LlamaGraph, PrintsAndParsesTheSame) {
   EXPECT_EQ(graph::print(graph::parse(graph::print(graph))), graph::print(graph));
 }
 
-TEST(LlamaGraph, FusesToSevenStepsALayer) {
+TEST(LlamaGraph, FusesToNineStepsALayer) {
   graph::Graph graph = build(kLlama);
   compiler::run_pipeline(graph, {});
-  int64_t num_linears = 0;
-  for (const graph::Node& node : graph.nodes()) num_linears += node.op == ops::Op::linear;
-  EXPECT_EQ(num_linears, 2 * 4 + 1);  // qkv, o, gate_up, down; lm_head
+  const auto count = [&](ops::Op op) {
+    return std::ranges::count(graph.nodes(), op, &graph::Node::op);
+  };
+  EXPECT_EQ(count(ops::Op::linear), 2 * 4 + 1);  // qkv, o, gate_up, down; lm_head
+  EXPECT_EQ(count(ops::Op::rope_append), 2);
+  EXPECT_EQ(count(ops::Op::rope) + count(ops::Op::kv_append), 0);
+  // Beside them: embedding and angles; the last sum, rows of logits, norm and lm_head.
+  EXPECT_EQ(std::ssize(graph.nodes()) - count(ops::Op::slice), 2 * 9 + 2 + 4);
   const graph::Value& qkv =
       graph.value(*graph.try_find("layers.0.attn.qkv", graph::ValueKind::weight));
   EXPECT_EQ(to_string(qkv.type), "bf16[128,64]");

@@ -68,6 +68,14 @@ TEST(ShapeRules, GiveTheTypesOfOutputs) {
        {"int8[N,2,2,16,68]", "fp32[T,128]", "fp32[T,128]", "int64[T]"},
        "num_kv_heads=2, head_dim=64",
        "int8[N,2,2,16,68]"},
+      {Op::rope_append,
+       {"bf16[N,2,2,16,64]", "bf16[T,768]", "fp32[T,32]", "int64[T]"},
+       "num_heads=8, num_kv_heads=2, head_dim=64, style=\"neox\"",
+       "bf16[N,2,2,16,64] bf16[T,512]"},
+      {Op::rope_append,
+       {"fp8_e4m3[N,2,2,16,64]", "fp32[T,768]", "fp32[T,64]", "int64[T]"},
+       "num_heads=8, num_kv_heads=2, head_dim=64, style=\"interleaved\", k_scale=0.5, v_scale=2",
+       "fp8_e4m3[N,2,2,16,64] fp32[T,512]"},
       {Op::paged_attention,
        {"fp32[T,512]", "int8[N,2,2,16,68]", "int32[S]", "int32[S]", "int32[S]", "int32[S,B]"},
        kAttention,
@@ -270,6 +278,38 @@ TEST(ShapeRules, RefuseCachesThatDoNotFit) {
        "num_kv_heads=16, expected 1 to 8"},
       {Op::paged_attention, good, "num_heads=8, num_kv_heads=2, head_dim=64, scale=inf",
        "scale=inf, expected a finite number"},
+  });
+}
+
+TEST(ShapeRules, RefuseJoinedProjectionsThatDoNotFit) {
+  const std::string heads = "num_heads=8, num_kv_heads=2, head_dim=64";
+  const std::string all = heads + ", style=\"neox\"";
+  const std::vector<std::string> good = {"bf16[N,2,2,16,64]", "bf16[T,768]", "fp32[T,32]",
+                                         "int64[T]"};
+  const auto with = [&](size_t operand, const std::string& text) {
+    std::vector<std::string> inputs = good;
+    inputs[operand] = text;
+    return inputs;
+  };
+  expect_refused({
+      {Op::rope_append, {good[0], good[1], good[2]}, all, "3 operands"},
+      {Op::rope_append, with(0, "bf16[N,2,4,16,64]"), all, "operand 0 (cache)"},
+      {Op::rope_append, with(0, "int8[N,2,2,16,64]"), all, "int8[N,2,2,16,68]"},
+      {Op::rope_append, with(1, "bf16[T,640]"), all, "(num_heads + 2 * num_kv_heads) * head_dim"},
+      {Op::rope_append, with(1, "int8[T,768]"), all, "operand 1 (qkv)"},
+      {Op::rope_append, with(2, "fp32[T,66]"), all, "at most head_dim"},
+      {Op::rope_append, with(2, "fp32[R,32]"), all, "operand 2 (angles)"},
+      {Op::rope_append, with(3, "int32[T]"), all, "operand 3 (slots)"},
+      {Op::rope_append, with(3, "int64[R]"), all, "one per row of qkv"},
+      {Op::rope_append, good, heads + ", style=\"gptj\"", "one of"},
+      {Op::rope_append, good, heads, "style"},
+      {Op::rope_append, good, all + ", k_scale=1", "cache of fp8_e4m3"},
+      {Op::rope_append, good, "num_heads=0, num_kv_heads=2, head_dim=64, style=\"neox\"",
+       "num_heads=0"},
+      {Op::rope_append,
+       {"bf16[N,2,2,16,63]", "bf16[T,756]", "fp32[T,32]", "int64[T]"},
+       "num_heads=8, num_kv_heads=2, head_dim=63, style=\"neox\"",
+       "head_dim is odd"},
   });
 }
 

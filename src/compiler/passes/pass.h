@@ -56,6 +56,18 @@ PassReport quantize(graph::Graph& graph, const PassContext& context);
 /// another reader; a projection that is a graph output.
 PassReport fuse_qkv(graph::Graph& graph, const PassContext& context);
 
+/// Rotates q and k and writes k and v into the cache in one go, from the joined projection.
+///   before  %q, %k, %v = slices of %qkv
+///           %qr = rope(%q, %a) {num_heads=4, ...}
+///           %kr = rope(%k, %a) {num_heads=2, ...}
+///           %kv1 = kv_append(%kv, %kr, %v, %slots) {num_kv_heads=2, ...}
+///   after   %kv1, %qr = rope_append(%kv, %qkv, %a, %slots) {num_heads=4, num_kv_heads=2, ...}
+/// Valid: it is those three ops by definition. No rounding moves.
+/// Blocked (each a remark): keys that are not rotated or have another reader; columns of several
+/// matrices or in another order; queries rotated by other angles or in another style, or read
+/// before the cache is written.
+PassReport fuse_rope_append(graph::Graph& graph, const PassContext& context);
+
 /// Joins the gate and up projections of a gated MLP, as fuse_qkv does.
 PassReport fuse_gate_up(graph::Graph& graph, const PassContext& context);
 
