@@ -412,6 +412,8 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     for part in arguments.loads:
         if not any(has_part(name, part) for name in names):
             parser.error(f'--loads "{part}" names none of: {"; ".join(names)}')
+    if arguments.loads and not (arguments.output or arguments.quick):
+        parser.error("--loads measures a part of the day's table: name a file of its own with --output")
     return arguments
 
 
