@@ -13,7 +13,7 @@ from typing import Any
 
 BINARY = Path(os.environ["VELOZ_BINARY"])
 MODELS = Path(os.environ["VELOZ_MODELS_DIR"])
-TIMEOUT_S = 120
+TIMEOUT_S = float(os.environ.get("VELOZ_COMMAND_TIMEOUT_S", "120"))
 
 
 def bundled_models() -> list[Path]:

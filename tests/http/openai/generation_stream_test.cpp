@@ -149,9 +149,12 @@ TEST(GenerationStream, AnswersWithTheStatusOfAFailureBeforeTheFirstEvent) {
 
 TEST(GenerationStream, EndsAStreamThatFailsWithAnErrorEvent) {
   Way way(params_of(20), /*is_streamed=*/true);
-  way.engine.runner.on_step = [](int64_t step) {
-    if (step == 5) throw Error(ErrorKind::internal, "a kernel failed");
+  way.engine.runner.on_step = [&way](int64_t step) {
+    if (step != 5) return;
+    way.gate.get_future().wait();
+    throw Error(ErrorKind::internal, "a kernel failed");
   };
+  way.exchange->on_stream_start = [&way] { way.gate.set_value(); };
   way.submit();
   way.exchange->wait();
   EXPECT_EQ(way.exchange->response->status, 200);

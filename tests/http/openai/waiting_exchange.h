@@ -21,7 +21,10 @@ class WaitingExchange final : public net::Exchange {
 
   const net::Request& request() const override { return request_; }
   void respond(net::Response answer) override { end(std::move(answer)); }
-  void start_stream(net::Response head) override { response = std::move(head); }
+  void start_stream(net::Response head) override {
+    response = std::move(head);
+    if (on_stream_start) on_stream_start();
+  }
   bool write(std::string piece) override {
     if (is_gone) {
       if (num_refused_writes++ == 0) end(*response);
@@ -76,6 +79,7 @@ class WaitingExchange final : public net::Exchange {
   bool is_gone = false;
   int num_refused_writes = 0;
   std::function<void()> abort_callback;
+  std::function<void()> on_stream_start;
 
  private:
   // Handlers may answer from threads of their own.
