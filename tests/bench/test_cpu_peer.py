@@ -262,7 +262,7 @@ class RowsTest(unittest.TestCase):
 
 class ArgumentsTest(unittest.TestCase):
     def wanted(self, *words: str) -> list[str]:
-        arguments = cpu_peer.parse_arguments(["dir", *words])
+        arguments = cpu_peer.parse_arguments(["dir", "--output", "part.jsonl", *words])
         loads = cpu_peer.Loads.make(arguments.quick)
         return [load.name for load in loads.wanted(arguments.context, False, arguments.loads)]
 
@@ -279,11 +279,21 @@ class ArgumentsTest(unittest.TestCase):
             ["decode 1, context 256", "decode 4, context 256"],
         )
 
-    def test_a_part_of_no_name_is_refused(self) -> None:
+    def refusal(self, *words: str) -> str:
         err = io.StringIO()
         with contextlib.redirect_stderr(err), self.assertRaises(SystemExit):
-            cpu_peer.parse_arguments(["dir", "--loads", "prefill,4096", "--context", "short"])
-        self.assertIn('--loads "4096" names none of: prefill 512; decode 1, context 256;', err.getvalue())
+            cpu_peer.parse_arguments(["dir", *words])
+        return err.getvalue()
+
+    def test_a_part_of_no_name_is_refused(self) -> None:
+        self.assertIn(
+            '--loads "4096" names none of: prefill 512; decode 1, context 256;',
+            self.refusal("--loads", "prefill,4096", "--context", "short"),
+        )
+
+    def test_a_part_does_not_replace_the_days_table(self) -> None:
+        self.assertIn("a file of its own with --output", self.refusal("--loads", "prefill"))
+        cpu_peer.parse_arguments(["dir", "--loads", "prefill", "--quick"])
 
 
 class PeersTest(unittest.TestCase):
