@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -475,7 +476,7 @@ TEST(Executor, FailsTheRequestsOfABrokenStepAndGoesOn) {
 
 TEST(Executor, CountsStepsThatFailOneAfterTheOther) {
   Engine engine;
-  bool is_lost = true;
+  std::atomic<bool> is_lost = true;
   engine.runner.on_step = [&](int64_t) {
     if (is_lost) throw Error(ErrorKind::internal, "the device is gone");
   };
