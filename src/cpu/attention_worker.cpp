@@ -330,13 +330,12 @@ std::optional<AttentionWorker::Ahead> AttentionWorker::ahead_of(int64_t at) cons
 void AttentionWorker::ask_for_codes(int64_t at) const {
   const std::optional<Ahead> ahead = ahead_of(at);
   if (!ahead) return;
-  const int64_t bytes =
-      g_.kv.block_size * g_.kv.head_dim * static_cast<int64_t>(dtype_bytes(a_.cache.dtype));
+  const auto code_bytes = static_cast<int64_t>(dtype_bytes(a_.cache.dtype));
+  const int64_t bytes = g_.kv.block_size * g_.kv.head_dim * code_bytes;
   const int64_t kv_head = ahead->reading->kv_head;
   for (const int64_t index :
        {g_.kv.k_index(ahead->slot, kv_head, 0), g_.kv.v_index(ahead->slot, kv_head, 0)}) {
-    const char* const codes =
-        a_.cache.as<const char>() + index * static_cast<int64_t>(dtype_bytes(a_.cache.dtype));
+    const char* const codes = a_.cache.as<const char>() + index * code_bytes;
     for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(codes + i, 0, 2);
   }
 }

@@ -98,6 +98,13 @@ void Graph::replace_uses(ValueId from, ValueId to) {
   std::ranges::replace(outputs_, from, to);
 }
 
+void Graph::replace_nodes(std::vector<Node> nodes, const std::vector<bool>& is_dropped) {
+  std::vector<Node> kept;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (!is_dropped[i]) kept.push_back(std::move(nodes[i]));
+  replace_nodes(std::move(kept));
+}
+
 void Graph::remove_dead() {
   std::vector<bool> is_live(values_.size(), false);
   const auto mark = [&](ValueId id) { is_live[static_cast<size_t>(id)] = true; };

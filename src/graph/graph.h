@@ -76,6 +76,8 @@ class Graph {
   /// Gives a weight another dtype and shape of as many rows; its segments stay.
   void set_weight_type(ValueId weight, DType dtype, const Shape& shape);
   void replace_nodes(std::vector<Node> nodes) { nodes_ = std::move(nodes); }
+  /// The same with those left out that `is_dropped`, one flag for each, names.
+  void replace_nodes(std::vector<Node> nodes, const std::vector<bool>& is_dropped);
   /// Lets every reader of `from`, graph outputs included, read `to`.
   void replace_uses(ValueId from, ValueId to);
   /// Drops nodes whose results nobody reads (state updates stay), then values nobody mentions.

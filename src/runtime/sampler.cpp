@@ -330,11 +330,7 @@ SampleFault Sampler::State::find_fault(const TensorView& logits, int64_t row) {
   const TensorView view = rows_of(logits, row, 1);
   runner.device().copy_out(runner.stream(), host.data(), view.data, host.size() * sizeof(float));
   runner.stream().synchronize();
-  if (std::ranges::any_of(host, [](float x) { return std::isnan(x); }))
-    return SampleFault::nan_logits;
-  if (std::ranges::any_of(host, [](float x) { return std::isinf(x) && x > 0; }))
-    return SampleFault::infinite_logits;
-  return SampleFault::all_tokens_banned;
+  return fault_of(ops::find_largest(host).outcome);
 }
 
 }  // namespace veloz::runtime

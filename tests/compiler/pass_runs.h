@@ -91,4 +91,11 @@ inline void expect_rewritten(Pass pass, const std::string& before, const std::st
   expect_same_results(graph_text(before), graph_text(after));
 }
 
+/// `text` with something replaced.
+inline std::string changed(std::string text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
 }  // namespace veloz::test

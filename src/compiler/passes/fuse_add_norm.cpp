@@ -65,10 +65,7 @@ PassReport fuse_add_norm(Graph& graph, const PassContext&) {
         fmt::format("joined %{} with the sum %{}", name, graph.value(add.outputs[0]).name));
     ++report.num_rewrites;
   }
-  std::vector<Node> kept;
-  for (size_t i = 0; i < nodes.size(); ++i)
-    if (!is_dropped[i]) kept.push_back(std::move(nodes[i]));
-  graph.replace_nodes(std::move(kept));
+  graph.replace_nodes(std::move(nodes), is_dropped);
   return report;
 }
 

@@ -74,10 +74,7 @@ PassReport fuse_quantize(Graph& graph, const PassContext&) {
         fmt::format("joined %{} with %{}", name, graph.value(nodes[i].inputs[0]).name));
     ++report.num_rewrites;
   }
-  std::vector<Node> kept;
-  for (size_t i = 0; i < nodes.size(); ++i)
-    if (!is_dropped[i]) kept.push_back(std::move(nodes[i]));
-  graph.replace_nodes(std::move(kept));
+  graph.replace_nodes(std::move(nodes), is_dropped);
   graph.remove_dead();
   return report;
 }

@@ -124,10 +124,7 @@ PassReport fuse_rope_append(Graph& graph, const PassContext&) {
     is_dropped[*found.q] = is_dropped[*found.k] = true;
     ++report.num_rewrites;
   }
-  std::vector<Node> kept;
-  for (size_t i = 0; i < nodes.size(); ++i)
-    if (!is_dropped[i]) kept.push_back(std::move(nodes[i]));
-  graph.replace_nodes(std::move(kept));
+  graph.replace_nodes(std::move(nodes), is_dropped);
   graph.remove_dead();
   return report;
 }
