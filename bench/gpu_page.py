@@ -35,9 +35,7 @@ clocks were as the machine had them.
 "Fast" is with `--allow-nondeterminism`: large linears may go to cuBLASLt, so that a request's tokens can depend on its
 neighbours. All else is of kernels whose results are the same in every batch.
 
-The mixes and 128/2048 are streams: a window in which requests begin as others end. At revision 69533eefb06f its
-tokens were counted as if those of a request were spread evenly over its time, which is too few in a window soon after a start
-with many prompts: read those figures as lower bounds.
+The mixes and 128/2048 are streams: a window in which requests begin as others end.
 """
 
 HOW = """## Measuring it again
@@ -204,13 +202,31 @@ def targets(result: Json | None) -> str:
     return "## Targets\n\n" + table(["on one H200", "measured", "fast", "accept", "goal", "anchor"], lines)
 
 
+def of_other_revisions(result: Json) -> str:
+    """What an earlier call measured with another revision, where a later one went on in the same file."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, part in result["parts"].items():
+        for step, outcome in part["steps"].items():
+            runs = [row for row in outcome.get("rows", []) if "name" in row and "revision" in row]
+            for what, of in [(row["name"], row) for row in runs] or [(step, outcome)]:
+                revision = of.get("revision", result["revision"])
+                if revision != result["revision"] and step != "build":
+                    found.setdefault(revision, {}).setdefault(name, []).append(what)
+    return "".join(
+        f"\n\nOf these, at revision {revision}: "
+        + "; ".join(f"{part} ({', '.join(whats)})" if len(whats) < 10 else part for part, whats in parts.items())
+        + "."
+        for revision, parts in found.items()
+    )
+
+
 def machine(result: Json) -> str:
     gpu = result["machine"].get("gpu", {})
     parts = [f"{gpu.get('name', 'a GPU')}", f"driver {gpu['driver_version']}" if "driver_version" in gpu else ""]
     parts += [f"power limit {gpu['power.limit']}" if "power.limit" in gpu else ""]
     parts += [f"nvcc {result['machine']['nvcc']}" if result["machine"].get("nvcc") else ""]
     where = ", ".join(part for part in parts if part)
-    return f"Measured on {result['date']} on {where}, at revision {result['revision']}.\n"
+    return f"Measured on {result['date']} on {where}, at revision {result['revision']}.{of_other_revisions(result)}\n"
 
 
 def peaks(result: Json) -> str:

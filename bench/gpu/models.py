@@ -208,6 +208,7 @@ def is_slow_to_begin(lines: Sequence[process.Line]) -> bool:
 
 def sweep(context: Context, model: Model, seconds: float) -> Json:
     before = context.results.step(model.part, "sweep")
+    revision = context.results.data["revision"]
     rows: list[Json] = [row for row in before.get("rows", []) if "error" not in row]
     done = {row["name"] for row in rows if "name" in row}
     todo = [run for run in model.runs if run.name not in done]
@@ -233,8 +234,10 @@ def sweep(context: Context, model: Model, seconds: float) -> Json:
                 if "loaded" in row:
                     rows = [other for other in rows if "loaded" not in other] + [row]
                 elif run := texts.get(row.get("run", "")):
+                    if outcome.status != "ok" and is_cut_short(row):
+                        continue
                     todo.remove(run)
-                    row = {"name": run.name} | with_energy(context, row, line.at)
+                    row = {"name": run.name, "revision": revision} | with_energy(context, row, line.at)
                     row.pop("latencies", None)
                     (failed if "error" in row else rows).append(row)
         if outcome.status == "ok" or (outcome.status == "failed" and not todo):
@@ -249,6 +252,11 @@ def sweep(context: Context, model: Model, seconds: float) -> Json:
     messages = [f"{row['name']}: {row['error']}" for row in failed]
     summary = "; ".join(summary_of(row) for row in rows if "name" in row)
     return {"status": status, "summary": summary, "rows": rows + failed, "tail": messages + tail}
+
+
+def is_cut_short(row: Json) -> bool:
+    """Stopped before one request of it was done."""
+    return bool(row.get("latencies", [0]) == [] or row.get("num_requests", 1) == 0)
 
 
 def summary_of(row: Json) -> str:

@@ -48,7 +48,7 @@ class Results:
 
     def put(self, part: str, name: str, result: Json) -> None:
         with self.lock:
-            self.part(part)["steps"][name] = result
+            self.part(part)["steps"][name] = result | {"revision": self.data["revision"]}
             self._write()
 
     def write(self) -> None:

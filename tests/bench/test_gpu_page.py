@@ -147,6 +147,15 @@ class GpuPageTest(unittest.TestCase):
         ):
             self.assertIn(part, text)
 
+    def test_what_another_revision_gave_is_named(self) -> None:
+        runs = [{"name": "decode 1", "revision": "older"}, {"name": "mlperf mix", "revision": "abc123"}]
+        parts = {
+            "gptj": {"steps": {"build": {"revision": "older"}, "sweep": step(revision="abc123", rows=runs)}},
+            "rows": {"steps": {"sample": step(revision="older", rows=[{"case": 1}])}},
+        }
+        text = gpu_page.machine(RESULT | {"parts": parts})
+        self.assertIn("at revision abc123.\n\nOf these, at revision older: gptj (decode 1); rows (sample).\n", text)
+
     def test_the_newest_result_of_each_gpu_counts(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             for name, date, gpu in (("a", "2026-11-28", "A"), ("b", "2026-11-27", "A"), ("c", "2026-11-20", "B")):

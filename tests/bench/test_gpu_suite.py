@@ -269,6 +269,20 @@ class ModelsTest(SuiteTest):
         self.assertEqual(result["status"], "ok")
         self.assertEqual(result["summary"], "mix; decode 1 50 tok/s")
 
+    def test_a_run_that_was_cut_short_is_not_measured(self) -> None:
+        self.program(
+            "veloz",
+            """
+            runs = [run for word, run in zip(args, args[1:]) if word == "--run"]
+            say(loaded="a model", load_s=1)
+            say(run=runs[0], latencies=[0.01], decode_tokens_per_second=50)
+            say(run=runs[1], num_requests=0, steady_output_tokens_per_second=44)
+            time.sleep(60)
+            """,
+        )
+        result = models.sweep(self.context, self.model(), 11)
+        self.assertEqual((result["status"], result["summary"]), ("partial", "decode 1 50 tok/s"))
+
     def test_the_fast_class_runs_the_engine_that_is_there(self) -> None:
         self.program("veloz", 'say(args=args)\nassert args[0] == "build"\npathlib.Path(args[3]).mkdir(parents=True)')
         usual = self.model()
