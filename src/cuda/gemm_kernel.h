@@ -9,6 +9,7 @@
 #include "cuda/ptx/barrier.h"
 #include "cuda/ptx/dependent_launch.h"
 #include "cuda/ptx/matrix.h"
+#include "cuda/ptx/prefetch.h"
 #include "cuda/ptx/registers.h"
 #include "cuda/ptx/tensor_copy.h"
 #include "cuda/ptx/wgmma.h"
@@ -28,6 +29,7 @@ constexpr int kWarpgroupThreads = 128;
 constexpr int kProductRows = 64;  // of one wgmma
 constexpr int kStepBytes = 32;    // of K in one wgmma
 constexpr int kStepsPerSlice = kSliceBytes / kStepBytes;
+constexpr int kRowsPerStore = 8;  // of one token, by one thread
 
 struct GemmParams {
   void* y;
@@ -333,37 +335,64 @@ struct Consumer {
     }
   }
 
-  /// Writes 8 rows of one token.
-  __device__ __forceinline__ void store(const Sum* from, int row, int row_end, int token) const {
-    float y[8];
-    const float x_scale = Math::kIsScaled ? p.x_scales[token * p.x_scales_stride] : 1.0f;
+  /// What 8 rows are scaled by, and what is added to them.
+  struct RowTerms {
+    float scale[kRowsPerStore];
+    float bias[kRowsPerStore];
+  };
+  /// The first row that this thread writes of those of its warpgroup's first product.
+  __device__ __forceinline__ int first_row(int row) const {
+    return row + warp % 4 * 16 + lane % 2 * kRowsPerStore;
+  }
+  /// They come while the tile is multiplied.
+  __device__ __forceinline__ void ask_for_row_scales(int row) const {
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      if (row + i >= row_end) continue;
+    for (int i = 0; i < kProducts; ++i) {
+      const int from_row = first_row(row) + i * kProductRows;
+      if (from_row < p.num_rows) prefetch_to_l2(p.w_scales + from_row);
+    }
+  }
+  __device__ __forceinline__ RowTerms row_terms(int row, int row_end) const {
+    RowTerms terms;
+#pragma unroll
+    for (int i = 0; i < kRowsPerStore; ++i) {
+      const bool is_in = row + i < row_end;
+      terms.scale[i] = Math::kIsScaled && is_in ? p.w_scales[row + i] : 1.0f;
+      terms.bias[i] = p.bias != nullptr && is_in ? p.bias[row + i] : 0.0f;
+    }
+    return terms;
+  }
+
+  /// Writes 8 rows of one token.
+  __device__ __forceinline__ void store(const Sum* from, const RowTerms& terms, float x_scale,
+                                        int row, int row_end, int token) const {
+    float y[kRowsPerStore];
+#pragma unroll
+    for (int i = 0; i < kRowsPerStore; ++i) {
       y[i] = static_cast<float>(from[i]);
-      if constexpr (Math::kIsScaled) y[i] = y[i] * x_scale * p.w_scales[row + i];
-      if (p.bias != nullptr) y[i] += p.bias[row + i];
+      if constexpr (Math::kIsScaled) y[i] = y[i] * x_scale * terms.scale[i];
+      if (p.bias != nullptr) y[i] += terms.bias[i];
     }
     const int64_t to = token * p.y_stride + row;
     if (p.is_fp32) {
       auto* const out = static_cast<float*>(p.y) + to;
-      if (p.is_y_aligned_16 && row + 8 <= row_end) {
+      if (p.is_y_aligned_16 && row + kRowsPerStore <= row_end) {
         *reinterpret_cast<float4*>(out) = make_float4(y[0], y[1], y[2], y[3]);
         *reinterpret_cast<float4*>(out + 4) = make_float4(y[4], y[5], y[6], y[7]);
         return;
       }
 #pragma unroll
-      for (int i = 0; i < 8; ++i)
+      for (int i = 0; i < kRowsPerStore; ++i)
         if (row + i < row_end) out[i] = y[i];
     } else {
       auto* const out = static_cast<Bf16*>(p.y) + to;
-      if (p.is_y_aligned_16 && row + 8 <= row_end) {
+      if (p.is_y_aligned_16 && row + kRowsPerStore <= row_end) {
         *reinterpret_cast<uint4*>(out) = make_uint4(to_bf16x2(y[0], y[1]), to_bf16x2(y[2], y[3]),
                                                     to_bf16x2(y[4], y[5]), to_bf16x2(y[6], y[7]));
         return;
       }
 #pragma unroll
-      for (int i = 0; i < 8; ++i)
+      for (int i = 0; i < kRowsPerStore; ++i)
         if (row + i < row_end) out[i] = to_bf16(y[i]);
     }
   }
@@ -371,29 +400,43 @@ struct Consumer {
   /// Turns fragments, whose neighbours are tokens, into rows of y, each warp by itself.
   __device__ __forceinline__ void write(const Sum (&sums)[kProducts][kSums], int row, int token) {
     constexpr int kBlocks = Shape::kStagedTokens / 8;  // of 8 tokens at a time
+    constexpr int kTurns = kTokens / Shape::kStagedTokens;
     constexpr int kStride = Shape::kStagedStride;
     Sum* const staging = static_cast<Sum*>(shared.staging(warp));
-    const int in_group = warp % 4 * 16;  // the warp's rows
-    const int consumer_end = row + Shape::kRowsPerConsumer;
-    const int row_end = min(consumer_end, p.num_rows);
-    const int my_token = lane / 2;
-    const int my_row = lane % 2 * 8;
+    const int row_end = min(row + Shape::kRowsPerConsumer, p.num_rows);
+    const int my_row = first_row(row);
+    const int my_token = token + lane / 2;
+
+    // All that is read from memory is asked for before the first of it is waited for: a wait for
+    // each token took a fifth of the time of a product of 8192 columns.
+    RowTerms terms[kProducts];
+    float x_scales[kTurns];
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i) terms[i] = row_terms(my_row + i * kProductRows, row_end);
+#pragma unroll
+    for (int turn = 0; turn < kTurns; ++turn) {
+      const int t = my_token + turn * Shape::kStagedTokens;
+      x_scales[turn] =
+          Math::kIsScaled && t < p.num_tokens ? p.x_scales[t * p.x_scales_stride] : 1.0f;
+    }
+
 #pragma unroll
     for (int i = 0; i < kProducts; ++i) {
 #pragma unroll
-      for (int block = 0; block < kTokens / 8; block += kBlocks) {
+      for (int turn = 0; turn < kTurns; ++turn) {
 #pragma unroll
         for (int b = 0; b < kBlocks; ++b) {
 #pragma unroll
           for (int e = 0; e < 4; ++e)
             staging[(8 * b + lane % 4 * 2 + e % 2) * kStride + lane / 4 + e / 2 * 8] =
-                sums[i][4 * (block + b) + e];
+                sums[i][4 * (turn * kBlocks + b) + e];
         }
         __syncwarp();
-        const int from_row = row + i * kProductRows + in_group + my_row;
-        const int from_token = token + 8 * block + my_token;
-        if (my_token < Shape::kStagedTokens && from_token < p.num_tokens && from_row < row_end)
-          store(staging + my_token * kStride + my_row, from_row, row_end, from_token);
+        const int from_row = my_row + i * kProductRows;
+        const int from_token = my_token + turn * Shape::kStagedTokens;
+        if (lane / 2 < Shape::kStagedTokens && from_token < p.num_tokens && from_row < row_end)
+          store(staging + lane / 2 * kStride + lane % 2 * kRowsPerStore, terms[i], x_scales[turn],
+                from_row, row_end, from_token);
         __syncwarp();
       }
     }
@@ -405,6 +448,7 @@ struct Consumer {
          tile += static_cast<int>(gridDim.x)) {
       const auto place = order.place(tile);
       const int row = place.row + consumer * Shape::kRowsPerConsumer;
+      if constexpr (Math::kIsScaled) ask_for_row_scales(row);
       Sum sums[kProducts][kSums] = {};
       if constexpr (Math::kPromotes)
         sum_slices(sums, row, place.token);
