@@ -65,14 +65,14 @@ LLAMA_70B = Model(
         latency(1),
         Run(
             "mlperf mix",
-            "throughput file={file} warm=36 stop=66",
+            "throughput file={file} warm=32 stop=54",
             mix=lengths.LLAMA2_70B,
             count=2400,
             at_once=640,
         ),
         Run(
             "offline 128/2048",
-            "throughput file={file} warm=36 stop=60",
+            "throughput file={file} warm=28 stop=46",
             fixed=(128, 2048),
             count=400,
             at_once=190,

@@ -26,8 +26,7 @@ namespace veloz::cuda {
 
 constexpr int kSliceBytes = kTileRowBytes;
 constexpr int kWarpgroupThreads = 128;
-constexpr int kProductRows = 64;  // of one wgmma
-constexpr int kStepBytes = 32;    // of K in one wgmma
+constexpr int kStepBytes = 32;  // of K in one wgmma
 constexpr int kStepsPerSlice = kSliceBytes / kStepBytes;
 constexpr int kRowsPerStore = 8;  // of one token, by one thread
 
@@ -42,8 +41,9 @@ struct GemmParams {
   int num_rows;
   int num_slices;
   int num_groups;
-  bool is_fp32;          // y
-  bool is_y_aligned_16;  // its rows
+  int num_copied_tokens;  // of each tile: no more than there are
+  bool is_fp32;           // y
+  bool is_y_aligned_16;   // its rows
 };
 
 /// How the elements of a kind are multiplied, summed and scaled.
@@ -177,7 +177,8 @@ __device__ __forceinline__ void produce(const TensorMap* w_map, const TensorMap*
                                         const GemmParams& p,
                                         const GemmShared<kRows, kTokens>& shared) {
   using Shape = GemmShape<kRows, kTokens>;
-  constexpr uint32_t kBytes = Shape::kWeightBytes + Shape::kTokenBytes;
+  const uint32_t num_bytes =
+      Shape::kWeightBytes + static_cast<uint32_t>(p.num_copied_tokens) * kSliceBytes;
   const TileOrder<kRows, kTokens> order(p);
   const uint64_t w_policy = cache_policy(order.token_tiles == 1 ? Reuse::once : Reuse::some);
   const uint64_t x_policy = cache_policy(Reuse::some);
@@ -190,7 +191,7 @@ __device__ __forceinline__ void produce(const TensorMap* w_map, const TensorMap*
   auto place = order.place(tile);
   const int num_early = min(Shape::kStages, p.num_slices);
   for (int slice = 0; slice < num_early; ++slice) {
-    arrive_expecting(shared.full(slice), kBytes);
+    arrive_expecting(shared.full(slice), num_bytes);
     load_tile(shared.weights(slice), w_map, slice * Math::kSliceElements, place.row,
               shared.full(slice), w_policy);
   }
@@ -207,7 +208,7 @@ __device__ __forceinline__ void produce(const TensorMap* w_map, const TensorMap*
     for (; slice < p.num_slices; ++slice) {
       SharedBarrier* const full = shared.full(ring.stage);
       wait_for_phase(shared.empty(ring.stage), ring.parity ^ 1);
-      arrive_expecting(full, kBytes);
+      arrive_expecting(full, num_bytes);
       const int column = slice * Math::kSliceElements;
       load_tile(shared.weights(ring.stage), w_map, column, place.row, full, w_policy);
       load_tile(shared.tokens(ring.stage), x_map, column, place.token, full, x_policy);

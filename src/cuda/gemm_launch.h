@@ -28,10 +28,13 @@ inline bool encode_operand(const TensorView& matrix, int tile_rows, TensorMap& m
 template <typename Math, int kRows, int kTokens>
 bool launch_gemm_tile(CudaStream& stream, const GemmCall& call) noexcept {
   using Shape = GemmShape<kRows, kTokens>;
-  TensorMap w_map, x_map;
-  if (!encode_operand(call.w, kRows, w_map) || !encode_operand(call.x, kTokens, x_map))
-    return false;
   const int64_t num_tokens = call.y.shape[0], num_rows = call.y.shape[1];
+  // Where there are fewer tokens than a tile has, the products' other columns are of what the ring
+  // held before: nobody reads them, and rows that are not there cost a copy as those that are.
+  const int num_copied_tokens = static_cast<int>(std::min<int64_t>(num_tokens, kTokens));
+  TensorMap w_map, x_map;
+  if (!encode_operand(call.w, kRows, w_map) || !encode_operand(call.x, num_copied_tokens, x_map))
+    return false;
   const int64_t y_row_bytes = call.y.row_stride * static_cast<int64_t>(dtype_bytes(call.y.dtype));
   const GemmParams params{
       .y = call.y.data,
@@ -45,6 +48,7 @@ bool launch_gemm_tile(CudaStream& stream, const GemmCall& call) noexcept {
       .num_slices =
           static_cast<int>((call.x.shape[1] + Math::kSliceElements - 1) / Math::kSliceElements),
       .num_groups = Math::kIsGrouped ? static_cast<int>(call.w_scales.shape[1]) : 1,
+      .num_copied_tokens = num_copied_tokens,
       .is_fp32 = call.y.dtype == DType::fp32,
       .is_y_aligned_16 = is_aligned_16(call.y.data, y_row_bytes)};
   const int64_t num_tiles =

@@ -163,6 +163,68 @@ TEST(SimulatedProducts, AreThoseOfPlainLoops) {
   expect_product<Int8Product>(DType::int8, 128);
 }
 
+enum class Change { none, before_the_wait };
+
+/// d [64, 128] += a [64, 16] b [16, 128], a in registers, b in two panels of 64 columns.
+template <typename Product, Change change>
+__global__ void multiply_turned(const uint16_t* a, const uint16_t* b, float* d_out) {
+  constexpr int kWidth = 128, kDepth = 16, kPanel = 2048;
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int i = thread; i < kDepth * kWidth; i += kWarpgroup) {
+    const int k = i / kWidth, n = i % kWidth;
+    const int unit = n % 64 / 8 ^ k % 8;
+    const int at = n / 64 * kPanel + k * kTileRowBytes + unit * 16 + n % 8 * 2;
+    *reinterpret_cast<uint16_t*>(dynamic_shared() + at) = b[i];
+  }
+  publish_operands();
+  __syncthreads();
+  const int row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+  const auto pair = [&](int down, int right) {
+    const uint16_t* const at = a + (row + down) * kDepth + column + right;
+    return static_cast<uint32_t>(at[0] | at[1] << 16);
+  };
+  uint32_t fragment[4] = {pair(0, 0), pair(8, 0), pair(0, 8), pair(8, 8)};
+  float d[kWidth / 2];
+  for (float& sum : d) sum = 1;
+  begin_products();
+  multiply_registers<Product, kWidth, true>(
+      d, fragment, panels_descriptor(shared_address(dynamic_shared()), kPanel));
+  commit_products();
+  if (change == Change::before_the_wait) fragment[0] ^= 1;
+  wait_for_products<0>();
+  settle(d);
+  for (int i = 0; i < kWidth / 2; ++i)
+    d_out[(row + i % 4 / 2 * 8) * kWidth + i / 4 * 8 + column + i % 2] = d[i];
+}
+
+template <typename Product, Change change = Change::none>
+void expect_turned_product(DType dtype) {
+  const OwnedTensor a = random_tensor(dtype, {kRows, 16}, 1);
+  const OwnedTensor b = random_tensor(dtype, {16, 128}, 2);
+  DeviceArray<float> d(kRows * 128);
+  ASSERT_EQ(sim::launch(multiply_turned<Product, change>, dim3(1), dim3(kWarpgroup), 4096,
+                        a.view().as<const uint16_t>(), b.view().as<const uint16_t>(), d.data()),
+            cudaSuccess);
+  const std::vector<float> sums = d.values();
+  for (int64_t row = 0; row < kRows; ++row)
+    for (int64_t n = 0; n < 128; ++n) {
+      double sum = 1;
+      for (int64_t k = 0; k < 16; ++k)
+        sum += element(a.view(), row * 16 + k) * element(b.view(), k * 128 + n);
+      ASSERT_NEAR(sums[static_cast<size_t>(row * 128 + n)], sum, 1e-5) << row << ", " << n;
+    }
+}
+
+TEST(SimulatedProducts, TakeRowsFromRegistersAndColumnsInPanels) {
+  expect_turned_product<Bf16Product>(DType::bf16);
+  expect_turned_product<Fp16Product>(DType::fp16);
+}
+
+TEST(SimulatedProductsDeathTest, WantRegistersToStayUntilTheWait) {
+  EXPECT_DEATH((expect_turned_product<Bf16Product, Change::before_the_wait>(DType::bf16)),
+               "changed before the wait");
+}
+
 TEST(SimulatedProducts, ShowAMissingWaitAndATileRefilledTooEarly) {
   const OwnedTensor a = random_tensor(DType::bf16, {kRows, 64}, 1);
   const OwnedTensor b = random_tensor(DType::bf16, {kColumns, 64}, 2);

@@ -8,9 +8,13 @@
 
 /// Products of matrices in shared memory by four warps together (wgmma): d[64][n] += a[64][k]
 /// b[n][k], asynchronously. a and b have rows of 128 bytes as load_tile leaves them, k runs over 32
-/// of those bytes: 16 bf16 or 32 codes. Thread i of the 128 holds of d, with warp w = i / 32,
-/// g = i % 32 / 4 and j = i % 4, in d[4 c ..]: row 16 w + g, columns 8 c + 2 j and + 1; then row
-/// 16 w + g + 8.
+/// of those bytes: 16 bf16 or fp16, or 32 codes. Thread i of the 128 holds of d, with warp
+/// w = i / 32, g = i % 32 / 4 and j = i % 4, in d[4 c ..]: row 16 w + g, columns 8 c + 2 j and + 1;
+/// then row 16 w + g + 8.
+///
+/// Of 16-bit types a may lie in registers instead, each warp's 16 rows as mma.sync wants them
+/// (ptx/matrix.h), and b the other way round, as b[k][n]. On Hopper a step of 16 of K has the bits
+/// of multiply_bf16 and multiply_fp16.
 ///
 ///   begin_products();                          // d may have been touched
 ///   multiply<kN>(d, a, b, false); ...          // any number
@@ -18,6 +22,8 @@
 ///   wait_for_products<0>();                    // of the newest groups this many may still run
 ///   settle(d);                                 // before d is read
 namespace veloz::cuda {
+
+constexpr int kProductRows = 64;  // of d
 
 /// A 128-byte swizzled matrix at `shared_address`, aligned to 1024 bytes: of its 8-row blocks, 1024
 /// bytes apart. The offset between units of K (bits 16 to 29) is not used in this layout.
@@ -27,11 +33,21 @@ __device__ inline uint64_t matrix_descriptor(uint32_t shared_address) {
   constexpr uint64_t kUnused = uint64_t{1} << 16;
   return kSwizzle128 | kBlockStride | kUnused | ((shared_address & 0x3ffffu) >> 4);
 }
+/// A matrix b[k][n] at `shared_address`, aligned to 1024 bytes: panels of 64 n, whose rows of 128
+/// bytes are swizzled likewise, `panel_bytes` one after the other.
+__device__ inline uint64_t panels_descriptor(uint32_t shared_address, int panel_bytes) {
+  constexpr uint64_t kPanelStrideOnes = uint64_t{0x3fff} << 16;
+  return (matrix_descriptor(shared_address) & ~kPanelStrideOnes) |
+         static_cast<uint64_t>(panel_bytes / 16) << 16;
+}
 /// Descriptors `bytes` further: 32 per step of K, multiples of 1024 per 8 rows.
 constexpr uint64_t descriptor_step(int bytes) { return static_cast<uint64_t>(bytes / 16); }
 
 /// Element types of a product, and of its sum.
 struct Bf16Product {
+  using Sum = float;
+};
+struct Fp16Product {
   using Sum = float;
 };
 struct E4M3Product {
@@ -48,6 +64,10 @@ struct Int8Product {
 #else
 namespace veloz::cuda {
 
+/// By whoever wrote operands to shared memory, but for the copy engine; a barrier follows.
+__device__ inline void publish_operands() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
 __device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ inline void commit_products() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
@@ -72,6 +92,10 @@ __device__ inline void settle(int (&d)[n]) {
 template <typename Product, int n>
 __device__ void multiply(typename Product::Sum (&d)[n / 2], uint64_t a, uint64_t b,
                          bool accumulate);
+
+/// d += a b of 16 of K, a in registers that stay as they are until the wait; kIsTurned: b[k][n].
+template <typename Product, int n, bool kIsTurned>
+__device__ void multiply_registers(float (&d)[n / 2], const uint32_t (&a)[4], uint64_t b);
 
 // The registers of d as asm text and as operands, for each n.
 // clang-format off
@@ -125,6 +149,7 @@ __device__ void multiply(typename Product::Sum (&d)[n / 2], uint64_t a, uint64_t
   }
 #define VELOZ_MULTIPLY_ALL(N, A, B, P)                                                           \
   VELOZ_MULTIPLY(Bf16Product, N, "+f", A, B, P, "k16.f32.bf16.bf16", ", 1, 1, 0, 0")             \
+  VELOZ_MULTIPLY(Fp16Product, N, "+f", A, B, P, "k16.f32.f16.f16", ", 1, 1, 0, 0")               \
   VELOZ_MULTIPLY(E4M3Product, N, "+f", A, B, P, "k32.f32.e4m3.e4m3", ", 1, 1")                   \
   VELOZ_MULTIPLY(Int8Product, N, "+r", A, B, P, "k32.s32.s8.s8", "")
 
@@ -135,6 +160,29 @@ VELOZ_MULTIPLY_ALL(64, 32, 33, 34)
 VELOZ_MULTIPLY_ALL(128, 64, 65, 66)
 VELOZ_MULTIPLY_ALL(256, 128, 129, 130)
 
+// A0 to A3, B and P: the operands' numbers.
+#define VELOZ_MULTIPLY_REGISTERS(PRODUCT, TYPE, N, IS_TURNED, TURNED, A0, A1, A2, A3, B, P)         \
+  template <>                                                                                    \
+  __device__ __forceinline__ void multiply_registers<PRODUCT, N, IS_TURNED>(                     \
+      float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b) {                                   \
+    asm volatile("{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, %" #P ", 0;\n"              \
+                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {"            \
+                 VELOZ_REGISTERS_##N "}, {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B         \
+                 ", accumulate, 1, 1, " TURNED ";\n}\n"                                          \
+                 : VELOZ_OPERANDS_##N("+f")                                                      \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1));                  \
+  }
+#define VELOZ_MULTIPLY_REGISTERS_ALL(N, IS_TURNED, TURNED, A0, A1, A2, A3, B, P)                 \
+  VELOZ_MULTIPLY_REGISTERS(Bf16Product, "bf16", N, IS_TURNED, TURNED, A0, A1, A2, A3, B, P)      \
+  VELOZ_MULTIPLY_REGISTERS(Fp16Product, "f16", N, IS_TURNED, TURNED, A0, A1, A2, A3, B, P)
+
+VELOZ_MULTIPLY_REGISTERS_ALL(64, false, "0", 32, 33, 34, 35, 36, 37)
+VELOZ_MULTIPLY_REGISTERS_ALL(64, true, "1", 32, 33, 34, 35, 36, 37)
+VELOZ_MULTIPLY_REGISTERS_ALL(128, true, "1", 64, 65, 66, 67, 68, 69)
+VELOZ_MULTIPLY_REGISTERS_ALL(256, true, "1", 128, 129, 130, 131, 132, 133)
+
+#undef VELOZ_MULTIPLY_REGISTERS_ALL
+#undef VELOZ_MULTIPLY_REGISTERS
 #undef VELOZ_MULTIPLY_ALL
 #undef VELOZ_MULTIPLY
 #undef VELOZ_REGISTERS_8

@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "base/fp8.h"
 #include "cuda/ptx/wgmma.h"
+#include "cuda/sim/matrix.h"
 #include "cuda/sim/tensor_copy.h"
 #include "cuda/sim/threads.h"
 #include "cuda/sim/warp.h"
@@ -21,13 +22,16 @@
 namespace veloz::cuda::sim {
 
 constexpr int kGroupThreads = 128;
-constexpr int kProductRows = 64;
 constexpr int kStepBytes = 32;  // of K
+
+using Fragment = std::array<uint32_t, 4>;  // of a, in a thread's registers
 
 /// One wgmma.mma_async.
 struct PendingProduct {
   void (*execute)(PendingProduct&);
   uint64_t a;
+  std::vector<const uint32_t*> a_at;  // of each thread, where a lies in registers
+  std::vector<Fragment> a_registers;  // as they were
   uint64_t b;
   bool accumulate;
   bool is_first;  // on these registers: `before` holds what was in them
@@ -45,12 +49,14 @@ inline Warpgroup& warpgroup() {
   return all[static_cast<size_t>(thread_index() / kGroupThreads)];
 }
 
-/// A K-major matrix in shared memory.
+/// A matrix in shared memory: K-major, or in panels of 64 rows (of n), K-major turned round.
 class MatrixReader {
  public:
-  explicit MatrixReader(uint64_t descriptor)
+  explicit MatrixReader(uint64_t descriptor, bool is_turned = false)
       : start_(static_cast<uint32_t>(descriptor & 0x3fffu) << 4),
-        block_stride_(static_cast<uint32_t>(descriptor >> 32 & 0x3fffu) << 4) {
+        panel_stride_(static_cast<uint32_t>(descriptor >> 16 & 0x3fffu) << 4),
+        block_stride_(static_cast<uint32_t>(descriptor >> 32 & 0x3fffu) << 4),
+        is_turned_(is_turned) {
     require(descriptor >> 62 == 1, "a descriptor without 128-byte swizzle");
     require((descriptor >> 49 & 7u) == 0, "a descriptor with a base offset");
     require(start_ % 1024 < kTileRowBytes, "a matrix that does not begin at 1024 bytes");
@@ -58,9 +64,13 @@ class MatrixReader {
   }
   template <typename T>
   T element(int row, int k) const {
+    constexpr int kPanelRows = kTileRowBytes / static_cast<int>(sizeof(T));
+    const int line = is_turned_ ? k : row;
+    const int in_line = is_turned_ ? row % kPanelRows : k;
     const auto offset =
-        static_cast<uint32_t>(row / 8) * block_stride_ +
-        static_cast<uint32_t>(row % 8 * kTileRowBytes + k * static_cast<int>(sizeof(T)));
+        (is_turned_ ? static_cast<uint32_t>(row / kPanelRows) * panel_stride_ : 0) +
+        static_cast<uint32_t>(line / 8) * block_stride_ +
+        static_cast<uint32_t>(line % 8 * kTileRowBytes + in_line * static_cast<int>(sizeof(T)));
     T value;
     std::memcpy(&value, shared_pointer(swizzle_128(start_ + offset)), sizeof(T));
     return value;
@@ -68,13 +78,16 @@ class MatrixReader {
 
  private:
   uint32_t start_;
+  uint32_t panel_stride_;
   uint32_t block_stride_;
+  bool is_turned_;
 };
 
 inline double number(Bf16Product*, const MatrixReader& m, int row, int k) {
-  BFloat16 value;
-  value.bits = m.element<uint16_t>(row, k);
-  return static_cast<float>(value);
+  return bf16_value(m.element<uint16_t>(row, k));
+}
+inline double number(Fp16Product*, const MatrixReader& m, int row, int k) {
+  return fp16_value(m.element<uint16_t>(row, k));
 }
 inline double number(E4M3Product*, const MatrixReader& m, int row, int k) {
   Fp8E4M3 value;
@@ -85,21 +98,44 @@ inline double number(Int8Product*, const MatrixReader& m, int row, int k) {
   return m.element<int8_t>(row, k);
 }
 
-template <typename Product, int n>
+template <typename Product>
+constexpr bool kIs16Bit =
+    std::is_same_v<Product, Bf16Product> || std::is_same_v<Product, Fp16Product>;
+
+/// A row's elements of a, from the registers of the four threads that hold them.
+template <typename Product>
+double number_in_registers(const PendingProduct& product, int row, int k) {
+  const int thread = row / 16 * 32 + row % 8 * 4 + k % 8 / 2;
+  const Fragment& a = product.a_registers[static_cast<size_t>(thread)];
+  const uint32_t bits = a[static_cast<size_t>(row % 16 / 8 + k / 8 * 2)] >> (k % 2 * 16) & 0xffffu;
+  return std::is_same_v<Product, Bf16Product> ? bf16_value(bits) : fp16_value(bits);
+}
+
+template <typename Product, int n, bool kIsTurned>
 void execute_product(PendingProduct& product) {
   using Sum = typename Product::Sum;
   constexpr int kRegisters = n / 2;
-  constexpr int kDepth =
-      std::is_same_v<Product, Bf16Product> ? kStepBytes / 2 : kStepBytes;  // elements
+  constexpr int kDepth = kIs16Bit<Product> ? kStepBytes / 2 : kStepBytes;  // elements
   if (product.is_first)
     for (size_t t = 0; t < kGroupThreads; ++t)
       std::memcpy(product.d[t], &product.before[t * kRegisters], kRegisters * sizeof(Sum));
-  const MatrixReader a(product.a), b(product.b);
+  for (size_t t = 0; t < product.a_at.size(); ++t)
+    require(std::memcmp(product.a_at[t], product.a_registers[t].data(), sizeof(Fragment)) == 0,
+            "registers of wgmma's a that changed before the wait");
   Product* const kind = nullptr;
   std::vector<double> a_rows(kProductRows * kDepth), b_rows(size_t{n} * kDepth);
+  const MatrixReader b(product.b, kIsTurned);
   for (int k = 0; k < kDepth; ++k) {
-    for (int row = 0; row < kProductRows; ++row)
-      a_rows[static_cast<size_t>(row * kDepth + k)] = number(kind, a, row, k);
+    for (int row = 0; row < kProductRows; ++row) {
+      double& to = a_rows[static_cast<size_t>(row * kDepth + k)];
+      if constexpr (kIs16Bit<Product>) {
+        if (!product.a_at.empty()) {
+          to = number_in_registers<Product>(product, row, k);
+          continue;
+        }
+      }
+      to = number(kind, MatrixReader(product.a), row, k);
+    }
     for (int row = 0; row < n; ++row)
       b_rows[static_cast<size_t>(row * kDepth + k)] = number(kind, b, row, k);
   }
@@ -109,10 +145,15 @@ void execute_product(PendingProduct& product) {
       const int column = i / 4 * 8 + t % 4 * 2 + i % 2;
       const double* const x = &a_rows[static_cast<size_t>(row * kDepth)];
       const double* const y = &b_rows[static_cast<size_t>(column * kDepth)];
-      double sum = 0;
-      for (int k = 0; k < kDepth; ++k) sum += x[k] * y[k];
       Sum& d = static_cast<Sum*>(product.d[static_cast<size_t>(t)])[i];
-      d = static_cast<Sum>((product.accumulate ? static_cast<double>(d) : 0.0) + sum);
+      if (!product.accumulate) d = 0;
+      if constexpr (kIs16Bit<Product>) {  // as mma.sync's: on Hopper both have the same bits
+        for (int k = 0; k < kDepth; ++k) d += static_cast<float>(x[k]) * static_cast<float>(y[k]);
+      } else {
+        double sum = 0;
+        for (int k = 0; k < kDepth; ++k) sum += x[k] * y[k];
+        d = static_cast<Sum>(static_cast<double>(d) + sum);
+      }
     }
 }
 
@@ -120,22 +161,34 @@ void execute_product(PendingProduct& product) {
 struct ProductOperands {
   void* d;
   uint64_t a;
+  const uint32_t* a_registers;  // or null
   uint64_t b;
   bool accumulate;
 };
 
-template <typename Product, int n>
+template <typename Product, int n, bool kIsTurned>
 void issue_product(ProductOperands** all, int count) {
   using Sum = typename Product::Sum;
   require(count == kGroupThreads, "wgmma without all of a warpgroup");
   Warpgroup& group = warpgroup();
-  PendingProduct product{
-      execute_product<Product, n>, all[0]->a, all[0]->b, all[0]->accumulate, true, {}, {}};
+  PendingProduct product{.execute = execute_product<Product, n, kIsTurned>,
+                         .a = all[0]->a,
+                         .a_at = {},
+                         .a_registers = {},
+                         .b = all[0]->b,
+                         .accumulate = all[0]->accumulate,
+                         .is_first = true,
+                         .d = {},
+                         .before = {}};
   for (size_t t = 0; t < kGroupThreads; ++t) {
     require(all[t] != nullptr && all[t]->a == product.a && all[t]->b == product.b &&
                 all[t]->accumulate == product.accumulate,
             "threads of a warpgroup disagree on wgmma's operands");
     product.d[t] = all[t]->d;
+    if (const uint32_t* const a = all[t]->a_registers) {
+      product.a_at.push_back(a);
+      product.a_registers.push_back({a[0], a[1], a[2], a[3]});
+    }
   }
   const auto uses_registers = [&](const PendingProduct& other) {
     return other.d[0] == product.d[0];
@@ -178,6 +231,7 @@ inline void wait_group(int** all, int) {
 
 namespace veloz::cuda {
 
+inline void publish_operands() {}
 inline void begin_products(VELOZ_SIM_SITE) {
   int mine = 0;
   sim::rendezvous<int, sim::fence_group>(sim::Scope::warpgroup, "wgmma.fence", mine, site);
@@ -197,8 +251,14 @@ void settle(Sum (&)[n]) {}
 template <typename Product, int n>
 void multiply(typename Product::Sum (&d)[n / 2], uint64_t a, uint64_t b, bool accumulate,
               VELOZ_SIM_SITE) {
-  sim::ProductOperands mine{d, a, b, accumulate};
-  sim::rendezvous<sim::ProductOperands, sim::issue_product<Product, n>>(
+  sim::ProductOperands mine{d, a, nullptr, b, accumulate};
+  sim::rendezvous<sim::ProductOperands, sim::issue_product<Product, n, false>>(
+      sim::Scope::warpgroup, "wgmma.mma_async", mine, site);
+}
+template <typename Product, int n, bool kIsTurned>
+void multiply_registers(float (&d)[n / 2], const uint32_t (&a)[4], uint64_t b, VELOZ_SIM_SITE) {
+  sim::ProductOperands mine{d, 0, a, b, true};
+  sim::rendezvous<sim::ProductOperands, sim::issue_product<Product, n, kIsTurned>>(
       sim::Scope::warpgroup, "wgmma.mma_async", mine, site);
 }
 
