@@ -1,36 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstddef>
+#include <type_traits>
 
 #include "cuda/attention_kernels.cuh"
 #include "cuda/launch.h"
 #include "cuda/ptx/dependent_launch.h"
+#include "cuda/ptx/wgmma.h"
 
 namespace veloz::cuda {
 namespace {
 
-/// Where a thread block keeps things. Each warp has 16 rows.
+/// What is multiplied, as the decoding kernels do (attention_tiles.cuh).
+template <bool kIsFp8>
+using AttentionProduct = std::conditional_t<kIsFp8, Fp16Product, Bf16Product>;
+
+/// Where a thread block keeps things. Each warpgroup has 64 rows, a warp of it 16.
 template <bool kIsFp8, int kHeadDim>
 struct PrefillShape {
   // O of 256 channels takes half of a thread's registers: there is no room for more warps.
   static constexpr bool kIsWide = kHeadDim == 256;
   // Where registers are scarce, with 256 channels or two thread blocks.
   static constexpr bool kIsQueryShared = kHeadDim != 128;
-  static constexpr int kWarps = kIsWide ? 4 : 8;
-  static constexpr int kThreads = kWarps * 32;
-  static constexpr int kRows = kWarps * kRowBlock;
+  static constexpr int kWarpgroups = kIsWide ? 1 : 2;
+  static constexpr int kThreads = kWarpgroups * 128;
+  static constexpr int kRows = kWarpgroups * kProductRows;
   static constexpr int kRowBytes = kHeadDim * (kIsFp8 ? 1 : 2);  // of the cache
   static constexpr int kStageBytes = 2 * kTilePositions * kRowBytes;
   static constexpr int kStages = kIsWide ? 2 : 3;
-  static constexpr int kTileRowBytes = kHeadDim * 2;  // of what is multiplied
-  static constexpr int kTileBytes = kTilePositions * kTileRowBytes;
-  static constexpr int kConvertedBytes = kIsFp8 ? 2 * kTileBytes : 0;
+  static constexpr int kTileBytes = kTilePositions * kHeadDim * 2;  // of what is multiplied
+  static constexpr int kPairBytes = 2 * kTileBytes;                 // K and V
+  // Codes are converted while the tile before is multiplied; K of 256 channels while its V is.
+  static constexpr int kPairs = kIsWide ? 1 : 2;
+  static constexpr int kConvertedBytes = kIsFp8 ? kPairs * kPairBytes : 0;
   static constexpr int kQueryBytes = kIsQueryShared ? kRows * kHeadDim * 2 : 0;
   static constexpr int kTotalBytes = kRows * kHeadDim * 4;  // O of the leaves before
   static constexpr int kSharedBytes =
       kStages * kStageBytes + kConvertedBytes + kQueryBytes + kTotalBytes;
   static constexpr int kBlocks = kHeadDim == 64 ? 2 : 1;
   static constexpr int kSteps = kHeadDim / 16;
-  static constexpr int kOutTiles = kHeadDim / 8;
+  static constexpr int kSums = kHeadDim / 2;  // of O, per thread
   static_assert(kSharedBytes <= 226 * 1024, "a multiprocessor has that much");
 };
 
@@ -87,14 +95,17 @@ __device__ RowTile find_row_tile(const AttentionParams& params, int index) {
   return {found_seq, found_row};
 }
 
-/// Codes of a tile as fp16: V as they come, K in the order of the product's slots.
+/// Codes of a tile as fp16 in panels: V as they come, K in the order of the product's slots.
 template <bool kIsKey, int kThreads, int kHeadDim>
 __device__ inline void convert_tile(const unsigned char* codes, unsigned char* to) {
   constexpr int kChunks = kHeadDim / 16;
-#pragma unroll 1
-  for (int i = static_cast<int>(threadIdx.x); i < kTilePositions * kChunks; i += kThreads) {
-    const int row = i / kChunks;
-    const int chunk = i % kChunks;
+  const int first_row = static_cast<int>(threadIdx.x) / kChunks;
+  const int chunk = static_cast<int>(threadIdx.x) % kChunks;
+  // Eight threads write to all banks: those of the second panel begin with the odd chunk.
+  const int is_odd = chunk / 4 % 2;
+#pragma unroll 2
+  for (int pass = 0; pass < kTilePositions * kChunks / kThreads; ++pass) {
+    const int row = first_row + pass * (kThreads / kChunks);
     const uint4 words = *reinterpret_cast<const uint4*>(codes + chunk_offset<kHeadDim>(row, chunk));
     const uint32_t word[4] = {words.x, words.y, words.z, words.w};
     uint32_t low[4], high[4];
@@ -107,64 +118,75 @@ __device__ inline void convert_tile(const unsigned char* codes, unsigned char* t
         kIsKey ? uint4{low[0], low[1], low[2], low[3]} : uint4{low[0], high[0], low[1], high[1]};
     const uint4 second = kIsKey ? uint4{high[0], high[1], high[2], high[3]}
                                 : uint4{low[2], high[2], low[3], high[3]};
-    *reinterpret_cast<uint4*>(to + chunk_offset<kHeadDim * 2>(row, chunk * 2)) = first;
-    *reinterpret_cast<uint4*>(to + chunk_offset<kHeadDim * 2>(row, chunk * 2 + 1)) = second;
+    const int at = panel_offset(row, chunk * 2 + is_odd);
+    *reinterpret_cast<uint4*>(to + at) = is_odd ? second : first;
+    *reinterpret_cast<uint4*>(to + (at ^ 16)) = is_odd ? first : second;
   }
 }
 
-/// Fragments of Q, in registers or (kIsShared) each lane's own in shared memory.
+/// Where a panel's step of 16 channels begins, from the tile's begin.
+constexpr int step_bytes(int step) { return step / 4 * kPanelBytes + step % 4 * 32; }
+
+/// Q of a warpgroup: fragments in registers or (kIsShared) panels in shared memory.
 template <bool kIsFp8, int kSteps, bool kIsShared>
-class QueryFragments {
+class Query {
  public:
-  __device__ QueryFragments(const Bf16* const (&rows)[2], unsigned char* shared, int j)
-      : shared_(reinterpret_cast<uint4*>(shared) +
-                (threadIdx.x / 32 * kSteps * 32 + threadIdx.x % 32)) {
+  using Product = AttentionProduct<kIsFp8>;
+
+  /// `rows`: this lane's two. `shared`: of the warpgroup.
+  __device__ Query(const Bf16* const (&rows)[2], unsigned char* shared, int warp_row, int lane)
+      : shared_(matrix_descriptor(shared_address(shared))) {
+    const int j = lane % 4;
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       if (kIsShared) {
-        uint32_t a[4];
+        uint32_t a[4];  // rows g, g + 8; then slots 8 further
         load_query<kIsFp8>(a, rows, step, j);
-        shared_[step * 32] = uint4{a[0], a[1], a[2], a[3]};
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          *reinterpret_cast<uint32_t*>(
+              shared + panel_offset(warp_row + lane / 4 + i % 2 * 8, step * 2 + i / 2) + j * 4) =
+              a[i];
       } else {
         load_query<kIsFp8>(registers_[step], rows, step, j);
       }
     }
   }
-  __device__ void get(uint32_t (&a)[4], int step) const {
-    if (kIsShared) {
-      const uint4 words = shared_[step * 32];
-      a[0] = words.x;
-      a[1] = words.y;
-      a[2] = words.z;
-      a[3] = words.w;
-    } else {
+  /// S += Q K^T, of K at a descriptor.
+  __device__ __forceinline__ void multiply_keys(float (&s)[kTilePositions / 2], uint64_t k) const {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) a[i] = registers_[step][i];
+    for (int step = 0; step < kSteps; ++step) {
+      const uint64_t further = descriptor_step(step_bytes(step));
+      if constexpr (kIsShared)
+        multiply<Product, kTilePositions>(s, shared_ + further, k + further, true);
+      else
+        multiply_registers<Product, kTilePositions, false>(s, registers_[step], k + further);
     }
   }
 
  private:
-  uint4* shared_;
+  uint64_t shared_;
   uint32_t registers_[kIsShared ? 1 : kSteps][4];
 };
 
 /// O of the leaves before: each thread's own in shared memory, as it is needed every eighth tile
 /// only and registers are scarce.
-template <int kThreads, int kOutTiles>
+template <int kThreads, int kSums>
 class LeafTotal {
  public:
   __device__ explicit LeafTotal(unsigned char* shared)
       : shared_(reinterpret_cast<float4*>(shared) + threadIdx.x) {
 #pragma unroll
-    for (int t = 0; t < kOutTiles; ++t) shared_[t * kThreads] = float4{0, 0, 0, 0};
+    for (int t = 0; t < kSums / 4; ++t) shared_[t * kThreads] = float4{0, 0, 0, 0};
   }
   /// Rows g and g + 8 have factors of their own.
-  __device__ void fold(const float (&leaf)[kOutTiles][4], const LeafFold (&folds)[2]) {
+  __device__ void fold(const float (&leaf)[kSums], const LeafFold (&folds)[2]) {
 #pragma unroll
-    for (int t = 0; t < kOutTiles; ++t) {
+    for (int t = 0; t < kSums / 4; ++t) {
       const float4 total = get(t);
-      shared_[t * kThreads] = float4{folds[0](total.x, leaf[t][0]), folds[0](total.y, leaf[t][1]),
-                                     folds[1](total.z, leaf[t][2]), folds[1](total.w, leaf[t][3])};
+      const float* const o = leaf + 4 * t;
+      shared_[t * kThreads] = float4{folds[0](total.x, o[0]), folds[0](total.y, o[1]),
+                                     folds[1](total.z, o[2]), folds[1](total.w, o[3])};
     }
   }
   __device__ float4 get(int t) const { return shared_[t * kThreads]; }
@@ -185,7 +207,7 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
       find_row_tile<Shape::kThreads, Shape::kRows>(params, static_cast<int>(blockIdx.x));
   if (row_tile.seq < 0) return;
   const int kv_head = static_cast<int>(blockIdx.y);
-  TileLoader<Shape::kThreads, Shape::kRowBytes> loader(params, row_tile.seq, kv_head);
+  TileLoader<Shape::kThreads, Shape::kRowBytes, !kIsFp8> loader(params, row_tile.seq, kv_head);
   loader.fetch_blocks(0);
   const SequenceRows rows(params, row_tile.seq, kv_head);
   const int kv_len = rows.kv_len;
@@ -199,86 +221,86 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
   const int num_tiles = (rows.num_seen(last_row) + kTilePositions - 1) / kTilePositions;
 
   unsigned char* const stages = dynamic_shared();
-  unsigned char* const query_memory =
-      stages + Shape::kStages * Shape::kStageBytes + Shape::kConvertedBytes;
+  unsigned char* const converted = stages + Shape::kStages * Shape::kStageBytes;
+  unsigned char* const query_memory = converted + Shape::kConvertedBytes;
   unsigned char* const total_memory = query_memory + Shape::kQueryBytes;
 
-#pragma unroll
-  for (int i = 0; i < Shape::kStages - 1; ++i) {
-    if (i < num_tiles) {
-      loader.copy(i, kv_len, stages + i * Shape::kStageBytes);
-      loader.fetch_blocks(i + 1);
+  const auto copied = [&](int tile) { return stages + tile % Shape::kStages * Shape::kStageBytes; };
+  const auto ask_for = [&](int tile) {
+    if (tile < num_tiles) {
+      loader.copy(tile, kv_len, copied(tile));
+      loader.fetch_blocks(tile + 1);
     }
     commit_copies();
-  }
+  };
+  // Each thread converts what it copied: of others' copies it need not know that they came.
+  const auto operands = [&](int tile) {
+    return kIsFp8 ? converted + tile % Shape::kPairs * Shape::kPairBytes : copied(tile);
+  };
+  const auto convert_keys = [&](int tile) {
+    convert_tile<true, Shape::kThreads, kHeadDim>(copied(tile), operands(tile));
+  };
+  const auto convert_values = [&](int tile) {
+    convert_tile<false, Shape::kThreads, kHeadDim>(copied(tile) + Shape::kStageBytes / 2,
+                                                   operands(tile) + Shape::kTileBytes);
+  };
+  constexpr int kAhead = kIsFp8 ? Shape::kStages : Shape::kStages - 1;  // tiles under way
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) ask_for(i);
 
   const int warp_row = row_tile.first_row + warp * kRowBlock;
   const Bf16* const queries[2] = {rows.query(warp_row + g, kHeadDim),
                                   rows.query(warp_row + g + 8, kHeadDim)};
-  const QueryFragments<kIsFp8, Shape::kSteps, Shape::kIsQueryShared> query(queries, query_memory,
-                                                                           j);
+  const Query<kIsFp8, Shape::kSteps, Shape::kIsQueryShared> query(
+      queries, query_memory + warp / 4 * (kProductRows * kHeadDim * 2), warp % 4 * kRowBlock, lane);
   const int num_seen[2] = {rows.num_seen(warp_row + g), rows.num_seen(warp_row + g + 8)};
   const int seen_by_all = rows.num_seen(warp_row);  // of the warp's rows
   const float c = params.score_scale;
-  // Where a lane's rows of K and V begin in a tile; further chunks are an exclusive or away, as
-  // tiles are aligned to what chunk_offset turns.
-  const int k_lane = chunk_offset<Shape::kTileRowBytes>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
-  const int v_lane = chunk_offset<Shape::kTileRowBytes>(lane % 16, lane / 16);
 
-  LeafTotal<Shape::kThreads, Shape::kOutTiles> total(total_memory);
+  LeafTotal<Shape::kThreads, Shape::kSums> total(total_memory);
   float total_maxima[2] = {-INFINITY, -INFINITY};
   float total_sums[2] = {};
-  float o[Shape::kOutTiles][4] = {};
+  float o[Shape::kSums] = {};
   float sums[4] = {};
   float maxima[2] = {-INFINITY, -INFINITY};
-  int stage = 0;
-  int free_stage = Shape::kStages - 1;
+  if (kIsFp8) {
+    wait_for_copies<kAhead - 1>();
+    convert_keys(0);
+    if (!Shape::kIsWide) {
+      convert_values(0);
+      ask_for(kAhead);
+    }
+  }
   for (int tile = 0; tile < num_tiles; ++tile) {
-    wait_for_copies<Shape::kStages - 2>();
+    if (!kIsFp8) wait_for_copies<kAhead - 1>();
+    publish_operands();
     __syncthreads();
-    if (tile + Shape::kStages - 1 < num_tiles) {
-      loader.copy(tile + Shape::kStages - 1, kv_len, stages + free_stage * Shape::kStageBytes);
-      loader.fetch_blocks(tile + Shape::kStages);
-    }
-    commit_copies();
-    // Addresses that change with each tile: those that do not would be kept in registers, of which
-    // there are none to spare.
-    int k_at = stage * Shape::kStageBytes;
-    int v_at = k_at + Shape::kTileBytes;
-    if (kIsFp8) {
-      const unsigned char* const codes = stages + k_at;
-      const int turn = tile % 2 * Shape::kTileBytes;
-      k_at = Shape::kStages * Shape::kStageBytes + turn;
-      v_at = Shape::kStages * Shape::kStageBytes + Shape::kTileBytes - turn;
-      convert_tile<true, Shape::kThreads, kHeadDim>(codes, stages + k_at);
-      convert_tile<false, Shape::kThreads, kHeadDim>(codes + Shape::kStageBytes / 2, stages + v_at);
-      __syncthreads();
-    }
-    k_at += k_lane;
-    v_at += v_lane;
-    stage = stage + 1 == Shape::kStages ? 0 : stage + 1;
-    free_stage = free_stage + 1 == Shape::kStages ? 0 : free_stage + 1;
+    if (!kIsFp8) ask_for(tile + kAhead);
 
-    float s[8][4] = {};
-#pragma unroll(Shape::kIsQueryShared ? 2 : Shape::kSteps)
-    for (int step = 0; step < Shape::kSteps; ++step) {
-      uint32_t a[4];
-      query.get(a, step);
-#pragma unroll
-      for (int t = 0; t < 8; t += 2) {
-        uint32_t r[4];  // two chunks of positions 0-7, then of 8-15
-        load_matrices(r, stages + (k_at ^ step * 32) + t * 8 * Shape::kTileRowBytes);
-        multiply<kIsFp8>(s[t], a, r[0], r[1]);
-        multiply<kIsFp8>(s[t + 1], a, r[2], r[3]);
-      }
+    float s[kTilePositions / 2] = {};
+    begin_products();
+    query.multiply_keys(s, matrix_descriptor(shared_address(operands(tile))));
+    commit_products();
+    if (kIsFp8 && Shape::kIsWide) {
+      convert_values(tile);
+      ask_for(tile + kAhead);
+      publish_operands();
+    } else if (kIsFp8 && tile + 1 < num_tiles) {
+      wait_for_copies<kAhead - 1>();
+      convert_keys(tile + 1);
+      convert_values(tile + 1);
+      ask_for(tile + 1 + kAhead);
     }
+    wait_for_products<0>();
+    settle(s);
+    if (kIsFp8 && Shape::kIsWide) __syncthreads();
     if ((tile + 1) * kTilePositions > seen_by_all) {
       const int first_position = tile * kTilePositions + 2 * j;
 #pragma unroll
       for (int t = 0; t < 8; ++t)
 #pragma unroll
         for (int n = 0; n < 4; ++n)
-          if (first_position + t * 8 + n % 2 >= num_seen[n / 2]) s[t][n] = -INFINITY;
+          if (first_position + t * 8 + n % 2 >= num_seen[n / 2]) s[4 * t + n] = -INFINITY;
     }
 
     float shrink[2], shift[2];
@@ -287,7 +309,7 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
       float maximum = -INFINITY;
 #pragma unroll
       for (int t = 0; t < 8; ++t)
-        maximum = fmaxf(maximum, fmaxf(s[t][half * 2], s[t][half * 2 + 1]));
+        maximum = fmaxf(maximum, fmaxf(s[4 * t + half * 2], s[4 * t + half * 2 + 1]));
       maximum = fmaxf(maximum, __shfl_xor_sync(kFullMask, maximum, 1));
       maximum = fmaxf(maximum, __shfl_xor_sync(kFullMask, maximum, 2));
       maximum = fmaxf(maximum, maxima[half]);
@@ -297,11 +319,9 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
       maxima[half] = maximum;
     }
 #pragma unroll
-    for (int n = 0; n < 4; ++n) {
-      sums[n] *= shrink[n / 2];
+    for (int n = 0; n < 4; ++n) sums[n] *= shrink[n / 2];
 #pragma unroll
-      for (int t = 0; t < Shape::kOutTiles; ++t) o[t][n] *= shrink[n / 2];
-    }
+    for (int i = 0; i < Shape::kSums; ++i) o[i] *= shrink[i % 4 / 2];
 
     uint32_t p[4][4];
 #pragma unroll
@@ -309,21 +329,26 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int half = i % 2;
-        const float(&scores)[4] = s[step * 2 + i / 2];
-        p[step][i] = round_pair<kIsFp8>(weight(scores[half * 2], c, shift[half]),
-                                        weight(scores[half * 2 + 1], c, shift[half]));
+        const float* const scores = s + 4 * (step * 2 + i / 2) + half * 2;
+        p[step][i] = round_pair<kIsFp8>(weight(scores[0], c, shift[half]),
+                                        weight(scores[1], c, shift[half]));
       }
+    begin_products();
+    const uint64_t values =
+        panels_descriptor(shared_address(operands(tile) + Shape::kTileBytes), kPanelBytes);
 #pragma unroll
-    for (int step = 0; step < 4; ++step) {
-      add_row_sums<kIsFp8>(sums, p[step]);
+    for (int step = 0; step < 4; ++step)
+      multiply_registers<AttentionProduct<kIsFp8>, kHeadDim, true>(
+          o, p[step], values + descriptor_step(step * 16 * 128));
+    commit_products();
 #pragma unroll
-      for (int t = 0; t < Shape::kOutTiles; t += 2) {
-        uint32_t r[4];  // positions 0-7 and 8-15 of a chunk, then of the next
-        load_matrices_transposed(r, stages + (v_at ^ t * 16) + step * 16 * Shape::kTileRowBytes);
-        multiply<kIsFp8>(o[t], p[step], r[0], r[1]);
-        multiply<kIsFp8>(o[t + 1], p[step], r[2], r[3]);
-      }
+    for (int step = 0; step < 4; ++step) add_row_sums<kIsFp8>(sums, p[step]);
+    if (kIsFp8 && Shape::kIsWide && tile + 1 < num_tiles) {
+      wait_for_copies<kAhead - 1>();
+      convert_keys(tile + 1);
     }
+    wait_for_products<0>();
+    settle(o);
 
     if (tile % kLeafTiles != kLeafTiles - 1 && tile != num_tiles - 1) continue;
     LeafFold folds[2];
@@ -335,11 +360,9 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
     }
     total.fold(o, folds);
 #pragma unroll
-    for (int n = 0; n < 4; ++n) {
-      sums[n] = 0;
+    for (int n = 0; n < 4; ++n) sums[n] = 0;
 #pragma unroll
-      for (int t = 0; t < Shape::kOutTiles; ++t) o[t][n] = 0;
-    }
+    for (int i = 0; i < Shape::kSums; ++i) o[i] = 0;
   }
 
   float scale[2];
@@ -351,7 +374,7 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
     y[half] = row < rows.count() ? rows.output(row, kHeadDim) + 2 * j : nullptr;
   }
 #pragma unroll
-  for (int t = 0; t < Shape::kOutTiles; ++t) {
+  for (int t = 0; t < Shape::kSums / 4; ++t) {
     const float4 out = total.get(t);
     if (y[0] != nullptr)
       *reinterpret_cast<uint32_t*>(y[0] + t * 8) = to_bf16x2(out.x * scale[0], out.y * scale[0]);

@@ -60,6 +60,13 @@ __device__ inline int chunk_offset(int row, int chunk) {
   return row * kRowBytes + ((chunk ^ turn) << 4);
 }
 
+/// The same in panels of 128 bytes of kTilePositions rows, which is how products of warpgroups
+/// read.
+constexpr int kPanelBytes = kTilePositions * 128;
+__device__ inline int panel_offset(int row, int chunk) {
+  return chunk / 8 * kPanelBytes + row * 128 + ((chunk % 8 ^ (row & 7)) << 4);
+}
+
 /// position / block_size: exact below 2^32 / block_size.
 __device__ inline int table_index(int position, unsigned block_inverse) {
   return static_cast<int>(__umulhi(static_cast<unsigned>(position), block_inverse));
@@ -67,8 +74,8 @@ __device__ inline int table_index(int position, unsigned block_inverse) {
 
 /// Brings tiles of K and V of a sequence and head into shared memory; zeros beyond its length.
 /// Each thread copies chunk `thread % kChunks` of every kRowsPerPass-th row. Block numbers are
-/// fetched one tile ahead of the copies that need them.
-template <int kThreads, int kRowBytes>
+/// fetched one tile ahead of the copies that need them, or kAtOnce tiles.
+template <int kThreads, int kRowBytes, bool kIsPanelled = false, int kAtOnce = 1>
 class TileLoader {
  public:
   static constexpr int kTileBytes = kTilePositions * kRowBytes;
@@ -89,30 +96,31 @@ class TileLoader {
     table_ = params.block_tables + seq * params.table_stride;
   }
 
-  /// Of any tile, the sequence's or not.
-  __device__ void fetch_blocks(int tile) {
+  /// Of any tile, the sequence's or not; `which` of those that are fetched at once.
+  __device__ void fetch_blocks(int tile, int which = 0) {
 #pragma unroll
     for (int e = 0; e < kEntries; ++e) {
       const int position = first_position(tile, e);
-      blocks_[e] = position < max_positions_ ? table_[block_of(position)] : 0;
+      blocks_[which][e] = position < max_positions_ ? table_[block_of(position)] : 0;
     }
   }
 
   /// The tile of the last fetch_blocks of a sequence of kv_len. K goes to `to`, V behind it.
-  __device__ void copy(int tile, int kv_len, unsigned char* to) const {
+  __device__ void copy(int tile, int kv_len, unsigned char* to, int which = 0) const {
 #pragma unroll
     for (int e = 0; e < kEntries; ++e) {
       const int position = first_position(tile, e);
       // 16 aligned positions lie in one block.
-      const unsigned char* from = head_ + int64_t{blocks_[e]} * 2 * half_bytes_ +
+      const unsigned char* from = head_ + int64_t{blocks_[which][e]} * 2 * half_bytes_ +
                                   (position - block_of(position) * block_size_) * kRowBytes;
 #pragma unroll
       for (int i = 0; i < kPassesPerEntry; ++i) {
         const int step = i * kRowsPerPass;
         const bool is_valid = position + step < kv_len;
         const unsigned char* source = is_valid ? from + step * kRowBytes : head_;
+        const int row = row_ + (e * kPassesPerEntry + i) * kRowsPerPass;
         unsigned char* target =
-            to + chunk_offset<kRowBytes>(row_ + (e * kPassesPerEntry + i) * kRowsPerPass, chunk_);
+            to + (kIsPanelled ? panel_offset(row, chunk_) : chunk_offset<kRowBytes>(row, chunk_));
         copy_async_16(target, source, is_valid);
         copy_async_16(target + kTileBytes, source + (is_valid ? half_bytes_ : 0), is_valid);
       }
@@ -142,7 +150,7 @@ class TileLoader {
   unsigned block_inverse_;
   int row_;
   int chunk_;
-  int blocks_[kEntries];
+  int blocks_[kAtOnce][kEntries];
 };
 
 /// Two bf16 as two fp16; what is finite stays finite.
