@@ -60,16 +60,21 @@ __global__ void __launch_bounds__(kMaxChunkThreads) act_kernel(ActRows<T> rows) 
   store_chunk(rows.y + row * rows.y_stride + column, y, count, rows.is_vector);
 }
 
+constexpr int max_threads(int chunks_per_thread) {
+  return chunks_per_thread == kSpreadChunks ? kMaxSpreadThreads
+                                            : max_row_threads(chunks_per_thread);
+}
 /// Blocks of a multiprocessor that registers must leave room for.
 template <typename T, Activation kActivation>
 constexpr int min_blocks(int chunks_per_thread) {
+  if (chunks_per_thread == kSpreadChunks) return 1;
   const bool is_common = kActivation == Activation::silu || kActivation == Activation::gelu_tanh;
   return is_common || chunks_per_thread == 2 ? min_row_blocks<T>(chunks_per_thread) : 1;
 }
 
 /// A row of whole aligned chunks becomes codes in registers.
 template <typename T, Activation kActivation, int kChunks>
-__global__ void __launch_bounds__(max_row_threads(kChunks), min_blocks<T, kActivation>(kChunks))
+__global__ void __launch_bounds__(max_threads(kChunks), min_blocks<T, kActivation>(kChunks))
     act_codes_kernel(ActRows<T> rows) {
   wait_for_previous_kernel();
   allow_next_kernel();
@@ -117,12 +122,14 @@ __global__ void __launch_bounds__(kMaxRowThreads, 2) act_codes_by_loop_kernel(Ac
 
 template <typename T, Activation kActivation>
 void run_codes(CudaStream& stream, const ops::ActArgs& a, const ActRows<T>& rows) {
-  const RowBlock block = choose_row_block(rows.columns, sizeof(T) == 2 ? 10 : 2);
+  const RowBlock block = spread_row_block(rows.columns, sizeof(T) == 2 ? 10 : 2, a.x.shape[0]);
   void (*kernel)(ActRows<T>) = act_codes_by_loop_kernel<T, kActivation>;
   if (rows.is_vector && block.chunks_per_thread != 0 && rows.columns % kChunk == 0 &&
       rows.codes.fit_registers(rows.columns))
     kernel = for_row_block(block, act_codes_kernel<T, kActivation, 2>,
-                           act_codes_kernel<Bf16, kActivation, 10>);
+                           block.chunks_per_thread == kSpreadChunks
+                               ? act_codes_kernel<Bf16, kActivation, kSpreadChunks>
+                               : act_codes_kernel<Bf16, kActivation, 10>);
   launch(stream, "act", kernel,
          {.grid = dim3(static_cast<unsigned>(a.x.shape[0])), .block = dim3(block.threads)}, rows);
 }

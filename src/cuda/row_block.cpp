@@ -27,6 +27,15 @@ RowBlock choose_row_block(int64_t columns, int most) {
   return {kMaxRowThreads, 0};
 }
 
+RowBlock spread_row_block(int64_t columns, int most, int64_t num_rows) {
+  const RowBlock block = choose_row_block(columns, most);
+  const int64_t threads =
+      round_up(ceil_div(ceil_div(columns, kChunkColumns), int64_t{kSpreadChunks}), kWarp);
+  const bool is_spread = num_rows <= kMultiprocessors && block.chunks_per_thread > kSpreadChunks &&
+                         threads <= kMaxSpreadThreads;
+  return is_spread ? RowBlock{static_cast<unsigned>(threads), kSpreadChunks} : block;
+}
+
 bool is_register_group(int64_t columns, int64_t group) {
   if (group == columns) return true;
   const int64_t num_chunks = group / kChunkColumns;

@@ -23,6 +23,12 @@ struct RowBlock {
 /// `most` chunks are the most of which a thread's registers have room.
 RowBlock choose_row_block(int64_t columns, int most);
 
+/// The same in up to kMaxSpreadThreads threads of kSpreadChunks where the rows are few, so that no
+/// multiprocessor has a second one: for what does not depend on the order of a sum.
+inline constexpr int kSpreadChunks = 4;
+inline constexpr int kMaxSpreadThreads = 896;  // with more, 72 registers would not do
+RowBlock spread_row_block(int64_t columns, int most, int64_t num_rows);
+
 /// Blocks of a multiprocessor that a kernel with a row of T in registers leaves room for: while one
 /// waits for its sum, another's loads are under way.
 template <typename T>

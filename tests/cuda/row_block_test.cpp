@@ -27,6 +27,15 @@ TEST(RowBlock, HoldsTheRowsOfLargeModelsInRegisters) {
   EXPECT_EQ(choose_row_block(29568, 10).chunks_per_thread, 10);
 }
 
+TEST(RowBlock, HasMoreThreadsWhereRowsAreFew) {
+  const RowBlock few = spread_row_block(28672, 10, 132);
+  EXPECT_EQ(few.threads, 896u);
+  EXPECT_EQ(few.chunks_per_thread, 4);
+  EXPECT_EQ(spread_row_block(28672, 10, 133).chunks_per_thread, 10);
+  EXPECT_EQ(spread_row_block(8192, 10, 1).chunks_per_thread, 2);
+  EXPECT_EQ(spread_row_block(32768 + 8, 10, 1).chunks_per_thread, 0) << "no room in registers";
+}
+
 TEST(RowBlock, GroupsAreReducedInsideAWarpOrOverTheWholeRow) {
   for (const int64_t group : {8, 16, 32, 64, 128, 256}) EXPECT_TRUE(is_register_group(3072, group));
   for (const int64_t group : {1, 3, 12, 24, 48, 96, 512})
