@@ -52,6 +52,13 @@ CaseOperand fixed(DType dtype, const Shape& shape, std::vector<T> values) {
   return listed<T>(dtype, shape, [values = std::move(values)](int64_t, int64_t) { return values; });
 }
 
+/// What one case may read of the pool, so that it fits beside the rest on any GPU that is a target.
+constexpr size_t kMostPoolBytes = size_t{20} << 30;
+size_t position_bytes(const Heads& heads, DType dtype) {
+  return static_cast<size_t>(2 * heads.num_kv_heads * ops::kv_row_extent(dtype, heads.head_dim)) *
+         dtype_bytes(dtype);
+}
+
 CaseOperand cache_of(const Heads& heads, DType dtype) {
   return {
       .dtype = dtype,
@@ -135,9 +142,14 @@ void add_decode(std::vector<CudaCase>& cases, bool is_quick) {
   for (const DType dtype : {DType::fp8_e4m3, DType::bf16})
     for (const Heads& heads : {kLlama70b, kGptJ, kLlama8b})
       for (const int64_t num_seqs : {128, 32, 8, 1, 256})
-        for (const int64_t kv_len : {2048, 1024, 256, 4096, 16384})
-          if (heads.model != kLlama70b.model || num_seqs != 128 || kv_len != 2048)
+        for (const int64_t kv_len : {2048, 1024, 256, 4096, 16384}) {
+          const int64_t positions = num_seqs * kv_len;
+          const bool fits =
+              static_cast<size_t>(positions) * position_bytes(heads, dtype) <= kMostPoolBytes;
+          const bool is_first = heads.model == kLlama70b.model && num_seqs == 128 && kv_len == 2048;
+          if (fits && !is_first)
             cases.push_back(attention(kDecode, heads, dtype, {num_seqs, 1, kv_len}));
+        }
 }
 
 void add_prefill(std::vector<CudaCase>& cases, bool is_quick) {

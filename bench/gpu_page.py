@@ -204,20 +204,17 @@ def targets(result: Json | None) -> str:
 
 def of_other_revisions(result: Json) -> str:
     """What an earlier call measured with another revision, where a later one went on in the same file."""
-    found: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, list[str]] = {}
     for name, part in result["parts"].items():
+        of: dict[str, list[str]] = {}
         for step, outcome in part["steps"].items():
             runs = [row for row in outcome.get("rows", []) if "name" in row and "revision" in row]
-            for what, of in [(row["name"], row) for row in runs] or [(step, outcome)]:
-                revision = of.get("revision", result["revision"])
-                if revision != result["revision"] and step != "build":
-                    found.setdefault(revision, {}).setdefault(name, []).append(what)
-    return "".join(
-        f"\n\nOf these, at revision {revision}: "
-        + "; ".join(f"{part} ({', '.join(whats)})" if len(whats) < 10 else part for part, whats in parts.items())
-        + "."
-        for revision, parts in found.items()
-    )
+            for what, measured in [(row["name"], row) for row in runs] or [(step, outcome)]:
+                of.setdefault(measured.get("revision", result["revision"]), []).append(what)
+        for revision, whats in of.items():
+            if revision != result["revision"]:
+                found.setdefault(revision, []).append(name if len(of) == 1 else f"{name} ({', '.join(whats)})")
+    return "".join(f"\n\nOf these, at revision {revision}: {'; '.join(parts)}." for revision, parts in found.items())
 
 
 def machine(result: Json) -> str:

@@ -3,8 +3,9 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gpu import lengths, process
 from gpu.kernels import parse_rows
@@ -174,18 +175,18 @@ def run_of(context: Context, model: Model, run: Run) -> str:
     return run.arguments.format(file=path)
 
 
-def build(context: Context, model: Model, seconds: float) -> Json:
-    engine = context.work / "engines" / model.engine
-    built = context.results.step(model.engine, "build").get("status") == "ok"
-    if model.part != model.engine and built and engine.exists():
-        return {"status": "ok", "rows": []}
+def engine_of(context: Context, model: Model) -> Path:
+    """Of this revision: on a machine that is not the last call's, or with other programs, it is not there."""
+    return context.work / "engines" / f"{model.engine}-{context.results.data['revision']}"
+
+
+def build_if_missing(context: Context, model: Model, seconds: float) -> process.Outcome | None:
+    engine = engine_of(context, model)
+    if engine.exists():
+        return None
     command = [context.program("veloz"), "build", str(context.bundle / "models" / model.config), "-o", str(engine)]
-    flags = f"--target cuda --load-format dummy-at-load --force --json {model.build}".split()
-    outcome = process.run(
-        [*command, *flags], log=context.log(f"{model.part}-build"), timeout_s=seconds, env=context.env()
-    )
-    rows = parse_rows("\n".join(line.text for line in outcome.lines))
-    return {"status": outcome.status, "rows": rows, "tail": outcome.tail if outcome.status != "ok" else []}
+    flags = f"--target cuda --load-format dummy-at-load {model.build}".split()
+    return process.run([*command, *flags], log=context.log(f"{model.part}-build"), timeout_s=seconds, env=context.env())
 
 
 def with_energy(context: Context, row: Json, at: float) -> Json:
@@ -212,8 +213,11 @@ def sweep(context: Context, model: Model, seconds: float) -> Json:
     rows: list[Json] = [row for row in before.get("rows", []) if "error" not in row]
     done = {row["name"] for row in rows if "name" in row}
     todo = [run for run in model.runs if run.name not in done]
-    engine = str(context.work / "engines" / model.engine)
+    engine = str(engine_of(context, model))
     deadline = time.monotonic() + seconds
+    built = build_if_missing(context, model, min(BUILD_S, seconds))
+    if built is not None and built.status != "ok":
+        return {"status": built.status, "error": "veloz build", "rows": rows, "tail": built.tail}
     failed: list[Json] = []
     tail: list[str] = []
     for _ in range(MOST_RESTARTS):
@@ -271,10 +275,5 @@ def summary_of(row: Json) -> str:
 
 
 def part_of(model: Model) -> Part:
-    def steps(_: Context) -> Iterable[Step]:
-        return [
-            Step("build", lambda context, seconds: build(context, model, seconds), BUILD_S),
-            Step("sweep", lambda context, seconds: sweep(context, model, seconds)),
-        ]
-
-    return Part(model.part, model.budget_s, lambda context: list(steps(context)))
+    step = Step("sweep", lambda context, seconds: sweep(context, model, seconds))
+    return Part(model.part, model.budget_s, lambda _: [step])

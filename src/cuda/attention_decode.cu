@@ -10,11 +10,10 @@ namespace veloz::cuda {
 namespace {
 
 /// grid: (split, kv head and block of its rows, sequence).
-template <bool kIsFp8, int kHeadDim, int kAtOnce>
-__global__ void __launch_bounds__((DecodeShape<kIsFp8, kHeadDim, kAtOnce>::kThreads),
-                                  (DecodeShape<kIsFp8, kHeadDim, kAtOnce>::kBlocks))
+template <bool kIsFp8, int kHeadDim>
+__global__ void __launch_bounds__(kDecodeThreads, (DecodeShape<kIsFp8, kHeadDim>::kBlocks))
     decode_attention_kernel(AttentionParams params, int row_blocks) {
-  using Shape = DecodeShape<kIsFp8, kHeadDim, kAtOnce>;
+  using Shape = DecodeShape<kIsFp8, kHeadDim>;
   wait_for_previous_kernel();
   allow_next_kernel();
   const int seq = static_cast<int>(blockIdx.z);
@@ -23,9 +22,8 @@ __global__ void __launch_bounds__((DecodeShape<kIsFp8, kHeadDim, kAtOnce>::kThre
   const int kv_head = unit_in_seq / row_blocks;
   const int first_leaf = static_cast<int>(blockIdx.x);
   // Before the lengths are known, as latency is what a small batch takes.
-  TileLoader<Shape::kThreads, Shape::kRowBytes, false, kAtOnce> loader(params, seq, kv_head);
-#pragma unroll
-  for (int a = 0; a < kAtOnce; ++a) loader.fetch_blocks(first_leaf * kLeafTiles + a, a);
+  TileLoader<kDecodeThreads, Shape::kRowBytes> loader(params, seq, kv_head);
+  loader.fetch_blocks(first_leaf * kLeafTiles);
   const SequenceRows rows(params, seq, kv_head);
   const int kv_len = rows.kv_len;
   const int first_row = unit_in_seq % row_blocks * kRowBlock;
@@ -44,41 +42,40 @@ __global__ void __launch_bounds__((DecodeShape<kIsFp8, kHeadDim, kAtOnce>::kThre
   const auto tile_at = [&](int i) {
     return (first_leaf + i / kLeafTiles * num_splits) * kLeafTiles + i % kLeafTiles;
   };
-  static_assert(kLeafTiles % kAtOnce == 0, "tiles that are taken at once are of one leaf");
 
   unsigned char* const stages = dynamic_shared();
-  const auto ask_for = [&](int i, int stage) {
-#pragma unroll
-    for (int a = 0; a < kAtOnce; ++a)
-      if (i + a < own_tiles) {
-        loader.copy(tile_at(i + a), kv_len,
-                    stages + stage * Shape::kStageBytes + a * Shape::kTileBytes, a);
-        loader.fetch_blocks(tile_at(i + a + kAtOnce), a);
-      }
-    commit_copies();
-  };
-#pragma unroll
-  for (int stage = 0; stage < Shape::kStages - 1; ++stage) ask_for(stage * kAtOnce, stage);
 
-  const DecodeThread<kIsFp8, kHeadDim, SequenceRows, kAtOnce> thread(rows, first_row);
+#pragma unroll
+  for (int i = 0; i < Shape::kStages - 1; ++i) {
+    if (i < own_tiles) {
+      loader.copy(tile_at(i), kv_len, stages + i * Shape::kStageBytes);
+      loader.fetch_blocks(tile_at(i + 1));
+    }
+    commit_copies();
+  }
+
+  const DecodeThread<kIsFp8, kHeadDim, SequenceRows> thread(rows, first_row);
   const int num_seen[2] = {rows.num_seen(thread.row(0)), rows.num_seen(thread.row(1))};
   RowState<Shape::kOutTiles> total;
   RowState<Shape::kOutTiles> leaf;
   int stage = 0;
   int free_stage = Shape::kStages - 1;
-  for (int i = 0; i < own_tiles; i += kAtOnce) {
+  for (int i = 0; i < own_tiles; ++i) {
     const int tile = tile_at(i);
-    const int count = own_tiles - i < kAtOnce ? own_tiles - i : kAtOnce;
     wait_for_copies<Shape::kStages - 2>();
     __syncthreads();
-    ask_for(i + (Shape::kStages - 1) * kAtOnce, free_stage);
+    if (i + Shape::kStages - 1 < own_tiles) {
+      loader.copy(tile_at(i + Shape::kStages - 1), kv_len,
+                  stages + free_stage * Shape::kStageBytes);
+      loader.fetch_blocks(tile_at(i + Shape::kStages));
+    }
+    commit_copies();
     const unsigned char* const tile_memory = stages + stage * Shape::kStageBytes;
     stage = stage + 1 == Shape::kStages ? 0 : stage + 1;
     free_stage = free_stage + 1 == Shape::kStages ? 0 : free_stage + 1;
-    thread.template add_tiles<false>(leaf, tile_memory, tile, count, num_seen);
+    thread.template add_tile<false>(leaf, tile_memory, tile, num_seen);
 
-    const int last = i + count - 1;
-    if (last % kLeafTiles != kLeafTiles - 1 && last != own_tiles - 1) continue;
+    if (i % kLeafTiles != kLeafTiles - 1 && i != own_tiles - 1) continue;
     if (is_direct)
       fold_leaf(total, leaf, params.score_scale);
     else
@@ -127,33 +124,21 @@ __global__ void __launch_bounds__(kHeadDim / 2)
       to_bf16x2(out.x * scale, out.y * scale);
 }
 
-template <bool kIsFp8, int kHeadDim, int kAtOnce>
-void launch_leaves(CudaStream& stream, const AttentionParams& params, const DecodePlan& plan) {
-  using Shape = DecodeShape<kIsFp8, kHeadDim, kAtOnce>;
-  const int row_blocks = static_cast<int>(plan.row_blocks);
-  launch(stream, "paged_attention/decode", decode_attention_kernel<kIsFp8, kHeadDim, kAtOnce>,
-         {.grid = dim3(static_cast<unsigned>(plan.num_splits),
-                       static_cast<unsigned>(params.num_kv_heads * row_blocks),
-                       static_cast<unsigned>(params.num_seqs)),
-          .block = dim3(Shape::kThreads),
-          .shared_bytes = Shape::kSharedBytes},
-         params, row_blocks);
-}
-
 template <bool kIsFp8, int kHeadDim>
 void launch_shape(CudaStream& stream, const AttentionParams& params, int num_tokens,
                   const DecodePlan& plan) {
-  // As has_room_for_pairs has it.
-  constexpr bool kHasPairs = kHeadDim >= 128 && kHeadDim * (kIsFp8 ? 1 : 2) <= 256;
+  using Shape = DecodeShape<kIsFp8, kHeadDim>;
   const int row_blocks = static_cast<int>(plan.row_blocks);
   const auto units = static_cast<unsigned>(params.num_kv_heads * row_blocks);
   const auto num_seqs = static_cast<unsigned>(params.num_seqs);
   if (plan.seqs_per_block > 1)
     launch_sharing_decode<kIsFp8>(stream, params, kHeadDim, plan);
-  else if (kHasPairs && plan.tiles_at_once == 2)
-    launch_leaves<kIsFp8, kHeadDim, kHasPairs ? 2 : 1>(stream, params, plan);
   else
-    launch_leaves<kIsFp8, kHeadDim, 1>(stream, params, plan);
+    launch(stream, "paged_attention/decode", decode_attention_kernel<kIsFp8, kHeadDim>,
+           {.grid = dim3(static_cast<unsigned>(plan.num_splits), units, num_seqs),
+            .block = dim3(kDecodeThreads),
+            .shared_bytes = Shape::kSharedBytes},
+           params, row_blocks);
   if (plan.num_splits == 1) return;
   const bool is_one_token_each = num_tokens == params.num_seqs;
   const int max_rows = is_one_token_each && params.group < kRowBlock ? params.group : kRowBlock;

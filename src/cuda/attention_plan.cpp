@@ -13,7 +13,6 @@ constexpr int64_t kWantedBlocks = 1056;  // eight on each of 132 multiprocessors
 // Three on each multiprocessor: with fewer, neighbours that share nothing would wait for each other
 // while multiprocessors have nothing to do.
 constexpr int64_t kEnoughBlocks = 396;
-constexpr int64_t kMultiprocessors = 132;
 constexpr int64_t kMaxPartialBytes = int64_t{256} << 20;
 
 int64_t row_blocks_of(const ops::PagedAttentionArgs& args) {
@@ -22,12 +21,6 @@ int64_t row_blocks_of(const ops::PagedAttentionArgs& args) {
 int64_t leaves_of(const ops::PagedAttentionArgs& args) {
   return std::max<int64_t>(
       ceil_div(args.block_tables.shape[1] * args.cache.shape[3], kLeafPositions), 1);
-}
-/// Whether two tiles of K and V and those that come next fit a multiprocessor, and their columns
-/// its eight warps.
-bool has_room_for_pairs(const ops::PagedAttentionArgs& args) {
-  const int64_t row_bytes = args.head_dim * static_cast<int64_t>(dtype_bytes(args.cache.dtype));
-  return args.head_dim >= 128 && row_bytes <= 256;
 }
 /// Output, maximum and sum of each row of each leaf, in fp32.
 int64_t partial_bytes_of(int64_t num_units, int64_t num_leaves, int64_t head_dim) {
@@ -67,11 +60,7 @@ DecodePlan plan_decode(const ops::PagedAttentionArgs& args) {
     if (plan.num_units * plan.num_splits >= kEnoughBlocks && (group == 1 || plan.num_splits == 1))
       return plan;
   }
-  DecodePlan plan = plan_decode(args, 1, kAnySplits);
-  // A leaf takes as long as its tiles take one after the other. Where no multiprocessor has
-  // several, its other warps halve that.
-  if (plan.num_units <= kMultiprocessors && has_room_for_pairs(args)) plan.tiles_at_once = 2;
-  return plan;
+  return plan_decode(args, 1, kAnySplits);
 }
 
 size_t paged_attention_workspace_bytes(const ops::OpCall& call, int) {

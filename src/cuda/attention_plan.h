@@ -38,7 +38,6 @@ struct DecodePlan {
   int64_t num_units = 0;       // (sequences of a thread block, kv head and row block)
   int64_t num_splits = 1;      // thread block i of a unit takes leaves i, i + num_splits, ...
   size_t partial_bytes = 0;    // of the leaves' results, where they are folded by another kernel
-  int tiles_at_once = 1;       // 2: twice the warps for each thread block, where there are few
 };
 DecodePlan plan_decode(const ops::PagedAttentionArgs& args);
 /// With that many sequences for a thread block and, where that many pay, splits.

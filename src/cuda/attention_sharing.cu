@@ -122,8 +122,7 @@ class SharedTiles {
 
 /// grid: (split, kv head, neighbouring sequences).
 template <bool kIsFp8, int kHeadDim>
-__global__ void __launch_bounds__((DecodeShape<kIsFp8, kHeadDim>::kThreads),
-                                  (DecodeShape<kIsFp8, kHeadDim>::kBlocks))
+__global__ void __launch_bounds__(kDecodeThreads, (DecodeShape<kIsFp8, kHeadDim>::kBlocks))
     sharing_decode_kernel(AttentionParams params, int seqs_per_block) {
   using Shape = DecodeShape<kIsFp8, kHeadDim>;
   wait_for_previous_kernel();
@@ -135,7 +134,7 @@ __global__ void __launch_bounds__((DecodeShape<kIsFp8, kHeadDim>::kThreads),
   const NeighbourRows rows{params, kv_head, first_seq,
                            seqs_left < seqs_per_block ? seqs_left : seqs_per_block};
   SharedTiles tiles(params, first_seq, rows.num_seqs, static_cast<int>(blockIdx.x), num_splits);
-  TileLoader<Shape::kThreads, Shape::kRowBytes> loader(params, first_seq, kv_head);
+  TileLoader<kDecodeThreads, Shape::kRowBytes> loader(params, first_seq, kv_head);
   SharedTile upcoming;
   const auto fetch_next = [&] {
     upcoming = tiles.next();
@@ -178,7 +177,7 @@ __global__ void __launch_bounds__((DecodeShape<kIsFp8, kHeadDim>::kThreads),
     free_stage = free_stage + 1 == Shape::kStages ? 0 : free_stage + 1;
 
     if (shared.count() == rows.num_seqs) {
-      thread.template add_tiles<false>(leaf, tile_memory, shared.tile(), 1, num_seen);
+      thread.template add_tile<false>(leaf, tile_memory, shared.tile(), num_seen);
     } else {
       const int first_row = shared.first() * params.group;
       const int end_row = first_row + shared.count() * params.group;
@@ -188,7 +187,7 @@ __global__ void __launch_bounds__((DecodeShape<kIsFp8, kHeadDim>::kThreads),
         const bool is_in = thread.row(half) >= first_row && thread.row(half) < end_row;
         seen_here[half] = is_in ? num_seen[half] : 0;
       }
-      thread.template add_tiles<true>(leaf, tile_memory, shared.tile(), 1, seen_here);
+      thread.template add_tile<true>(leaf, tile_memory, shared.tile(), seen_here);
     }
 
     if (!shared.is_last_of_leaf()) continue;
@@ -209,7 +208,7 @@ void launch_shape(CudaStream& stream, const AttentionParams& params, const Decod
       stream, "paged_attention/sharing_decode", sharing_decode_kernel<kIsFp8, kHeadDim>,
       {.grid = dim3(static_cast<unsigned>(plan.num_splits),
                     static_cast<unsigned>(params.num_kv_heads), static_cast<unsigned>(num_groups)),
-       .block = dim3(DecodeShape<kIsFp8, kHeadDim>::kThreads),
+       .block = dim3(kDecodeThreads),
        .shared_bytes = DecodeShape<kIsFp8, kHeadDim>::kSharedBytes},
       params, static_cast<int>(plan.seqs_per_block));
 }

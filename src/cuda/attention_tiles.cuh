@@ -74,8 +74,8 @@ __device__ inline int table_index(int position, unsigned block_inverse) {
 
 /// Brings tiles of K and V of a sequence and head into shared memory; zeros beyond its length.
 /// Each thread copies chunk `thread % kChunks` of every kRowsPerPass-th row. Block numbers are
-/// fetched one tile ahead of the copies that need them, or kAtOnce tiles.
-template <int kThreads, int kRowBytes, bool kIsPanelled = false, int kAtOnce = 1>
+/// fetched one tile ahead of the copies that need them.
+template <int kThreads, int kRowBytes, bool kIsPanelled = false>
 class TileLoader {
  public:
   static constexpr int kTileBytes = kTilePositions * kRowBytes;
@@ -96,22 +96,22 @@ class TileLoader {
     table_ = params.block_tables + seq * params.table_stride;
   }
 
-  /// Of any tile, the sequence's or not; `which` of those that are fetched at once.
-  __device__ void fetch_blocks(int tile, int which = 0) {
+  /// Of any tile, the sequence's or not.
+  __device__ void fetch_blocks(int tile) {
 #pragma unroll
     for (int e = 0; e < kEntries; ++e) {
       const int position = first_position(tile, e);
-      blocks_[which][e] = position < max_positions_ ? table_[block_of(position)] : 0;
+      blocks_[e] = position < max_positions_ ? table_[block_of(position)] : 0;
     }
   }
 
   /// The tile of the last fetch_blocks of a sequence of kv_len. K goes to `to`, V behind it.
-  __device__ void copy(int tile, int kv_len, unsigned char* to, int which = 0) const {
+  __device__ void copy(int tile, int kv_len, unsigned char* to) const {
 #pragma unroll
     for (int e = 0; e < kEntries; ++e) {
       const int position = first_position(tile, e);
       // 16 aligned positions lie in one block.
-      const unsigned char* from = head_ + int64_t{blocks_[which][e]} * 2 * half_bytes_ +
+      const unsigned char* from = head_ + int64_t{blocks_[e]} * 2 * half_bytes_ +
                                   (position - block_of(position) * block_size_) * kRowBytes;
 #pragma unroll
       for (int i = 0; i < kPassesPerEntry; ++i) {
@@ -150,7 +150,7 @@ class TileLoader {
   unsigned block_inverse_;
   int row_;
   int chunk_;
-  int blocks_[kAtOnce][kEntries];
+  int blocks_[kEntries];
 };
 
 /// Two bf16 as two fp16; what is finite stays finite.

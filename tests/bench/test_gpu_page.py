@@ -150,11 +150,11 @@ class GpuPageTest(unittest.TestCase):
     def test_what_another_revision_gave_is_named(self) -> None:
         runs = [{"name": "decode 1", "revision": "older"}, {"name": "mlperf mix", "revision": "abc123"}]
         parts = {
-            "gptj": {"steps": {"build": {"revision": "older"}, "sweep": step(revision="abc123", rows=runs)}},
+            "gptj": {"steps": {"sweep": step(revision="abc123", rows=runs)}},
             "rows": {"steps": {"sample": step(revision="older", rows=[{"case": 1}])}},
         }
         text = gpu_page.machine(RESULT | {"parts": parts})
-        self.assertIn("at revision abc123.\n\nOf these, at revision older: gptj (decode 1); rows (sample).\n", text)
+        self.assertIn("at revision abc123.\n\nOf these, at revision older: gptj (decode 1); rows.\n", text)
 
     def test_the_newest_result_of_each_gpu_counts(self) -> None:
         with tempfile.TemporaryDirectory() as directory:

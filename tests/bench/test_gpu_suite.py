@@ -231,7 +231,9 @@ TINY_RUNS = (models.latency(1), models.Run("mix", "throughput file={file}", mix=
 
 
 class ModelsTest(SuiteTest):
-    def model(self) -> models.Model:
+    def model(self, has_engine: bool = True) -> models.Model:
+        if has_engine:
+            (self.context.work / "engines" / "m-abc").mkdir(parents=True, exist_ok=True)
         return models.Model("m", "config", 100, "--quant fp8", "--gpu-memory-utilization 0.9", TINY_RUNS, 60)
 
     def test_a_run_that_kills_the_program_leaves_the_others(self) -> None:
@@ -283,28 +285,29 @@ class ModelsTest(SuiteTest):
         result = models.sweep(self.context, self.model(), 11)
         self.assertEqual((result["status"], result["summary"]), ("partial", "decode 1 50 tok/s"))
 
-    def test_the_fast_class_runs_the_engine_that_is_there(self) -> None:
-        self.program("veloz", 'say(args=args)\nassert args[0] == "build"\npathlib.Path(args[3]).mkdir(parents=True)')
-        usual = self.model()
-        fast = models.fast(usual, 30, "mix")
-        self.assertEqual((fast.part, [run.name for run in fast.runs]), ("m-fast", ["mix"]))
-        self.assertEqual(models.build(self.context, usual, 60)["status"], "ok")
-        self.context.results.put("m", "build", {"status": "ok"})
-        self.assertEqual(models.build(self.context, fast, 60), {"status": "ok", "rows": []})
+    def test_an_engine_that_is_missing_is_built_for_both_classes(self) -> None:
         self.program(
             "veloz",
             """
-            assert args[2].endswith("/engines/m") and "--allow-nondeterminism" in args, args
+            if args[0] == "build":
+                pathlib.Path(args[3]).mkdir(parents=True)
+                sys.exit()
+            assert args[2].endswith("/engines/m-abc"), args
             say(loaded="a model", load_s=1)
+            assert "--allow-nondeterminism" in args
             say(run=args[args.index("--run") + 1], elapsed_time=0.01, num_output_tokens=1)
             """,
         )
+        fast = models.fast(self.model(has_engine=False), 30, "mix")
+        self.assertEqual((fast.part, [run.name for run in fast.runs]), ("m-fast", ["mix"]))
         self.assertEqual(models.sweep(self.context, fast, 60)["status"], "ok")
+        self.assertIsNone(models.build_if_missing(self.context, self.model(), 60))
 
-    def test_the_fast_class_builds_what_is_missing(self) -> None:
-        self.program("veloz", "pathlib.Path(args[3]).mkdir(parents=True)")
-        self.assertEqual(models.build(self.context, models.fast(self.model(), 30, "mix"), 60)["status"], "ok")
-        self.assertTrue((self.context.work / "engines" / "m").exists())
+    def test_what_does_not_build_is_not_measured(self) -> None:
+        self.program("veloz", "sys.exit('no room')")
+        result = models.sweep(self.context, self.model(has_engine=False), 60)
+        self.assertEqual((result["status"], result["error"]), ("failed", "veloz build"))
+        self.assertIn("no room", result["tail"])
 
     def test_every_run_is_one_that_the_program_reads(self) -> None:
         # As benchmark::parse_sweep_run does.

@@ -4,7 +4,6 @@
 #include <string>
 #include <tuple>
 
-#include "cuda/attention.h"
 #include "cuda/attention_runs.h"
 
 /// A token's attention is the same, bit for bit, however it is computed.
@@ -129,45 +128,6 @@ INSTANTIATE_TEST_SUITE_P(Cuda, AttentionBits,
                          [](const auto& param) {
                            return std::string(std::get<0>(param.param).name) + "_" +
                                   std::string(to_string(std::get<1>(param.param)));
-                         });
-
-template <int kTilesAtOnce>
-ops::Kernel attention_at_once() {
-  ops::Kernel kernel = kernel_named("paged_attention/tensor_cores");
-  kernel.run = [](ops::OpContext& context, const ops::OpCall& call) noexcept {
-    const auto args = ops::PagedAttentionArgs::from(call);
-    DecodePlan plan = plan_decode(args);
-    plan.tiles_at_once = kTilesAtOnce;
-    paged_attention_as_planned(context, args, plan);
-  };
-  return kernel;
-}
-
-/// Of tiles that are taken two at once, in whole leaves, in a leaf that ends early and in one tile.
-class AttentionPairs : public ::testing::TestWithParam<std::tuple<int64_t, DType>> {};
-
-TEST_P(AttentionPairs, HaveTheBitsOfTilesOneAfterTheOther) {
-  const auto [head_dim, cache_dtype] = GetParam();
-  const GpuAttention gpu(test::build_attention({.num_heads = 4,
-                                                .num_kv_heads = 2,
-                                                .head_dim = head_dim,
-                                                .block_size = 16,
-                                                .q_lens = {1, 1, 1, 1, 1},
-                                                .kv_lens = {1200, 63, 129, 512, 1030},
-                                                .dtype = DType::bf16,
-                                                .cache_dtype = cache_dtype}));
-  const OwnedTensor one = run_attention(attention_at_once<1>(), gpu.inputs(), gpu.built.attrs);
-  const OwnedTensor two = run_attention(attention_at_once<2>(), gpu.inputs(), gpu.built.attrs);
-  EXPECT_EQ(std::memcmp(one.view().data, two.view().data, one.view().num_bytes()), 0);
-}
-
-INSTANTIATE_TEST_SUITE_P(Cuda, AttentionPairs,
-                         ::testing::Values(std::tuple{int64_t{128}, DType::bf16},
-                                           std::tuple{int64_t{128}, DType::fp8_e4m3},
-                                           std::tuple{int64_t{256}, DType::fp8_e4m3}),
-                         [](const auto& param) {
-                           return std::string(to_string(std::get<1>(param.param))) + "_" +
-                                  std::to_string(std::get<0>(param.param));
                          });
 
 /// So many rows that no sequence is split: leaves are folded where they are computed.

@@ -64,13 +64,6 @@ TEST(AttentionPlan, NeedsNoPartialResultsWithoutSplits) {
   EXPECT_EQ(workspace_of({.num_seqs = 128, .max_kv_len = 512}), 0u);
 }
 
-TEST(AttentionPlan, TakesTwoTilesAtOnceWhereThreadBlocksAreFew) {
-  EXPECT_EQ(plan_of({.num_seqs = 16}).tiles_at_once, 2);
-  EXPECT_EQ(plan_of({.num_seqs = 17}).tiles_at_once, 1);
-  EXPECT_EQ(plan_of({.num_seqs = 1, .head_dim = 64}).tiles_at_once, 1);
-  EXPECT_EQ(plan_of(multi_head(1)).tiles_at_once, 1) << "bf16 of 256 channels: no room";
-}
-
 TEST(AttentionPlan, TakesNeighboursTogetherWhereEnoughThreadBlocksRemain) {
   EXPECT_EQ(plan_of(multi_head(256)).seqs_per_block, 4);
   EXPECT_EQ(plan_of(multi_head(256)).num_units, 64 * 16);
