@@ -194,12 +194,21 @@ def measured(target: Target, result: Json | None) -> str:
     return f"{target.show(middle)}{spread}, {verdict}"
 
 
+def share(target: Target, result: Json | None, fast: Json | None) -> str:
+    """What is reached without --allow-nondeterminism of what is reached with it."""
+    usual, best = (target.figures(of) if of else [] for of in (result, fast))
+    return percent(statistics.median(usual) / statistics.median(best)) if usual and best else "–"
+
+
 def targets(result: Json | None) -> str:
     fast = fast_class(result) if result else None
     lines = [
-        [t.what, measured(t, result), measured(t, fast), t.show(t.accept), t.show(t.goal), t.anchor] for t in TARGETS
+        [t.what, measured(t, result), measured(t, fast), share(t, result, fast), t.show(t.accept), t.show(t.goal)]
+        + [t.anchor]
+        for t in TARGETS
     ]
-    return "## Targets\n\n" + table(["on one H200", "measured", "fast", "accept", "goal", "anchor"], lines)
+    head = ["on one H200", "measured", "fast", "of fast", "accept", "goal", "anchor"]
+    return "## Targets\n\n" + table(head, lines)
 
 
 def of_other_revisions(result: Json) -> str:

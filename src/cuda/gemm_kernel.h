@@ -409,7 +409,7 @@ struct Consumer {
     const int my_token = token + lane / 2;
 
     // All that is read from memory is asked for before the first of it is waited for: a wait for
-    // each token took a fifth of the time of a product of 8192 columns.
+    // each token took up to a tenth of the time of a product of 8192 columns.
     RowTerms terms[kProducts];
     float x_scales[kTurns];
 #pragma unroll
