@@ -66,7 +66,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
         "nvcc": release[2] if release else "",
-        "cublaslt": str(cublaslt.resolve()) if cublaslt else "",
+        "cublaslt": cublaslt.resolve().name if cublaslt else "",
     }
 
 

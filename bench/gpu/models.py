@@ -242,6 +242,7 @@ def sweep(context: Context, model: Model, seconds: float) -> Json:
                         continue
                     todo.remove(run)
                     row = {"name": run.name, "revision": revision} | with_energy(context, row, line.at)
+                    row["run"] = row["run"].replace(f"{context.work}/", "")  # where that is belongs to the machine
                     row.pop("latencies", None)
                     (failed if "error" in row else rows).append(row)
         if outcome.status == "ok" or (outcome.status == "failed" and not todo):

@@ -255,6 +255,7 @@ class ModelsTest(SuiteTest):
         named = {row["name"]: row for row in result["rows"] if "name" in row}
         self.assertIn("failed", named["decode 1"]["error"])
         self.assertEqual(named["mix"]["output_tokens_per_second"], 1000)
+        self.assertEqual(named["mix"]["run"], "throughput file=requests/m-mix.jsonl")
 
     def test_a_later_call_measures_only_what_is_missing(self) -> None:
         self.program(
