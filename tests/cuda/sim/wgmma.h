@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -125,17 +126,12 @@ void execute_product(PendingProduct& product) {
   Product* const kind = nullptr;
   std::vector<double> a_rows(kProductRows * kDepth), b_rows(size_t{n} * kDepth);
   const MatrixReader b(product.b, kIsTurned);
+  std::optional<MatrixReader> a;
+  if (product.a_at.empty()) a.emplace(product.a);
   for (int k = 0; k < kDepth; ++k) {
-    for (int row = 0; row < kProductRows; ++row) {
-      double& to = a_rows[static_cast<size_t>(row * kDepth + k)];
-      if constexpr (kIs16Bit<Product>) {
-        if (!product.a_at.empty()) {
-          to = number_in_registers<Product>(product, row, k);
-          continue;
-        }
-      }
-      to = number(kind, MatrixReader(product.a), row, k);
-    }
+    for (int row = 0; row < kProductRows; ++row)
+      a_rows[static_cast<size_t>(row * kDepth + k)] =
+          a ? number(kind, *a, row, k) : number_in_registers<Product>(product, row, k);
     for (int row = 0; row < n; ++row)
       b_rows[static_cast<size_t>(row * kDepth + k)] = number(kind, b, row, k);
   }
