@@ -39,6 +39,7 @@ constexpr GemmShape kShapes[] = {
     {"llama-3.1-8b", "down", 4096, 14336, kFp8, kBf16},
     {"llama-3.1-8b", "lm_head", 128256, 4096, kBf16, DType::fp32},
 };
+constexpr int64_t kTokens[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
 /// First for every weight: if time runs out, each regime was seen.
 constexpr int64_t kTellingTokens[] = {1, 16, 128, 1024, 8192};
 constexpr int64_t kQuickTokens[] = {1, 64, 2048};
@@ -69,13 +70,13 @@ bool contains(const List& list, int64_t value) {
 /// What tells most comes first.
 std::vector<GemmCase> list_cases(const Options& options) {
   std::vector<int64_t> rounds[2];
-  for (const int64_t tokens : cuda::kTokenBuckets) {
+  for (const int64_t tokens : kTokens) {
     if (!options.tokens.empty() ? contains(options.tokens, tokens)
                                 : !options.is_quick || contains(kQuickTokens, tokens))
       rounds[contains(kTellingTokens, tokens) || options.is_quick ? 0 : 1].push_back(tokens);
   }
   for (const int64_t tokens : options.tokens)
-    if (!contains(cuda::kTokenBuckets, tokens)) rounds[1].push_back(tokens);
+    if (!contains(kTokens, tokens)) rounds[1].push_back(tokens);
   std::vector<GemmCase> cases;
   for (const std::string_view model : {"llama-2-70b", "llama-3.1-8b"}) {
     if (options.is_quick && options.filter.empty() && model != "llama-2-70b") continue;
@@ -181,9 +182,15 @@ void report(const GemmCase& c, JsonLines& lines) {
     row["ratio"] = times;  // above 1: ours is faster
     ratio = fmt::format("{:6.3f}", times);
   }
+  std::string served;
+  if (c.served) {
+    const char* const by = c.served->algorithm.is_ours() ? "ours" : "library";
+    row["served"] = {{"by", by}, {"median_us", c.served->microseconds}};
+    served = fmt::format("served by {} in {:.1f} us", by, c.served->microseconds);
+  }
   lines.write(std::move(row));
-  fmt::print("{:<30} ours {} library {} ratio {} {}\n", name_of(c), to_text(c.ours, work),
-             to_text(c.library, work), ratio, c.ours.kernel);
+  fmt::print("{:<30} ours {} library {} ratio {} {} {}\n", name_of(c), to_text(c.ours, work),
+             to_text(c.library, work), ratio, served, c.ours.kernel);
   for (const GemmResult* result : {&c.ours, &c.library})
     if (!result->failure.empty())
       fmt::print("  {}: {}\n", result == &c.ours ? "ours" : "library", result->failure);
@@ -352,7 +359,9 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Our linears on a GPU against cuBLASLt and the device's limits, measured in the same run.\n"
       "Weights and tokens are random and come from memory, not from a cache; calls follow each\n"
-      "other in a CUDA graph. ratio = time of the library / time of ours.");
+      "other in a CUDA graph. ratio = time of the library / time of ours; served: the faster of "
+      "our\n"
+      "kernel and the library's algorithms with the same bits, which is what an engine runs.");
   veloz::bench::Options options;
   app.add_option("--device", options.device, "GPU, from 0");
   app.add_option("--json", options.json_file, "File to append one object a line to");

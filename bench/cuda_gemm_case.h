@@ -47,6 +47,9 @@ struct GemmCase {
   GemmShape shape;
   int64_t tokens;
   GemmResult ours, library;
+  /// What serves it where only our bits will do: of our kernel and the library's algorithms that
+  /// have them, the fastest. Nothing where there is no library.
+  std::optional<cuda::TunedGemm> served{};
 };
 
 /// Operands on the device for all cases, and what runs on them. Weights lie in a memory larger than
@@ -90,6 +93,7 @@ class GemmMachine {
   std::vector<std::byte> download(const void* data, size_t bytes);
   void time(const GemmCase& c, GemmResult& result, const std::function<void(int64_t)>& enqueue);
   std::unique_ptr<cuda::CublasLtProduct> choose_algorithm(GemmCase& c);
+  std::optional<cuda::TunedGemm> choose_of_our_bits(const GemmCase& c);
 
   Device& device_;
   std::unique_ptr<Stream> stream_;

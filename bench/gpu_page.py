@@ -32,8 +32,9 @@ The page is written by `bench/gpu_page.py` from the newest result per GPU in `be
 hand. Weights are random, lengths are drawn with the means that MLPerf publishes: none of this is an official result. The
 clocks were as the machine had them.
 
-"Fast" is with `--allow-nondeterminism`: large linears may go to cuBLASLt, so that a request's tokens can depend on its
-neighbours. All else is of kernels whose results are the same in every batch.
+"Fast" is with `--allow-nondeterminism`: large linears go to cuBLASLt's fastest algorithms, so that a request's tokens can
+depend on its neighbours. All else gives the same results in every batch: of linears by our kernels, or by those of cuBLASLt's
+algorithms that have our kernels' bits ("served", below).
 
 The mixes and 128/2048 are streams: a window in which requests begin as others end.
 """
@@ -278,12 +279,16 @@ def gemm(result: Json) -> str:
         wrong = "" if found.get("is_right", True) else ", WRONG"
         return f"{number(found['median_us'])} µs, {found['tflop_s']:.0f} TFLOP/s, {found['gb_s']:.0f} GB/s{wrong}"
 
+    def served(row: Json) -> str:
+        found = row.get("served")
+        return f"{number(found['median_us'])} µs, {found['by']}" if found else "–"
+
     lines = [
         [f"{row['model']} {row['weight']}", str(row["num_tokens"]), side(row, "ours"), side(row, "library")]
-        + [f"{row['ratio']:.2f}" if "ratio" in row else "–"]
+        + [f"{row['ratio']:.2f}" if "ratio" in row else "–", served(row)]
         for row in gemm_rows(result)
     ]
-    return section("Linears", ["weight", "tokens", "ours", "cuBLASLt", "its time over ours"], lines)
+    return section("Linears", ["weight", "tokens", "ours", "cuBLASLt, fast", "its time over ours", "served"], lines)
 
 
 def kernel_lines(found: Iterable[Json]) -> Iterator[list[str]]:

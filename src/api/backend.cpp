@@ -34,20 +34,44 @@ std::optional<int> parse_gpu(std::string_view device) {
               "it is auto, cpu, cuda or cuda:N");
 }
 
+/// Where it changes no bit, cuBLASLt is a matter of speed: the program runs without it, and says
+/// so.
+std::string give_up_library(cuda::DeviceOptions& options) {
+  if (options.library != cuda::LibraryUse::same_bits) return "";
+  try {
+    cuda::require_library(options);
+    return "";
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unsupported) throw;
+    options.library = cuda::LibraryUse::none;
+    return fmt::format(
+        "large batches are slower than they could be (the tokens are the same): {}; {}",
+        error.message(), error.hint());
+  }
+}
+
 /// Engines for the CPU run there too: their weights are unpacked as they are loaded.
 Backend open_gpu(int index, const BackendRequest& request) {
   const int threads = resolve_num_threads(request.num_threads);
-  const bool is_fast = request.allow_nondeterminism;
-  std::unique_ptr<Device> device =
-      cuda::open_device(index, {.allow_nondeterminism = is_fast,
-                                .cublaslt_directory = request.cublaslt_directory,
-                                .tuning_directory = request.tuning_directory});
-  std::string description = device->description() + (is_fast ? ", cuBLASLt" : "");
-  return {
-      std::make_unique<ThreadPool>(threads), std::move(device),
-      std::make_unique<ops::KernelRegistry>(cuda::make_registry({.allow_nondeterminism = is_fast})
-                                                .with_foreign_layouts(cpu::weight_layouts())),
-      std::move(description)};
+  cuda::DeviceOptions options{.library = request.allow_nondeterminism ? cuda::LibraryUse::fastest
+                                                                      : cuda::LibraryUse::same_bits,
+                              .cublaslt_directory = request.cublaslt_directory,
+                              .tuning_directory = request.tuning_directory};
+  static_cast<void>(cuda::open_device(index));  // what is wrong with the GPU comes first
+  std::string warning = give_up_library(options);
+  std::unique_ptr<Device> device = cuda::open_device(index, options);
+  std::string description = device->description();
+  if (options.library == cuda::LibraryUse::same_bits)
+    description += ", cuBLASLt where it is the same";
+  if (options.library == cuda::LibraryUse::fastest) description += ", cuBLASLt";
+  return {.pool = std::make_unique<ThreadPool>(threads),
+          .device = std::move(device),
+          .registry = std::make_unique<ops::KernelRegistry>(
+              cuda::make_registry({.library = options.library})
+                  .with_foreign_layouts(cpu::weight_layouts())),
+          .description = std::move(description),
+          .warning = std::move(warning),
+          .uses_library = options.library != cuda::LibraryUse::none};
 }
 
 }  // namespace

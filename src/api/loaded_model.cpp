@@ -53,7 +53,7 @@ int64_t LoadedModel::State::choose_num_blocks(const LLMOptions& options,
                               .utilization = options.gpu_memory_utilization,
                               .memory_bytes = options.kv_cache_memory_bytes,
                               .max_num_seqs = max_num_seqs,
-                              .uses_library = options.allow_nondeterminism});
+                              .uses_library = backend.uses_library});
 }
 
 void LoadedModel::State::start(const LLMOptions& options,

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 
 #include "api/backend.h"
 #include "api/machine_peaks.h"
+#include "base/error.h"
 #include "base/files.h"
 #include "base/thread_pool.h"
 #include "cli/verbs.h"
@@ -23,6 +25,7 @@ namespace {
 struct DoctorFlags {
   bool json = false;
   bool quick = false;
+  std::filesystem::path cublaslt_directory{};
 };
 
 /// A field of /proc/meminfo in bytes; 0 where it is not there.
@@ -40,6 +43,17 @@ std::vector<std::string> device_names(const cuda::GpuList& gpus) {
   std::vector<std::string> names = {"cpu"};
   for (const cuda::GpuFacts& gpu : gpus.gpus) names.push_back(fmt::format("cuda:{}", gpu.index));
   return names;
+}
+
+/// "" where cuBLASLt is there for a GPU's large products.
+std::string why_no_library(const std::filesystem::path& directory) {
+  try {
+    cuda::require_library(
+        {.library = cuda::LibraryUse::same_bits, .cublaslt_directory = directory});
+    return "";
+  } catch (const Error& error) {
+    return error.message();
+  }
 }
 
 /// The machine's limits: memory bandwidth and the arithmetic of each kind of dot product it has.
@@ -66,6 +80,7 @@ int run_doctor(const DoctorFlags& flags) {
                                  {"memory_available_bytes", meminfo_bytes("MemAvailable")},
                                  {"devices", device_names(gpus)},
                                  {"why_no_gpu", gpus.why_none},
+                                 {"why_no_cublaslt", why_no_library(flags.cublaslt_directory)},
                                  {"libraries", VELOZ_LIBRARIES}};
   if (!flags.quick) measure(json);
   if (flags.json) {
@@ -90,6 +105,8 @@ int run_doctor(const DoctorFlags& flags) {
     fmt::print("gpu        cuda:{} {}, {}, {} multiprocessors, sm_{}{}, driver CUDA {}.{}\n",
                gpu.index, gpu.name, format_bytes(gpu.total_bytes), gpu.num_multiprocessors,
                gpu.major, gpu.minor, gpu.driver_version / 1000, gpu.driver_version % 1000 / 10);
+  if (const auto why = json["why_no_cublaslt"].get<std::string>(); !gpus.gpus.empty())
+    fmt::print("cublaslt   {}\n", why.empty() ? "found" : why);
   fmt::print("libraries  {}\n", VELOZ_LIBRARIES);
   return 0;
 }
@@ -102,6 +119,9 @@ void add_doctor(CLI::App& app, Action& action) {
       *app.add_subcommand("doctor", "Show what this machine has and measure its limits");
   verb.add_flag("--quick", flags->quick, "Leave out the measurements, which take some seconds");
   verb.add_flag("--json", flags->json, "Print one JSON object");
+  verb.add_option("--cublaslt", flags->cublaslt_directory,
+                  "Directory that has libcublasLt, where it is looked for first")
+      ->envname("VELOZ_CUBLASLT");
   verb.footer("Example:\n  veloz doctor");
   verb.callback([flags, &action] { action = [flags] { return run_doctor(*flags); }; });
 }

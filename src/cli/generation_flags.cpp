@@ -113,17 +113,17 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
       ->envname("VELOZ_DEVICE")
       ->capture_default_str();
   verb.add_flag("--allow-nondeterminism", options.allow_nondeterminism,
-                "On a GPU, large products may go to cuBLASLt: faster, but a request's tokens can "
-                "depend on its neighbours, and fp8 sums are less exact; no effect on the CPU")
+                "On a GPU, large products may go to any algorithm of cuBLASLt, not only to those "
+                "with the same bits: faster, but a request's tokens can depend on its neighbours, "
+                "and fp8 sums are less exact; no effect on the CPU")
       ->envname("VELOZ_ALLOW_NONDETERMINISM");
   verb.add_option("--cublaslt", options.cublaslt_directory,
-                  "Directory that has libcublasLt, where it is looked for first (with "
-                  "--allow-nondeterminism)")
+                  "Directory that has libcublasLt, where it is looked for first")
       ->envname("VELOZ_CUBLASLT");
   options.tuning_directory = default_tuning_cache();
   verb.add_option("--tuning-cache", options.tuning_directory,
-                  "Directory for the algorithms of cuBLASLt that were fastest on this GPU (with "
-                  "--allow-nondeterminism); \"\": none are kept [$XDG_CACHE_HOME/veloz/tuning]")
+                  "Directory for the algorithms of cuBLASLt that were found best on this GPU; "
+                  "\"\": none are kept [$XDG_CACHE_HOME/veloz/tuning]")
       ->envname("VELOZ_TUNING_CACHE");
   verb.add_option("--isa", options.isa,
                   "Force an instruction set: portable, avx2, avx512, avx512_vnni, avx512_bf16")

@@ -20,6 +20,12 @@ namespace {
 
 constexpr int kHopper = 9;  // compute capability 9.0: the kernels are sm_90a
 
+CublasLtOptions library_options(const DeviceOptions& options) {
+  CublasLtOptions library{.tuning_directory = options.tuning_directory, .use = options.library};
+  library.directories.insert(library.directories.begin(), options.cublaslt_directory);
+  return library;
+}
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(GpuFacts facts, DeviceOptions options)
@@ -71,13 +77,7 @@ class CudaDevice final : public Device {
 
 std::unique_ptr<Stream> CudaDevice::create_stream() {
   auto stream = std::make_unique<CudaStream>(facts_.index);
-  if (options_.allow_nondeterminism) {
-    CublasLtOptions library;
-    library.directories.insert(library.directories.begin(), options_.cublaslt_directory);
-    library.tuning_directory = options_.tuning_directory;
-    library.fast_accumulation = true;  // as others serve fp8, and as it was measured
-    attach_cublaslt(*stream, library);
-  }
+  if (options_.library != LibraryUse::none) attach_cublaslt(*stream, library_options(options_));
   return stream;
 }
 
@@ -125,6 +125,8 @@ std::string no_device(cudaError_t error) {
 }
 
 }  // namespace
+
+void require_library(const DeviceOptions& options) { require_cublaslt(library_options(options)); }
 
 GpuList list_gpus() {
   GpuList list;

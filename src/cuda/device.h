@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/device.h"
+#include "cuda/library_use.h"
 
 namespace veloz::cuda {
 
@@ -32,9 +33,9 @@ struct GpuList {
 GpuList list_gpus();
 
 struct DeviceOptions {
-  /// Streams have cuBLASLt, for the kernels that make_registry offers with the same option.
-  /// Creating one throws Error(unsupported) where the library is missing.
-  bool allow_nondeterminism = false;
+  /// Where it is not `none`, streams have cuBLASLt, for the kernels that make_registry offers with
+  /// the same option. Creating one throws Error(unsupported) where the library is missing.
+  LibraryUse library = LibraryUse::none;
   std::filesystem::path cublaslt_directory{};  // where it is looked for first, or ""
   std::filesystem::path tuning_directory{};    // of its tuned algorithms; "": none are kept
 };
@@ -42,6 +43,9 @@ struct DeviceOptions {
 /// Opens GPU `index`. Throws Error(unsupported) where there is none, the driver is missing or too
 /// old, or the chip is not a Hopper (sm_90).
 std::unique_ptr<Device> open_device(int index, const DeviceOptions& options = {});
+
+/// Throws Error(unsupported) where streams of a device of these options could have no cuBLASLt.
+void require_library(const DeviceOptions& options);
 
 /// Bytes free on the device now, and those it has.
 struct GpuMemory {

@@ -21,7 +21,9 @@
 ///
 /// The order of every sum is a property of K: bf16 and int8 have one chain over K in steps of 32
 /// bytes; fp8 has a chain within each slice of 128 columns and adds the slices, in order, in fp32,
-/// as the chain itself keeps fewer bits.
+/// as the chain itself keeps fewer bits. Then come the weight's scale, the token's, the bias. It is
+/// also the order of cuBLASLt's kernels for Hopper, as far as they do not split K (LibraryUse), and
+/// kOurBits of cublaslt/gemm.h numbers it.
 namespace veloz::cuda {
 
 constexpr int kSliceBytes = kTileRowBytes;
@@ -371,7 +373,7 @@ struct Consumer {
 #pragma unroll
     for (int i = 0; i < kRowsPerStore; ++i) {
       y[i] = static_cast<float>(from[i]);
-      if constexpr (Math::kIsScaled) y[i] = y[i] * x_scale * terms.scale[i];
+      if constexpr (Math::kIsScaled) y[i] = y[i] * terms.scale[i] * x_scale;
       if (p.bias != nullptr) y[i] += terms.bias[i];
     }
     const int64_t to = token * p.y_stride + row;

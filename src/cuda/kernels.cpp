@@ -113,8 +113,8 @@ constexpr Kernel kKernels[] = {
      VELOZ_FRONT((ops::run_typed<ops::TopLogprobsArgs, top_logprobs>))},
 };
 
-// Before the others where a row may depend on its batch.
-constexpr Kernel kNondeterministicKernels[] = {
+// Before the others where there is a library.
+constexpr Kernel kLibraryKernels[] = {
     {"linear/cublaslt", Op::linear, cublaslt::accepts,
      VELOZ_FRONT((ops::run_typed<ops::LinearArgs, cublaslt::linear>)), nullptr,
      VELOZ_FRONT(cublaslt::prepare)},
@@ -127,8 +127,8 @@ constexpr Kernel kNondeterministicKernels[] = {
 
 ops::KernelRegistry make_registry(const RegistryOptions& options) {
   std::vector<Kernel> kernels;
-  if (options.allow_nondeterminism)
-    kernels.assign(std::begin(kNondeterministicKernels), std::end(kNondeterministicKernels));
+  if (options.library != LibraryUse::none)
+    kernels.assign(std::begin(kLibraryKernels), std::end(kLibraryKernels));
   kernels.insert(kernels.end(), std::begin(kKernels), std::end(kKernels));
   return {std::move(kernels), ops::plain_layouts()};
 }

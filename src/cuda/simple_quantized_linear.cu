@@ -50,8 +50,8 @@ struct Int8ByInt8 {
     for (int i = 0; i < 4; ++i) sum = dot_int8(x.words[i], w.codes.words[i], sum);
   }
   __device__ static float finish(const Params& p, int token, int row, Sum sum) {
-    return static_cast<float>(sum) * p.x_scales[token * p.x_scales_stride] *
-           static_cast<const float*>(p.scales)[row];
+    return static_cast<float>(sum) * static_cast<const float*>(p.scales)[row] *
+           p.x_scales[token * p.x_scales_stride];
   }
 };
 
@@ -75,7 +75,7 @@ struct Fp8ByFp8 {
     for (int i = 0; i < kChunk; ++i) sum = fmaf(chunk_element<E4M3>(x, i), w.codes[i], sum);
   }
   __device__ static float finish(const Params& p, int token, int row, Sum sum) {
-    return sum * p.x_scales[token * p.x_scales_stride] * static_cast<const float*>(p.scales)[row];
+    return sum * static_cast<const float*>(p.scales)[row] * p.x_scales[token * p.x_scales_stride];
   }
 };
 

@@ -28,14 +28,14 @@ set(veloz_cuda_device_headers
   ptx/async_copy.h ptx/barrier.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
   ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/reciprocal.h ptx/registers.h
   ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)
-# Fronts of products by a library, and random operands.
+# Fronts of products by a library, random operands, and what compares results.
 list(APPEND veloz_cuda_host_sources cublaslt/linear.cpp)
-list(APPEND veloz_cuda_device_sources random_fill.cu)
+list(APPEND veloz_cuda_device_sources find_difference.cu random_fill.cu)
 # cuBLASLt itself, and timing by events: not for the simulated multiprocessor.
 set(veloz_cuda_library_sources call_timer.cpp cublaslt/api.cpp cublaslt/library.cpp
                                cublaslt/product.cpp)
 # Products by cuBLASLt: what needs no CUDA.
 list(APPEND veloz_cuda_plain_sources cublaslt/autotune.cpp cublaslt/gemm.cpp
                                      cublaslt/shared_library.cpp cublaslt/tuning_cache.cpp)
-list(APPEND veloz_cuda_device_headers call_timer.h random_fill.h cublaslt/api.h cublaslt/library.h
+list(APPEND veloz_cuda_device_headers call_timer.h find_difference.h random_fill.h cublaslt/api.h cublaslt/library.h
                                       cublaslt/product.h)

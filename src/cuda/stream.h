@@ -34,7 +34,7 @@ class CudaStream final : public Stream {
   /// Makes the stream's device this thread's: CUDA keeps a choice per thread. Whoever begins to use
   /// a stream copies or waits first, which does it.
   void choose_device() noexcept { note(cudaSetDevice(device_), "choosing the device"); }
-  /// Products by a library, for the kernels that are not the same in every batch; usually null.
+  /// Products by a library, for the kernels that ask it; null where there is none.
   LibraryGemms* library() const { return library_.get(); }
   void set_library(std::shared_ptr<LibraryGemms> library) { library_ = std::move(library); }
   /// Of a launch of kernel `what`.

@@ -179,30 +179,30 @@ class DeviceTensors {
 /// Runs a kernel on copies of `inputs` and into `outputs`, with a workspace of exactly the bytes it
 /// asked for. Workspace and outputs that are no inputs hold NaN patterns before; afterwards inputs
 /// that are no outputs must be as they were, and so must the gaps between rows.
-inline void run_kernel(const ops::Kernel& kernel, const std::vector<TensorView>& inputs,
-                       const std::vector<TensorView>& outputs, const ops::Attrs& attrs = {}) {
-  const std::unique_ptr<Stream> stream = test_device().create_stream();
+inline void run_kernel_on(Stream& stream, const ops::Kernel& kernel,
+                          const std::vector<TensorView>& inputs,
+                          const std::vector<TensorView>& outputs, const ops::Attrs& attrs = {}) {
   DeviceTensors tensors;
   std::vector<TensorView> device_inputs, device_outputs;
   for (const TensorView& view : inputs) device_inputs.push_back(tensors.add(view));
   for (const TensorView& view : outputs) device_outputs.push_back(tensors.add(view));
   for (const auto& tensor : tensors.all()) {
     if (DeviceTensors::holds(inputs, tensor->host()))
-      tensor->upload(*stream);
+      tensor->upload(stream);
     else
-      tensor->upload_poisoned(*stream);
+      tensor->upload_poisoned(stream);
   }
 
   const ops::OpCall call{.inputs = device_inputs, .outputs = device_outputs, .attrs = attrs};
   const size_t bytes = kernel.workspace_bytes == nullptr ? 0 : kernel.workspace_bytes(call, 1);
   const Buffer workspace = test_device().allocate(bytes);
   const std::vector<std::byte> poison(bytes, std::byte{0xFF});
-  test_device().copy_in(*stream, workspace.data(), poison.data(), bytes);
-  ops::OpContext context{.stream = stream.get(),
+  test_device().copy_in(stream, workspace.data(), poison.data(), bytes);
+  ops::OpContext context{.stream = &stream,
                          .workspace = {static_cast<std::byte*>(workspace.data()), bytes}};
   kernel.run(context, call);
-  for (const auto& tensor : tensors.all()) tensor->download(*stream);
-  stream->synchronize();
+  for (const auto& tensor : tensors.all()) tensor->download(stream);
+  stream.synchronize();
 
   for (const auto& tensor : tensors.all()) {
     if (DeviceTensors::holds(outputs, tensor->host())) {
@@ -212,6 +212,13 @@ inline void run_kernel(const ops::Kernel& kernel, const std::vector<TensorView>&
       EXPECT_TRUE(tensor->is_unchanged()) << kernel.name << " wrote to an input";
     }
   }
+}
+
+/// On a stream of its own.
+inline void run_kernel(const ops::Kernel& kernel, const std::vector<TensorView>& inputs,
+                       const std::vector<TensorView>& outputs, const ops::Attrs& attrs = {}) {
+  const std::unique_ptr<Stream> stream = test_device().create_stream();
+  run_kernel_on(*stream, kernel, inputs, outputs, attrs);
 }
 
 }  // namespace veloz::cuda

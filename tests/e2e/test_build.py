@@ -10,6 +10,7 @@ from veloz_cli import MODELS, CliTest, bundled_models, files_of
 DOCTOR_KEYS = {
     "libraries",
     "why_no_gpu",
+    "why_no_cublaslt",
     "version",
     "cpu",
     "features",

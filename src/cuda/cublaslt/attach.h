@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/device.h"
+#include "cuda/library_use.h"
 
 namespace veloz::cuda {
 
@@ -15,10 +16,13 @@ struct CublasLtOptions {
   std::vector<std::filesystem::path> directories = {"/usr/local/cuda/lib64"};
   std::filesystem::path tuning_directory;  // of tuned algorithms; empty: none are kept
   size_t workspace_bytes = size_t{64} << 20;
-  /// Sums of fp8 codes stay in the tensor cores' precision: a few per cent faster, errors ten times
-  /// as large.
-  bool fast_accumulation = false;
+  /// Where all may go to it, sums of fp8 codes stay in the tensor cores' precision: a few per cent
+  /// faster, errors ten times as large.
+  LibraryUse use = LibraryUse::same_bits;
 };
+
+/// Throws Error(unsupported) where there is no such library.
+void require_cublaslt(const CublasLtOptions& options);
 
 /// Gives a CUDA stream cuBLASLt for the kernels "linear/cublaslt" and "quantized_linear/cublaslt",
 /// which tune it as they prepare. Throws Error(unsupported) where there is no such library.

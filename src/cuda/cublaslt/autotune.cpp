@@ -38,16 +38,28 @@ std::vector<Timed> time_all(const Gemm& gemm, std::vector<GemmAlgorithm> algorit
   return timed;
 }
 
+/// The first few of `timed` that will do.
+std::vector<GemmAlgorithm> finalists_of(const Gemm& gemm, std::vector<Timed> timed,
+                                        GemmTimer& timer) {
+  std::vector<GemmAlgorithm> finalists;
+  for (Timed& candidate : timed) {
+    if (finalists.size() == kNumFinalists) break;
+    if (!gemm.same_bits || timer.has_our_bits(gemm, candidate.algorithm))
+      finalists.push_back(std::move(candidate.algorithm));
+  }
+  return finalists;
+}
+
 }  // namespace
 
 std::optional<TunedGemm> autotune(const Gemm& gemm, GemmTimer& timer) {
   std::vector<Timed> timed =
       time_all(gemm, timer.candidates(gemm, kMaxCandidates), kBriefSamples, timer);
-  if (timed.size() > 1) {
-    std::vector<GemmAlgorithm> finalists;
-    for (size_t i = 0; i < std::min(kNumFinalists, timed.size()); ++i)
-      finalists.push_back(std::move(timed[i].algorithm));
-    timed = time_all(gemm, std::move(finalists), kFinalSamples, timer);
+  if (timed.size() > 1 || gemm.same_bits)
+    timed = time_all(gemm, finalists_of(gemm, std::move(timed), timer), kFinalSamples, timer);
+  if (gemm.same_bits) {
+    const double ours = timer.our_seconds(gemm, kFinalSamples);
+    if (timed.empty() || timed.front().seconds >= ours) return TunedGemm{{}, ours * 1e6};
   }
   if (timed.empty()) return std::nullopt;
   return TunedGemm{std::move(timed.front().algorithm), timed.front().seconds * 1e6};
@@ -65,8 +77,9 @@ TuneReport tune_missing(std::span<const Gemm> gemms, TuningCache& cache, GemmTim
     }
     std::optional<TunedGemm> tuned = autotune(gemm, timer);
     if (tuned) {
-      cache.put(gemm, std::move(*tuned));
+      report.num_ours += static_cast<int>(tuned->algorithm.is_ours());
       ++report.num_tuned;
+      cache.put(gemm, std::move(*tuned));
     } else {
       report.notices.push_back(
           fmt::format("the library has no way to compute {}", to_string(gemm)));

@@ -36,9 +36,10 @@ std::string_view to_string(GemmScaling scaling) {
 }  // namespace
 
 std::string to_string(const Gemm& gemm) {
-  return fmt::format("{} {}{} t={} n={} k={} {}", veloz::to_string(gemm.operands),
+  return fmt::format("{} {}{} t={} n={} k={} {}{}", veloz::to_string(gemm.operands),
                      to_string(gemm.scaling), gemm.fast_accumulation ? " fast" : "", gemm.tokens,
-                     gemm.n, gemm.k, veloz::to_string(gemm.out));
+                     gemm.n, gemm.k, veloz::to_string(gemm.out),
+                     gemm.same_bits ? fmt::format(", bits {}", kOurBits) : "");
 }
 
 int64_t token_bucket(int64_t tokens) {

@@ -33,16 +33,23 @@ struct Gemm {
   GemmScaling scaling = GemmScaling::none;
   /// Of fp8: sums are never moved from the tensor cores' own precision (about 14 bits) to fp32.
   bool fast_accumulation = false;
+  /// Only by algorithms whose results have the bits of our own kernels'.
+  bool same_bits = false;
 
   bool operator==(const Gemm&) const = default;
 };
 
-/// "fp8_e4m3 rows fast t=16 n=10240 k=8192 bf16": one line, equal only for equal products.
+/// Which bits those are. Raised with every change to the order of our kernels' sums
+/// (gemm_kernel.h): what was seen to have the old ones need not have the new.
+inline constexpr int kOurBits = 1;
+
+/// "fp8_e4m3 rows fast t=16 n=10240 k=8192 bf16", or with ", bits 1" after it: one line, equal only
+/// for equal products.
 std::string to_string(const Gemm& gemm);
 
 /// Products are tuned for these numbers of tokens; others use the next larger one's algorithm.
-inline constexpr std::array<int64_t, 14> kTokenBuckets = {1,   2,   4,   8,    16,   32,   64,
-                                                          128, 256, 512, 1024, 2048, 4096, 8192};
+inline constexpr std::array<int64_t, 20> kTokenBuckets = {
+    1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192};
 /// The smallest bucket that holds `tokens`, or the last.
 int64_t token_bucket(int64_t tokens);
 /// `gemm` at every bucket up to that of `max_tokens`: what to tune at load.

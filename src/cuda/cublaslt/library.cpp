@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/median.h"
 #include "cuda/call_timer.h"
+#include "cuda/find_difference.h"
+#include "cuda/linear.h"
 #include "cuda/random_fill.h"
 
 namespace veloz::cuda {
@@ -20,12 +22,38 @@ constexpr size_t kColdBytes = size_t{192} << 20;
 constexpr size_t kMaxProducts = 4096;
 /// Tuned algorithms were timed on memory aligned far better than this; less needs another.
 constexpr size_t kTunedAlignment = 16;
+/// Results of our kernel that are compared at a time.
+constexpr size_t kComparedBytes = size_t{32} << 20;
 constexpr float kCodeDeviation = 100;  // fp8 codes of a row whose largest is 448
 
 TuningIdentity identity_of(const CublasLtApi& api, int device) {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "asking the device's name");
   return {properties.name, api.version()};
+}
+
+/// Our own kernel's product of rows [from, from + count) of x, into rows of `y` from 0 on.
+void run_ours(CudaStream& stream, const Gemm& gemm, const GemmOperands& o, int64_t from,
+              int64_t count, void* y) noexcept {
+  const auto view = [](const void* data, DType dtype, int64_t rows, int64_t columns) {
+    return TensorView(const_cast<void*>(data), dtype, Shape{rows, columns});
+  };
+  const TensorView x = view(static_cast<const std::byte*>(o.x) +
+                                static_cast<size_t>(from * gemm.k) * dtype_bytes(gemm.operands),
+                            gemm.operands, count, gemm.k);
+  const TensorView w = view(o.w, gemm.operands, gemm.n, gemm.k);
+  const TensorView results = view(y, gemm.out, count, gemm.n);
+  ops::OpContext context{.stream = &stream, .workspace = {}};
+  if (gemm.scaling == GemmScaling::rows)
+    gemm_quantized_linear(context, {.x = x,
+                                    .x_scales = view(o.x_scales + from, DType::fp32, count, 1),
+                                    .w = w,
+                                    .w_scales = view(o.w_scales, DType::fp32, gemm.n, 1),
+                                    .w_zeros = {},
+                                    .bias = {},
+                                    .y = results});
+  else
+    gemm_linear(context, {.x = x, .w = w, .bias = {}, .y = results});
 }
 
 }  // namespace
@@ -48,7 +76,8 @@ void DeviceMemory::Free::operator()(void* data) const { cudaFree(data); }
 /// Random operands of the products that are timed, as large as the largest so far.
 struct CublasLtGemms::Operands {
   DeviceMemory x, w, x_scales, w_scales, y;
-  DType dtype = DType::bf16;  // of what x and w were filled with
+  DeviceMemory ours, is_different;  // results of our kernel; a word
+  DType dtype = DType::bf16;        // of what x and w were filled with
 };
 
 CublasLtGemms::CublasLtGemms(CudaStream& stream, const CublasLtOptions& options)
@@ -73,13 +102,18 @@ CublasLtGemms::~CublasLtGemms() {
 
 bool CublasLtGemms::run(const Gemm& gemm, const GemmOperands& operands) noexcept {
   try {
-    Gemm wanted = gemm;
-    wanted.fast_accumulation = options_.fast_accumulation && gemm.operands == DType::fp8_e4m3;
-    CublasLtProduct* const product = product_for(wanted, operands);
+    CublasLtProduct* const product = product_for(as_wanted(gemm), operands);
     return product != nullptr && run(*product, operands);
   } catch (...) {
     return false;
   }
+}
+
+Gemm CublasLtGemms::as_wanted(Gemm gemm) const {
+  const bool is_fastest = options_.use == LibraryUse::fastest;
+  gemm.fast_accumulation = is_fastest && gemm.operands == DType::fp8_e4m3;
+  gemm.same_bits = !is_fastest;
+  return gemm;
 }
 
 bool CublasLtGemms::run(CublasLtProduct& product, const GemmOperands& operands) noexcept {
@@ -107,7 +141,8 @@ CublasLtProduct* CublasLtGemms::product_for(const Gemm& gemm, const GemmOperands
   const TunedGemm* const tuned = is_aligned ? tuned_.find(gemm) : nullptr;
   // An algorithm of the bucket need not suit the exact number of tokens.
   if (tuned == nullptr || !product->use(handle_, tuned->algorithm, workspace_.bytes())) {
-    const std::vector<GemmAlgorithm> guess = product->candidates(handle_, workspace_.bytes(), 1);
+    std::vector<GemmAlgorithm> guess;  // nobody looked at the bits of one
+    if (!gemm.same_bits) guess = product->candidates(handle_, workspace_.bytes(), 1);
     if (guess.empty() || !product->use(handle_, guess.front(), workspace_.bytes()))
       product = nullptr;  // remembered too
   }
@@ -116,8 +151,7 @@ CublasLtProduct* CublasLtGemms::product_for(const Gemm& gemm, const GemmOperands
 
 TuneReport CublasLtGemms::tune(std::span<const Gemm> gemms) {
   std::vector<Gemm> wanted(gemms.begin(), gemms.end());
-  for (Gemm& gemm : wanted)
-    gemm.fast_accumulation = options_.fast_accumulation && gemm.operands == DType::fp8_e4m3;
+  for (Gemm& gemm : wanted) gemm = as_wanted(gemm);
   TuneReport report = tune_missing(wanted, tuned_, *this);
   operands_.reset();
   products_.clear();  // they were made before their algorithms were known
@@ -154,19 +188,63 @@ std::unique_ptr<CublasLtProduct> CublasLtGemms::prepare(const Gemm& gemm,
 
 double CublasLtGemms::seconds(const Gemm& gemm, const GemmAlgorithm& algorithm, int num_samples) {
   const auto product = prepare(gemm, random_operands(gemm, 0), algorithm);
+  bool is_refused = false;
+  const double seconds = seconds_of(gemm, num_samples, [&](int64_t call) {
+    is_refused = !run(*product, random_operands(gemm, call)) || is_refused;
+  });
+  if (is_refused) throw Error(ErrorKind::unsupported, fmt::format("refused: {}", to_string(gemm)));
+  return seconds;
+}
+
+double CublasLtGemms::our_seconds(const Gemm& gemm, int num_samples) {
+  return seconds_of(gemm, num_samples, [&](int64_t call) {
+    const GemmOperands operands = random_operands(gemm, call);
+    run_ours(stream_, gemm, operands, 0, gemm.tokens, operands.y);
+  });
+}
+
+double CublasLtGemms::seconds_of(const Gemm& gemm, int num_samples,
+                                 const std::function<void(int64_t)>& enqueue) {
   const size_t w_bytes = static_cast<size_t>(gemm.n * gemm.k) * dtype_bytes(gemm.operands);
   const auto copies = static_cast<int64_t>(std::max<size_t>(1, kColdBytes / w_bytes));
-  bool is_refused = false;
-  const Timing timing = time_calls(stream_,
-                                   {.sample_seconds = 0.5e-3,
-                                    .num_samples = num_samples,
-                                    .round = std::min<int64_t>(copies, 64)},
-                                   [&](int64_t call) {
-                                     is_refused =
-                                         !run(*product, random_operands(gemm, call)) || is_refused;
-                                   });
-  if (is_refused) throw Error(ErrorKind::unsupported, fmt::format("refused: {}", to_string(gemm)));
-  return median(timing.seconds);
+  return median(time_calls(stream_,
+                           {.sample_seconds = 0.5e-3,
+                            .num_samples = num_samples,
+                            .round = std::min<int64_t>(copies, 64)},
+                           enqueue)
+                    .seconds);
+}
+
+bool CublasLtGemms::has_our_bits(const Gemm& gemm, const GemmAlgorithm& algorithm) {
+  const GemmOperands operands = random_operands(gemm, 0);
+  const auto product = prepare(gemm, operands, algorithm);
+  const auto row_bytes = static_cast<size_t>(gemm.n) * dtype_bytes(gemm.out);
+  const int64_t rows = std::max<int64_t>(1, static_cast<int64_t>(kComparedBytes / row_bytes));
+  DeviceMemory& ours = operands_->ours;
+  DeviceMemory& is_different = operands_->is_different;
+  if (ours.bytes() < static_cast<size_t>(rows) * row_bytes)
+    ours = DeviceMemory(static_cast<size_t>(rows) * row_bytes);
+  if (is_different.data() == nullptr) is_different = DeviceMemory(sizeof(uint32_t));
+  const cudaStream_t stream = stream_.handle();
+  check(cudaMemsetAsync(is_different.data(), 0, sizeof(uint32_t), stream), "clearing a word");
+  // What it leaves unwritten is a difference, too.
+  check(cudaMemsetAsync(operands.y, 0xff, static_cast<size_t>(gemm.tokens) * row_bytes, stream),
+        "writing NaN");
+  if (!run(*product, operands)) return false;
+  for (int64_t row = 0; row < gemm.tokens; row += rows) {
+    const int64_t count = std::min(rows, gemm.tokens - row);
+    run_ours(stream_, gemm, operands, row, count, ours.data());
+    find_difference(stream_, static_cast<const uint32_t*>(ours.data()),
+                    static_cast<const uint32_t*>(operands.y) +
+                        static_cast<size_t>(row) * row_bytes / sizeof(uint32_t),
+                    count * static_cast<int64_t>(row_bytes / sizeof(uint32_t)),
+                    static_cast<uint32_t*>(is_different.data()));
+  }
+  uint32_t found = 1;
+  check(cudaMemcpyAsync(&found, is_different.data(), sizeof(found), cudaMemcpyDeviceToHost, stream),
+        "reading a word");
+  stream_.synchronize();
+  return found == 0;
 }
 
 GemmOperands CublasLtGemms::random_operands(const Gemm& gemm, int64_t call) {
@@ -209,6 +287,10 @@ GemmOperands CublasLtGemms::random_operands(const Gemm& gemm, int64_t call) {
           .w_scales = static_cast<const float*>(own.w_scales.data()),
           .y = own.y.data(),
           .y_stride = gemm.n};
+}
+
+void require_cublaslt(const CublasLtOptions& options) {
+  static_cast<void>(CublasLtApi::open(options.directories));
 }
 
 void attach_cublaslt(Stream& stream, const CublasLtOptions& options) {

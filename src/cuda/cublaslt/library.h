@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,6 +46,8 @@ class CublasLtGemms final : public LibraryGemms, public GemmTimer {
   TuneReport tune(std::span<const Gemm> gemms) override;
   std::vector<GemmAlgorithm> candidates(const Gemm& gemm, int at_most) override;
   double seconds(const Gemm& gemm, const GemmAlgorithm& algorithm, int num_samples) override;
+  double our_seconds(const Gemm& gemm, int num_samples) override;
+  bool has_our_bits(const Gemm& gemm, const GemmAlgorithm& algorithm) override;
 
   /// A product by an algorithm of the caller's choice, and whether it was enqueued.
   std::unique_ptr<CublasLtProduct> prepare(const Gemm& gemm, const GemmOperands& operands,
@@ -70,7 +73,10 @@ class CublasLtGemms final : public LibraryGemms, public GemmTimer {
 
   /// Null where the library has no algorithm.
   CublasLtProduct* product_for(const Gemm& gemm, const GemmOperands& operands);
+  /// `gemm` with what the options say of bits.
+  Gemm as_wanted(Gemm gemm) const;
   GemmOperands random_operands(const Gemm& gemm, int64_t call);
+  double seconds_of(const Gemm& gemm, int num_samples, const std::function<void(int64_t)>& enqueue);
 
   CudaStream& stream_;
   CublasLtOptions options_;

@@ -22,18 +22,19 @@ struct GemmOperands {
 };
 
 /// Products by a library beside our own kernels. It belongs to one CUDA stream, which hands it to
-/// the kernels that ask (CudaStream::library), and to that stream's thread. The last bits of its
-/// results change with the number of rows, so only who gave up that a row is the same in every
-/// batch has one.
+/// the kernels that ask (CudaStream::library), and to that stream's thread. Whether the last bits
+/// of its results may differ from our kernels' is settled where it is made (LibraryUse).
 class LibraryGemms {
  public:
   virtual ~LibraryGemms() = default;
-  /// Enqueues the product on the stream. False where the library cannot: then nothing was enqueued.
-  /// Never allocates on the device or waits for it, so that it may be captured in a graph; which
-  /// algorithm runs was settled by `tune`, and is the library's first guess where it was not.
+  /// Enqueues the product on the stream. False where the library cannot, or may not: then nothing
+  /// was enqueued. Never allocates on the device or waits for it, so that it may be captured in a
+  /// graph; which algorithm runs was settled by `tune`, and where it was not, is the library's
+  /// first guess if bits may differ.
   virtual bool run(const Gemm& gemm, const GemmOperands& operands) noexcept = 0;
   /// Times the library's algorithms for these products at their buckets of tokens, but for those
-  /// already known, and keeps the fastest. Takes up to 600 MiB of the device while it runs, so it
+  /// already known, and keeps the fastest; where bits may not differ, the fastest of those that
+  /// have our kernels', or our kernel. Takes up to 600 MiB of the device while it runs, so it
   /// belongs before the KV cache is laid out; not during a capture.
   virtual TuneReport tune(std::span<const Gemm> gemms) = 0;
 };

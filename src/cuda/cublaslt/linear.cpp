@@ -53,9 +53,12 @@ std::vector<std::string> prepare(Stream& stream, const ops::KernelQuery& query,
   std::erase_if(gemms, [](const Gemm& gemm) { return !is_library_faster(gemm); });
   TuneReport report = library->tune(gemms);
   if (report.num_tuned > 0)
-    report.notices.push_back(fmt::format("cuBLASLt was tuned for {} [{}, {}] at {} token count(s)",
-                                         to_string(product->operands), product->n, product->k,
-                                         report.num_tuned));
+    report.notices.push_back(
+        fmt::format("cuBLASLt was tuned for {} [{}, {}] at {} token count(s){}",
+                    to_string(product->operands), product->n, product->k, report.num_tuned,
+                    report.num_ours == 0
+                        ? ""
+                        : fmt::format(", {} of them are left to our own kernel", report.num_ours)));
   return std::move(report.notices);
 }
 

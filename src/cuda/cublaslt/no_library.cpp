@@ -5,9 +5,11 @@
 /// Of a program that was built without CUDA.
 namespace veloz::cuda {
 
-void attach_cublaslt(Stream&, const CublasLtOptions&) {
+void require_cublaslt(const CublasLtOptions&) {
   throw Error(ErrorKind::unsupported, "no cuBLASLt: this program was built without CUDA",
               "build with nvcc (cmake --preset cuda)");
 }
+
+void attach_cublaslt(Stream&, const CublasLtOptions& options) { require_cublaslt(options); }
 
 }  // namespace veloz::cuda

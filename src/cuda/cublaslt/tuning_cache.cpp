@@ -44,7 +44,7 @@ int hex_digit(char digit) {
 }
 
 std::optional<std::vector<std::byte>> from_hex(std::string_view hex) {
-  if (hex.empty() || hex.size() % 2 != 0 || hex.size() > 2 * kMaxBlobBytes) return std::nullopt;
+  if (hex.size() % 2 != 0 || hex.size() > 2 * kMaxBlobBytes) return std::nullopt;
   std::vector<std::byte> bytes;
   for (size_t i = 0; i < hex.size(); i += 2) {
     const int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);

@@ -13,11 +13,13 @@
 
 namespace veloz::cuda {
 
-/// One of a library's ways to compute a product, as the library itself writes it down.
+/// One of a library's ways to compute a product, as the library itself writes it down. With no
+/// bytes: our own kernel.
 struct GemmAlgorithm {
   std::vector<std::byte> blob;
   size_t workspace_bytes = 0;
 
+  bool is_ours() const { return blob.empty(); }
   bool operator==(const GemmAlgorithm&) const = default;
 };
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -33,7 +34,16 @@ class FakeTimer final : public GemmTimer {
     return is_brief ? brief : final;
   }
 
+  double our_seconds(const Gemm&, int) override { return our_seconds_; }
+  bool has_our_bits(const Gemm&, const GemmAlgorithm& algorithm) override {
+    compared_.push_back(static_cast<int>(algorithm.blob[0]));
+    return with_our_bits_.contains(compared_.back());
+  }
+
   std::vector<std::pair<double, double>> times_;
+  double our_seconds_ = 100;
+  std::set<int> with_our_bits_{};
+  std::vector<int> compared_{};
   std::vector<Gemm> asked_{};
   std::map<std::byte, int> longest_{};  // samples of the last time an algorithm was timed
   ErrorKind error_ = ErrorKind::unsupported;
@@ -76,6 +86,37 @@ TEST(Autotune, FindsNothingWhereNothingRuns) {
   EXPECT_EQ(chosen(autotune(kGemm, broken)), -1);
 }
 
+TEST(Autotune, TakesTheFastestThatHasOurBitsWhereNoOthersWillDo) {
+  Gemm gemm = kGemm;
+  gemm.same_bits = true;
+  FakeTimer timer({{6, 6}, {1, 1}, {5, 4}, {3, 3}, {4, 5}, {7, 0.1}});
+  timer.with_our_bits_ = {0, 2, 4, 5};
+  EXPECT_EQ(chosen(autotune(gemm, timer)), 2);
+  EXPECT_EQ(timer.compared_, (std::vector<int>{1, 3, 4, 2, 0}))
+      << "from the fastest on, until three";
+  timer.compared_.clear();
+  EXPECT_EQ(chosen(autotune(kGemm, timer)), 5);
+  EXPECT_TRUE(timer.compared_.empty()) << "where bits may differ, nobody asks";
+}
+
+TEST(Autotune, LeavesToOurKernelWhatNoSuchAlgorithmDoesFaster) {
+  Gemm gemm = kGemm;
+  gemm.same_bits = true;
+  const auto is_ours = [&](FakeTimer timer) {
+    const auto tuned = autotune(gemm, timer);
+    return tuned && tuned->algorithm.is_ours();
+  };
+  FakeTimer other_bits({{2, 2}, {3, 3}});
+  EXPECT_TRUE(is_ours(other_bits));
+  FakeTimer slower({{2, 2}});
+  slower.with_our_bits_ = {0};
+  slower.our_seconds_ = 2;
+  EXPECT_TRUE(is_ours(slower));
+  slower.our_seconds_ = 2.1;
+  EXPECT_FALSE(is_ours(slower));
+  EXPECT_TRUE(is_ours(FakeTimer({}))) << "no library";
+}
+
 TEST(Autotune, PassesOnALostDevice) {
   FakeTimer timer({{2, 2}});
   timer.error_ = ErrorKind::internal;
@@ -100,6 +141,18 @@ TEST(TuneMissing, TunesEachBucketOnceAndOnlyWhatIsNotKnown) {
   EXPECT_EQ(timer.asked_[1].tokens, 4);
   EXPECT_EQ(cache.find(kGemm)->algorithm.blob[0], std::byte{9});
   EXPECT_NE(cache.find(gemms[2]), nullptr);
+}
+
+TEST(TuneMissing, RemembersWhatIsLeftToOurKernel) {
+  TuningCache cache({"GPU", "lib 1"});
+  FakeTimer timer({{2, 2}});
+  Gemm gemm = kGemm;
+  gemm.same_bits = true;
+  const TuneReport report = tune_missing(std::vector<Gemm>{gemm}, cache, timer);
+  EXPECT_EQ(report.num_tuned, 1);
+  EXPECT_EQ(report.num_ours, 1);
+  EXPECT_TRUE(cache.find(gemm)->algorithm.is_ours());
+  EXPECT_EQ(cache.find(kGemm), nullptr) << "the same product, of whatever bits, is another entry";
 }
 
 TEST(TuneMissing, SaysWhichProductHasNoAlgorithm) {

@@ -70,7 +70,8 @@ TEST(GemmOf, LeavesAnotherWeightLayoutAlone) {
 TEST(TokenBucket, IsTheNextLargerOne) {
   EXPECT_EQ(token_bucket(1), 1);
   EXPECT_EQ(token_bucket(3), 4);
-  EXPECT_EQ(token_bucket(129), 256);
+  EXPECT_EQ(token_bucket(129), 192);
+  EXPECT_EQ(token_bucket(193), 256);
   EXPECT_EQ(token_bucket(8192), 8192);
   EXPECT_EQ(token_bucket(100000), 8192);
 }
@@ -96,6 +97,7 @@ TEST(GemmText, DiffersForProductsThatDiffer) {
   with([](Gemm& gemm) { gemm.k = 128; });
   with([](Gemm& gemm) { gemm.operands = DType::fp8_e4m3; });
   with([](Gemm& gemm) { gemm.out = DType::fp32; });
+  with([](Gemm& gemm) { gemm.same_bits = true; });
   with([](Gemm& gemm) { gemm.scaling = GemmScaling::rows; });
   with([](Gemm& gemm) { gemm.scaling = GemmScaling::scalars; });
   with([](Gemm& gemm) { gemm.fast_accumulation = true; });

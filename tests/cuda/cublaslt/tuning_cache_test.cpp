@@ -56,6 +56,17 @@ TEST(TuningCache, ReadsBackWhatItSaved) {
   EXPECT_EQ(*read.find(gemm_of_tokens(64)), tuned(64));
 }
 
+TEST(TuningCache, ReadsBackWhatIsLeftToOurKernel) {
+  const test::TempDirectory temp;
+  TuningCache cache(kHere);
+  cache.put(gemm_of_tokens(8), {{}, 12.5});
+  cache.save(temp.path() / "file.json");
+  const TuningCache read = TuningCache::load(temp.path() / "file.json", kHere);
+  EXPECT_EQ(read.notice(), "");
+  ASSERT_NE(read.find(gemm_of_tokens(8)), nullptr);
+  EXPECT_TRUE(read.find(gemm_of_tokens(8))->algorithm.is_ours());
+}
+
 TEST(TuningCache, IsEmptyWithoutAFile) {
   const test::TempDirectory temp;
   const TuningCache cache = TuningCache::load(temp.path() / "none.json", kHere);
