@@ -4,6 +4,7 @@
 
 #include "cuda/attention_kernels.cuh"
 #include "cuda/launch.h"
+#include "cuda/ptx/barrier.h"
 #include "cuda/ptx/dependent_launch.h"
 #include "cuda/ptx/wgmma.h"
 
@@ -13,6 +14,13 @@ namespace {
 /// What is multiplied, as the decoding kernels do (attention_tiles.cuh).
 template <bool kIsFp8>
 using AttentionProduct = std::conditional_t<kIsFp8, Fp16Product, Bf16Product>;
+
+/// Of two warpgroups that take turns.
+struct TurnBarriers {
+  SharedBarrier turns[2];   // a warpgroup may multiply: the other has begun to
+  SharedBarrier ready;      // what the next round multiplies is in shared memory
+  SharedBarrier rounds[2];  // of even and odd number: nobody reads its operands any more
+};
 
 /// Where a thread block keeps things. Each warpgroup has 64 rows, a warp of it 16.
 template <bool kIsFp8, int kHeadDim>
@@ -26,16 +34,20 @@ struct PrefillShape {
   static constexpr int kRows = kWarpgroups * kProductRows;
   static constexpr int kRowBytes = kHeadDim * (kIsFp8 ? 1 : 2);  // of the cache
   static constexpr int kStageBytes = 2 * kTilePositions * kRowBytes;
-  static constexpr int kStages = kIsWide ? 2 : 3;
+  // Two warpgroups take turns: one multiplies while the other weighs scores. With 64 channels two
+  // thread blocks do so by themselves.
+  static constexpr bool kTakesTurns = kHeadDim == 128;
+  static constexpr int kStages = kIsWide ? 2 : kTakesTurns && !kIsFp8 ? 5 : 3;
   static constexpr int kTileBytes = kTilePositions * kHeadDim * 2;  // of what is multiplied
   static constexpr int kPairBytes = 2 * kTileBytes;                 // K and V
   // Codes are converted while the tile before is multiplied; K of 256 channels while its V is.
-  static constexpr int kPairs = kIsWide ? 1 : 2;
+  static constexpr int kPairs = kIsWide ? 1 : kTakesTurns ? 3 : 2;
   static constexpr int kConvertedBytes = kIsFp8 ? kPairs * kPairBytes : 0;
   static constexpr int kQueryBytes = kIsQueryShared ? kRows * kHeadDim * 2 : 0;
   static constexpr int kTotalBytes = kRows * kHeadDim * 4;  // O of the leaves before
+  static constexpr int kBarrierBytes = kTakesTurns ? sizeof(TurnBarriers) : 0;
   static constexpr int kSharedBytes =
-      kStages * kStageBytes + kConvertedBytes + kQueryBytes + kTotalBytes;
+      kStages * kStageBytes + kConvertedBytes + kQueryBytes + kTotalBytes + kBarrierBytes;
   static constexpr int kBlocks = kHeadDim == 64 ? 2 : 1;
   static constexpr int kSteps = kHeadDim / 16;
   static constexpr int kSums = kHeadDim / 2;  // of O, per thread
@@ -244,9 +256,10 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
     convert_tile<false, Shape::kThreads, kHeadDim>(copied(tile) + Shape::kStageBytes / 2,
                                                    operands(tile) + Shape::kTileBytes);
   };
-  constexpr int kAhead = kIsFp8 ? Shape::kStages : Shape::kStages - 1;  // tiles under way
+  // Tiles under way.
+  constexpr int kAsked = Shape::kStages - (kIsFp8 ? 0 : Shape::kTakesTurns ? 2 : 1);
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) ask_for(i);
+  for (int i = 0; i < kAsked; ++i) ask_for(i);
 
   const int warp_row = row_tile.first_row + warp * kRowBlock;
   const Bf16* const queries[2] = {rows.query(warp_row + g, kHeadDim),
@@ -263,37 +276,33 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
   float o[Shape::kSums] = {};
   float sums[4] = {};
   float maxima[2] = {-INFINITY, -INFINITY};
-  if (kIsFp8) {
-    wait_for_copies<kAhead - 1>();
-    convert_keys(0);
-    if (!Shape::kIsWide) {
-      convert_values(0);
-      ask_for(kAhead);
-    }
-  }
-  for (int tile = 0; tile < num_tiles; ++tile) {
-    if (!kIsFp8) wait_for_copies<kAhead - 1>();
-    publish_operands();
-    __syncthreads();
-    if (!kIsFp8) ask_for(tile + kAhead);
+  float s[kTilePositions / 2];
+  uint32_t p[4][4];
 
-    float s[kTilePositions / 2] = {};
+  const auto multiply_keys = [&](int tile) {
+#pragma unroll
+    for (float& score : s) score = 0;
     begin_products();
     query.multiply_keys(s, matrix_descriptor(shared_address(operands(tile))));
     commit_products();
-    if (kIsFp8 && Shape::kIsWide) {
-      convert_values(tile);
-      ask_for(tile + kAhead);
-      publish_operands();
-    } else if (kIsFp8 && tile + 1 < num_tiles) {
-      wait_for_copies<kAhead - 1>();
-      convert_keys(tile + 1);
-      convert_values(tile + 1);
-      ask_for(tile + 1 + kAhead);
-    }
-    wait_for_products<0>();
+  };
+  const auto multiply_values = [&](int tile) {
+    begin_products();
+    const uint64_t values =
+        panels_descriptor(shared_address(operands(tile) + Shape::kTileBytes), kPanelBytes);
+#pragma unroll
+    for (int step = 0; step < 4; ++step)
+      multiply_registers<AttentionProduct<kIsFp8>, kHeadDim, true>(
+          o, p[step], values + descriptor_step(step * 16 * 128));
+    commit_products();
+  };
+  const auto sum_weights = [&] {
+#pragma unroll
+    for (int step = 0; step < 4; ++step) add_row_sums<kIsFp8>(sums, p[step]);
+  };
+  /// Scores become weights; `shrink` is what O and the sums before them are to be multiplied with.
+  const auto weigh = [&](int tile, float(&shrink)[2]) {
     settle(s);
-    if (kIsFp8 && Shape::kIsWide) __syncthreads();
     if ((tile + 1) * kTilePositions > seen_by_all) {
       const int first_position = tile * kTilePositions + 2 * j;
 #pragma unroll
@@ -302,8 +311,7 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
         for (int n = 0; n < 4; ++n)
           if (first_position + t * 8 + n % 2 >= num_seen[n / 2]) s[4 * t + n] = -INFINITY;
     }
-
-    float shrink[2], shift[2];
+    float shift[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float maximum = -INFINITY;
@@ -319,50 +327,157 @@ __global__ void __launch_bounds__((PrefillShape<kIsFp8, kHeadDim>::kThreads),
       maxima[half] = maximum;
     }
 #pragma unroll
+    for (int i = 0; i < kTilePositions / 2; ++i) s[i] = weight(s[i], c, shift[i % 4 / 2]);
+  };
+  const auto rescale = [&](const float(&shrink)[2]) {
+#pragma unroll
     for (int n = 0; n < 4; ++n) sums[n] *= shrink[n / 2];
 #pragma unroll
     for (int i = 0; i < Shape::kSums; ++i) o[i] *= shrink[i % 4 / 2];
-
-    uint32_t p[4][4];
+  };
+  const auto round_weights = [&] {
 #pragma unroll
     for (int step = 0; step < 4; ++step)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int half = i % 2;
-        const float* const scores = s + 4 * (step * 2 + i / 2) + half * 2;
-        p[step][i] = round_pair<kIsFp8>(weight(scores[0], c, shift[half]),
-                                        weight(scores[1], c, shift[half]));
+        const float* const pair = s + 4 * (step * 2 + i / 2) + i % 2 * 2;
+        p[step][i] = round_pair<kIsFp8>(pair[0], pair[1]);
       }
-    begin_products();
-    const uint64_t values =
-        panels_descriptor(shared_address(operands(tile) + Shape::kTileBytes), kPanelBytes);
-#pragma unroll
-    for (int step = 0; step < 4; ++step)
-      multiply_registers<AttentionProduct<kIsFp8>, kHeadDim, true>(
-          o, p[step], values + descriptor_step(step * 16 * 128));
-    commit_products();
-#pragma unroll
-    for (int step = 0; step < 4; ++step) add_row_sums<kIsFp8>(sums, p[step]);
-    if (kIsFp8 && Shape::kIsWide && tile + 1 < num_tiles) {
-      wait_for_copies<kAhead - 1>();
-      convert_keys(tile + 1);
-    }
-    wait_for_products<0>();
-    settle(o);
-
-    if (tile % kLeafTiles != kLeafTiles - 1 && tile != num_tiles - 1) continue;
+  };
+  const auto is_last_of_leaf = [&](int tile) {
+    return tile % kLeafTiles == kLeafTiles - 1 || tile == num_tiles - 1;
+  };
+  /// Folds a leaf of these maxima, and begins the next one.
+  const auto fold_leaf = [&](const float(&leaf_maxima)[2]) {
     LeafFold folds[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      folds[half] = fold_maxima(total_maxima[half], maxima[half], c);
+      folds[half] = fold_maxima(total_maxima[half], leaf_maxima[half], c);
       total_sums[half] = folds[half](total_sums[half], sums[half * 2]);
-      maxima[half] = -INFINITY;
     }
     total.fold(o, folds);
 #pragma unroll
     for (int n = 0; n < 4; ++n) sums[n] = 0;
 #pragma unroll
     for (int i = 0; i < Shape::kSums; ++i) o[i] = 0;
+  };
+
+  if constexpr (!Shape::kTakesTurns) {
+    if (kIsFp8) {
+      wait_for_copies<kAsked - 1>();
+      convert_keys(0);
+      if (!Shape::kIsWide) {
+        convert_values(0);
+        ask_for(kAsked);
+      }
+    }
+    for (int tile = 0; tile < num_tiles; ++tile) {
+      if (!kIsFp8) wait_for_copies<kAsked - 1>();
+      publish_operands();
+      __syncthreads();
+      if (!kIsFp8) ask_for(tile + kAsked);
+      multiply_keys(tile);
+      if (kIsFp8 && Shape::kIsWide) {
+        convert_values(tile);
+        ask_for(tile + kAsked);
+        publish_operands();
+      } else if (kIsFp8 && tile + 1 < num_tiles) {
+        wait_for_copies<kAsked - 1>();
+        convert_keys(tile + 1);
+        convert_values(tile + 1);
+        ask_for(tile + 1 + kAsked);
+      }
+      wait_for_products<0>();
+      if (kIsFp8 && Shape::kIsWide) __syncthreads();
+      float shrink[2];
+      weigh(tile, shrink);
+      rescale(shrink);
+      round_weights();
+      multiply_values(tile);
+      sum_weights();
+      if (kIsFp8 && Shape::kIsWide && tile + 1 < num_tiles) {
+        wait_for_copies<kAsked - 1>();
+        convert_keys(tile + 1);
+      }
+      wait_for_products<0>();
+      settle(o);
+      if (!is_last_of_leaf(tile)) continue;
+      fold_leaf(maxima);
+      maxima[0] = maxima[1] = -INFINITY;
+    }
+  } else {
+    // In round `tile` a warpgroup multiplies K of the next tile and V of this one, and weighs the
+    // next one's scores. They may be a round apart: what the other may still read is not written.
+    TurnBarriers& barriers = *reinterpret_cast<TurnBarriers*>(total_memory + Shape::kTotalBytes);
+    constexpr int kWarps = Shape::kThreads / 32;
+    const int warpgroup = warp / 4;
+    if (threadIdx.x == 0) {
+      for (SharedBarrier& turn : barriers.turns) init_barrier(&turn, kWarps / 2);
+      init_barrier(&barriers.ready, kWarps);
+      for (SharedBarrier& round : barriers.rounds) init_barrier(&round, kWarps);
+      publish_barriers();
+    }
+    const auto tell = [&](SharedBarrier& barrier) {
+      __syncwarp();
+      if (lane == 0) arrive(&barrier);
+    };
+    if (kIsFp8) {
+      wait_for_copies<kAsked - 1>();
+      convert_keys(0);
+      convert_values(0);
+      ask_for(kAsked);
+      wait_for_copies<kAsked - 1>();
+      if (num_tiles > 1) convert_keys(1);
+    } else {
+      wait_for_copies<kAsked - 2>();
+    }
+    publish_operands();
+    __syncthreads();
+    float shrink[2];
+    multiply_keys(0);
+    wait_for_products<0>();
+    weigh(0, shrink);
+    round_weights();
+    for (int tile = 0; tile + 1 < num_tiles; ++tile) {
+      const uint32_t parity = static_cast<uint32_t>(tile) % 2;
+      wait_for_phase(&barriers.turns[warpgroup], warpgroup == 0 ? parity ^ 1 : parity);
+      wait_for_phase(&barriers.ready, parity ^ 1);  // of the round before
+      multiply_keys(tile + 1);
+      multiply_values(tile);
+      tell(barriers.turns[1 - warpgroup]);
+
+      wait_for_phase(&barriers.rounds[parity],
+                     static_cast<uint32_t>(tile) / 2 % 2 ^ 1);  // two rounds ago
+      if (kIsFp8) {
+        wait_for_copies<kAsked - 2>();
+        if (tile + 2 < num_tiles) convert_keys(tile + 2);
+        convert_values(tile + 1);
+        ask_for(tile + 1 + kAsked);
+      } else {
+        ask_for(tile + kAsked);
+        wait_for_copies<kAsked - 2>();
+      }
+      publish_operands();
+      tell(barriers.ready);
+
+      const float leaf_maxima[2] = {maxima[0], maxima[1]};
+      if (is_last_of_leaf(tile)) maxima[0] = maxima[1] = -INFINITY;
+      wait_for_products<1>();
+      weigh(tile + 1, shrink);
+      wait_for_products<0>();
+      settle(o);
+      tell(barriers.rounds[parity]);
+      sum_weights();  // not behind the products: it waits for the tensor cores
+      if (is_last_of_leaf(tile)) fold_leaf(leaf_maxima);
+      rescale(shrink);
+      round_weights();
+    }
+    if (num_tiles > 1) wait_for_phase(&barriers.ready, static_cast<uint32_t>(num_tiles) % 2);
+    multiply_values(num_tiles - 1);
+    sum_weights();
+    wait_for_products<0>();
+    settle(o);
+    fold_leaf(maxima);
   }
 
   float scale[2];
