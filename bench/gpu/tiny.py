@@ -19,7 +19,7 @@ PRECISIONS = {
 }
 NUM_PROMPTS = 8
 MAX_TOKENS = 32
-ALONE = ("--max-num-seqs", "1", "--max-num-batched-tokens", "16")  # one request after the other, prompts in pieces
+ALONE = ("--max-num-seqs", "4", "--max-num-batched-tokens", "16")  # a request of beams at a time, prompts in pieces
 
 
 def prompts_of(model: Path) -> list[str]:
