@@ -72,8 +72,13 @@ template <typename Simd, int kRows, int kPanels>
   }
   const int64_t prefetch_end = tile.prefetch_panels * tile.prefetch_stride;
   for (int64_t i = begin; i < end; ++i) {
-    for (int64_t panel = 0; panel < prefetch_end; panel += tile.prefetch_stride)
-      __builtin_prefetch(tile.prefetch + panel + i * tile.prefetch_step, 0, 2);
+    for (int64_t panel = 0; panel < prefetch_end; panel += tile.prefetch_stride) {
+      const char* const line = tile.prefetch + panel + i * tile.prefetch_step;
+      if (tile.prefetch_is_far)
+        __builtin_prefetch(line, 0, 2);
+      else
+        __builtin_prefetch(line);
+    }
     add_step<Simd, kRows, kPanels>(tile, i, sums, Simd::load_inputs);
   }
 }

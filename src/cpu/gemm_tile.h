@@ -44,6 +44,7 @@ struct GemmTile {
   int64_t prefetch_panels;  // each step asks for one line of each; may be 0
   ptrdiff_t prefetch_stride = 0;         // bytes from panel to panel
   ptrdiff_t prefetch_step = kStepBytes;  // bytes from step to step
+  bool prefetch_is_far = false;          // it need not come nearer than the second-level cache
 };
 
 /// y[r][c] = (sums[r][c] + row_offsets[r]) * w_scales[c] * x_scales[r] + bias[c], each operation

@@ -13,7 +13,9 @@ namespace {
 // Of panels that are read once: 16 KiB, which stay in a first-level cache until then.
 constexpr int64_t kStepsPerSmallBlock = 64;
 constexpr int64_t kRowsPerBlock = 84 * kMaxTileRows;
-constexpr int64_t kStepsAhead = 64;  // of each panel, when memory is asked for what comes next
+constexpr int64_t kStepsAhead = 32;  // of each panel, when memory is asked for what comes next
+// Of more tiles, what comes next is not needed for long: the first-level cache is for their rows.
+constexpr int64_t kMaxTilesNear = 8;
 constexpr int64_t kSumsStride = kMaxTilePanels * kPanelWidth;
 // Below, codes are cheaper to convert in each tile than to write down once and read again.
 constexpr int64_t kMinTilesToExpand = 7;
@@ -151,11 +153,15 @@ class PanelWorker {
   struct Prefetch {
     const char* from;
     int64_t panels;
+    int64_t parts = 1;  // of each panel, of which one is asked for
+    bool is_far = false;
   };
   /// A single tile uses its panels once: it runs ahead of itself and, at their end, of the next
   /// block. Dequantization has read them already, and runs ahead of itself.
   void run_only_tile(Range rows, const PanelBlock& b, const PanelBlock& next, float* sums) const {
-    if (is_expanded_) return run_tile(rows, b, sums, {nullptr, 0});
+    // One row of weights that are multiplied as they lie: the processor's own prefetch does better.
+    const bool is_stream = rows.size() == 1 && product_.expansion == nullptr;
+    if (is_expanded_ || is_stream) return run_tile(rows, b, sums, {nullptr, 0});
     const int64_t last_steps = round_up(kStepsAhead, std::max<int64_t>(1, product_.groups.steps));
     PanelBlock most = b, rest = b;
     most.steps.end = rest.steps.begin = std::max(b.steps.begin, b.steps.end - last_steps);
@@ -165,12 +171,18 @@ class PanelWorker {
     }
     run_tile(rows, rest, sums, {weights(next), next.panels.size()});
   }
-  /// The first tiles of a pass bring the next block, a share of its panels each.
+  /// The tiles of a pass bring the next block, an equal share of it each: memory would rest while
+  /// one asks for nothing. Of many tiles, which compute for long, the first bring a panel each.
   Prefetch prefetch_next(const PanelBlock& next, int64_t tile_idx, int64_t num_tiles) const {
     const int64_t share = ceil_div(next.panels.size(), num_tiles);
+    if (share > 1 && next.panels.size() % num_tiles != 0)
+      return {weights(next) + next.steps.size() * tile_idx / num_tiles * kStepBytes,
+              next.panels.size(), num_tiles};
     const int64_t first = tile_idx * share;
     if (first >= next.panels.size()) return {nullptr, 0};
-    return {weights(next) + first * panel_bytes_, std::min(share, next.panels.size() - first)};
+    return {.from = weights(next) + first * panel_bytes_,
+            .panels = std::min(share, next.panels.size() - first),
+            .is_far = num_tiles > kMaxTilesNear};
   }
 
   void run_tile(Range rows, const PanelBlock& b, float* sums, Prefetch prefetch) const {
@@ -191,7 +203,8 @@ class PanelWorker {
         .prefetch = prefetch.from,
         .prefetch_panels = prefetch.panels,
         .prefetch_stride = panel_bytes_,
-        .prefetch_step = kStepBytes / expanded_steps_};
+        .prefetch_step = ceil_div(kStepBytes / expanded_steps_, prefetch.parts),
+        .prefetch_is_far = prefetch.is_far};
     micro_.tiles[rows.size() - 1][b.panels.size() - 1](tile);
   }
 

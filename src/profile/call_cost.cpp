@@ -26,13 +26,25 @@ Roof arithmetic_of(ops::Op op, const ops::OpCall& call) {
   }
 }
 
+bool converts_weights(ops::Op op, const ops::OpCall& call, Roof arithmetic) {
+  const auto packed = ops::packed_operands(op, call.attrs);
+  if (!packed || op == ops::Op::embedding) return false;
+  const DType weight = call.inputs[packed->weight].dtype;
+  return arithmetic == Roof::int8_dot ? weight != DType::int8
+                                      : weight != DType::bf16 && weight != DType::fp32;
+}
+
 }  // namespace
 
 CallCost cost_of_call(ops::Op op, const ops::OpCall& call, const runtime::Batch& batch) {
   const ops::Cost cost = op == ops::Op::paged_attention
                              ? ops::paged_attention_cost(call, batch.q_lens, batch.kv_lens)
                              : ops::op_def(op).cost(call);
-  return {cost, arithmetic_of(op, call), call.outputs.back().shape[0], op};
+  const Roof arithmetic = arithmetic_of(op, call);
+  return {.cost = cost,
+          .arithmetic = arithmetic,
+          .op = op,
+          .converts_weights = converts_weights(op, call, arithmetic)};
 }
 
 std::vector<CallCost> cost_of_program(const engine::Plan& plan, const runtime::Batch& batch,

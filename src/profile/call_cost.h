@@ -15,8 +15,9 @@ namespace veloz::profile {
 struct CallCost {
   ops::Cost cost;
   Roof arithmetic = Roof::fp32_fma;  // the instruction its operands ask for
-  int64_t num_rows = 0;              // of its result
   ops::Op op{};
+  /// Weights are of another dtype than what is multiplied: each is changed on the way.
+  bool converts_weights = false;
 };
 
 /// The op's own cost; where it depends on lengths that stand in operands, with those of the batch.

@@ -14,32 +14,28 @@ struct Shares {
   double memory = 0;
   double compute = 0;
 };
-constexpr double kMemoryShare = 0.95;                            // streaming weights
-constexpr Shares kAttention = {.memory = 0.3, .compute = 0.35};  // short reads, softmax between
+constexpr Shares kAttention = {.memory = 0.4, .compute = 0.33};  // short reads, softmax between
+/// Of the shorter of reading and computing, what the longer one does not hide.
+constexpr double kUnhiddenShare = 0.25;
 
-/// What products of matrices reach of the arithmetic's peak: few rows use a weight that was brought
-/// into registers only a few times.
-double compute_share(int64_t num_rows) {
-  struct Step {
-    int64_t max_rows;
-    double share;
-  };
-  constexpr std::array kSteps = {Step{4, 0.6}, Step{16, 0.78}, Step{64, 0.85}};
-  for (const Step& step : kSteps)
-    if (num_rows <= step.max_rows) return step.share;
-  return 0.9;
+/// Integer products leave more of their higher peak to scales and quantization; weights that are
+/// unpacked first leave more again.
+Shares shares_of(const CallCost& work) {
+  if (work.op == ops::Op::paged_attention) return kAttention;
+  if (work.arithmetic == Roof::int8_dot)
+    return {.memory = 0.97, .compute = work.converts_weights ? 0.65 : 0.82};
+  return {.memory = 0.97, .compute = work.converts_weights ? 0.82 : 0.9};
 }
 
 }  // namespace
 
 double predict_call_s(const CallCost& work, const MachinePeaks& peaks) {
-  const Shares shares = work.op == ops::Op::paged_attention
-                            ? kAttention
-                            : Shares{kMemoryShare, compute_share(work.num_rows)};
+  const Shares shares = shares_of(work);
   const Roof compute = peaks.available(work.arithmetic);
   const double memory_s = work.cost.bytes / (shares.memory * peaks.read_bytes_per_s);
   const double compute_s = work.cost.flops / (shares.compute * peaks.rate(compute));
-  return std::max(memory_s, compute_s) + kCall_s;
+  const double longer_s = std::max(memory_s, compute_s);
+  return longer_s + kUnhiddenShare * (memory_s + compute_s - longer_s) + kCall_s;
 }
 
 SpeedPrediction predict_speed(const engine::Plan& plan, const Phase& phase,

@@ -49,6 +49,25 @@ TEST(CostOfCall, ProductsGoAtTheRateOfTheirActivations) {
             Roof::bf16_dot);
 }
 
+TEST(CostOfCall, KnowsWhichWeightsAreConverted) {
+  const ops::Attrs attrs;
+  const TensorView y{nullptr, DType::bf16, {4, 4}};
+  const auto converts = [&](ops::Op op, const std::vector<TensorView>& inputs) {
+    return cost_of_call(op, {inputs, std::span(&y, 1), attrs}, {}).converts_weights;
+  };
+  const auto quantized = [&](DType x, const TensorView& w) {
+    return converts(ops::Op::quantized_linear,
+                    {matrix(x), column(DType::fp32), w, column(DType::fp32)});
+  };
+  EXPECT_FALSE(converts(ops::Op::linear, {matrix(DType::bf16), matrix(DType::bf16)}));
+  EXPECT_FALSE(quantized(DType::int8, matrix(DType::int8)));
+  EXPECT_TRUE(quantized(DType::int8, {nullptr, DType::uint4x2, {4, 16}}));
+  EXPECT_TRUE(quantized(DType::fp8_e4m3, matrix(DType::fp8_e4m3)));
+  EXPECT_TRUE(converts(ops::Op::weight_only_linear,
+                       {matrix(DType::bf16), matrix(DType::int8), column(DType::fp32)}));
+  EXPECT_FALSE(converts(ops::Op::add, {matrix(DType::bf16), matrix(DType::bf16)}));
+}
+
 TEST(CostOfCall, EverythingElseIsFp32) {
   EXPECT_EQ(
       arithmetic_of(ops::Op::add, {matrix(DType::bf16), matrix(DType::bf16)}, matrix(DType::bf16)),

@@ -17,7 +17,6 @@ CallCost product(double rows, Roof arithmetic, double weight_bytes_per_element) 
   const double n = 4096, k = 4096;
   return {.cost = {.flops = 2 * rows * n * k, .bytes = n * k * weight_bytes_per_element},
           .arithmetic = arithmetic,
-          .num_rows = static_cast<int64_t>(rows),
           .op = ops::Op::linear};
 }
 
@@ -38,6 +37,22 @@ TEST(PredictCall, IsNeverFasterThanTheRoof) {
     const CallCost work = product(rows, Roof::bf16_dot, 2);
     EXPECT_GT(predict_call_s(work, kPeaks), bound_of(work.cost, work.arithmetic, kPeaks).seconds);
   }
+}
+
+TEST(PredictCall, ReadingAndComputingHideEachOtherInPart) {
+  // As long to read as to compute: 16.8 million weights of 2 bytes at 50 GB/s, 8 rows at 400
+  // GFLOP/s.
+  const double seconds = predict_call_s(product(8, Roof::bf16_dot, 2), kPeaks);
+  const double reading = predict_call_s(product(0, Roof::bf16_dot, 2), kPeaks);
+  EXPECT_GT(seconds, 1.15 * reading);
+  EXPECT_LT(seconds, 1.4 * reading);
+}
+
+TEST(PredictCall, WeightsThatAreConvertedTakeLongerToMultiply) {
+  CallCost work = product(512, Roof::int8_dot, 0.5);
+  const double as_they_are = predict_call_s(work, kPeaks);
+  work.converts_weights = true;
+  EXPECT_GT(predict_call_s(work, kPeaks), 1.2 * as_they_are);
 }
 
 TEST(PredictSpeed, MoreTokensNeverTakeLessTime) {
