@@ -34,22 +34,6 @@ std::optional<int> parse_gpu(std::string_view device) {
               "it is auto, cpu, cuda or cuda:N");
 }
 
-/// Where it changes no bit, cuBLASLt is a matter of speed: the program runs without it, and says
-/// so.
-std::string give_up_library(cuda::DeviceOptions& options) {
-  if (options.library != cuda::LibraryUse::same_bits) return "";
-  try {
-    cuda::require_library(options);
-    return "";
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::unsupported) throw;
-    options.library = cuda::LibraryUse::none;
-    return fmt::format(
-        "large batches are slower than they could be (the tokens are the same): {}; {}",
-        error.message(), error.hint());
-  }
-}
-
 /// Engines for the CPU run there too: their weights are unpacked as they are loaded.
 Backend open_gpu(int index, const BackendRequest& request) {
   const int threads = resolve_num_threads(request.num_threads);
@@ -57,9 +41,17 @@ Backend open_gpu(int index, const BackendRequest& request) {
                                                                       : cuda::LibraryUse::same_bits,
                               .cublaslt_directory = request.cublaslt_directory,
                               .tuning_directory = request.tuning_directory};
-  static_cast<void>(cuda::open_device(index));  // what is wrong with the GPU comes first
-  std::string warning = give_up_library(options);
   std::unique_ptr<Device> device = cuda::open_device(index, options);
+  std::string warning;
+  // Where it changes no bit, cuBLASLt is a matter of speed: the program runs without, and says so.
+  if (const auto error =
+          request.allow_nondeterminism ? std::nullopt : cuda::library_error(options)) {
+    warning =
+        fmt::format("large batches are slower than they could be (the tokens are the same): {}; {}",
+                    error->message(), error->hint());
+    options.library = cuda::LibraryUse::none;
+    device = cuda::open_device(index, options);
+  }
   std::string description = device->description();
   if (options.library == cuda::LibraryUse::same_bits)
     description += ", cuBLASLt where it is the same";

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,17 +46,6 @@ std::vector<std::string> device_names(const cuda::GpuList& gpus) {
   return names;
 }
 
-/// "" where cuBLASLt is there for a GPU's large products.
-std::string why_no_library(const std::filesystem::path& directory) {
-  try {
-    cuda::require_library(
-        {.library = cuda::LibraryUse::same_bits, .cublaslt_directory = directory});
-    return "";
-  } catch (const Error& error) {
-    return error.message();
-  }
-}
-
 /// The machine's limits: memory bandwidth and the arithmetic of each kind of dot product it has.
 void measure(nlohmann::ordered_json& json) {
   api::Backend backend = api::open_cpu("", 0);
@@ -71,6 +61,9 @@ int run_doctor(const DoctorFlags& flags) {
   const cpu::CpuFeatures features = cpu::detect_features();
   const int threads = default_num_threads();
   const cuda::GpuList gpus = cuda::list_gpus();
+  const std::optional<Error> library_error =
+      cuda::library_error({.cublaslt_directory = flags.cublaslt_directory});
+  const std::string why_no_library = library_error ? library_error->message() : "";
   nlohmann::ordered_json json = {{"version", VELOZ_VERSION},
                                  {"cpu", features.model},
                                  {"features", cpu::describe_features(features)},
@@ -80,7 +73,7 @@ int run_doctor(const DoctorFlags& flags) {
                                  {"memory_available_bytes", meminfo_bytes("MemAvailable")},
                                  {"devices", device_names(gpus)},
                                  {"why_no_gpu", gpus.why_none},
-                                 {"why_no_cublaslt", why_no_library(flags.cublaslt_directory)},
+                                 {"why_no_cublaslt", why_no_library},
                                  {"libraries", VELOZ_LIBRARIES}};
   if (!flags.quick) measure(json);
   if (flags.json) {
@@ -105,8 +98,8 @@ int run_doctor(const DoctorFlags& flags) {
     fmt::print("gpu        cuda:{} {}, {}, {} multiprocessors, sm_{}{}, driver CUDA {}.{}\n",
                gpu.index, gpu.name, format_bytes(gpu.total_bytes), gpu.num_multiprocessors,
                gpu.major, gpu.minor, gpu.driver_version / 1000, gpu.driver_version % 1000 / 10);
-  if (const auto why = json["why_no_cublaslt"].get<std::string>(); !gpus.gpus.empty())
-    fmt::print("cublaslt   {}\n", why.empty() ? "found" : why);
+  if (!gpus.gpus.empty())
+    fmt::print("cublaslt   {}\n", why_no_library.empty() ? "found" : why_no_library);
   fmt::print("libraries  {}\n", VELOZ_LIBRARIES);
   return 0;
 }

@@ -126,7 +126,15 @@ std::string no_device(cudaError_t error) {
 
 }  // namespace
 
-void require_library(const DeviceOptions& options) { require_cublaslt(library_options(options)); }
+std::optional<Error> library_error(const DeviceOptions& options) {
+  try {
+    require_cublaslt(library_options(options));
+    return std::nullopt;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unsupported) throw;
+    return error;
+  }
+}
 
 GpuList list_gpus() {
   GpuList list;

@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/device.h"
+#include "base/error.h"
 #include "cuda/library_use.h"
 
 namespace veloz::cuda {
@@ -44,8 +46,8 @@ struct DeviceOptions {
 /// old, or the chip is not a Hopper (sm_90).
 std::unique_ptr<Device> open_device(int index, const DeviceOptions& options = {});
 
-/// Throws Error(unsupported) where streams of a device of these options could have no cuBLASLt.
-void require_library(const DeviceOptions& options);
+/// Why streams of a device of these options could have no cuBLASLt; nothing where they can.
+std::optional<Error> library_error(const DeviceOptions& options);
 
 /// Bytes free on the device now, and those it has.
 struct GpuMemory {

@@ -16,7 +16,7 @@ Error no_cuda() {
 }  // namespace
 
 GpuList list_gpus() { return {.gpus = {}, .why_none = kWhy}; }
-void require_library(const DeviceOptions&) { throw no_cuda(); }
+std::optional<Error> library_error(const DeviceOptions&) { return no_cuda(); }
 std::unique_ptr<Device> open_device(int, const DeviceOptions&) { throw no_cuda(); }
 GpuMemory gpu_memory(const Device&) { throw no_cuda(); }
 const GpuFacts& gpu_facts(const Device&) { throw no_cuda(); }

@@ -34,8 +34,7 @@ double predict_call_s(const CallCost& work, const MachinePeaks& peaks) {
   const Roof compute = peaks.available(work.arithmetic);
   const double memory_s = work.cost.bytes / (shares.memory * peaks.read_bytes_per_s);
   const double compute_s = work.cost.flops / (shares.compute * peaks.rate(compute));
-  const double longer_s = std::max(memory_s, compute_s);
-  return longer_s + kUnhiddenShare * (memory_s + compute_s - longer_s) + kCall_s;
+  return std::max(memory_s, compute_s) + kUnhiddenShare * std::min(memory_s, compute_s) + kCall_s;
 }
 
 SpeedPrediction predict_speed(const engine::Plan& plan, const Phase& phase,

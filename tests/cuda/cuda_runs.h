@@ -46,8 +46,8 @@ inline std::vector<ops::Kernel> kernels_of(ops::Op op) {
 }
 
 /// The kernel of that name.
-inline ops::Kernel kernel_named(std::string_view name) {
-  const ops::KernelRegistry registry = make_registry();
+inline ops::Kernel kernel_named(std::string_view name, const RegistryOptions& options = {}) {
+  const ops::KernelRegistry registry = make_registry(options);
   for (const ops::Kernel& kernel : registry.kernels())
     if (kernel.name == name) return kernel;
   throw Error(ErrorKind::not_found, fmt::format("no kernel \"{}\"", name));

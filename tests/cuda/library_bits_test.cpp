@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "cuda_runs.h"
 
@@ -11,10 +12,7 @@
 namespace veloz::cuda {
 namespace {
 
-using ops::Op;
 using test::OwnedTensor;
-
-constexpr int64_t kMaxTokens = 1000;
 
 DeviceOptions with_same_bits() {
   const char* const directory = std::getenv("VELOZ_CUBLASLT");
@@ -25,11 +23,8 @@ DeviceOptions with_same_bits() {
 class LibraryBits : public ::testing::Test {
  protected:
   void SetUp() override {
-    try {
-      require_library(with_same_bits());
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.message();
-    }
+    const std::optional<Error> error = library_error(with_same_bits());
+    ASSERT_FALSE(error) << error->message();
     device_ = open_device(0, with_same_bits());
     stream_ = device_->create_stream();
   }
@@ -38,17 +33,12 @@ class LibraryBits : public ::testing::Test {
   void expect_same(const char* library, const char* ours, const std::vector<TensorView>& inputs,
                    const TensorView& like, const ops::Attrs& attrs) {
     const OwnedTensor y(like.dtype, like.shape), want(like.dtype, like.shape);
-    const ops::KernelRegistry registry = make_registry({.library = LibraryUse::same_bits});
-    for (const ops::Kernel& kernel : registry.kernels()) {
-      if (kernel.name != library) continue;
-      std::vector<ops::ValueType> types;
-      for (const TensorView& input : inputs) types.push_back(test::type_of(input));
-      const std::vector<ops::ValueType> output = {test::type_of(like)};
-      ops::Binding most{};
-      most[static_cast<size_t>(ops::Symbol::T)] = kMaxTokens;
-      static_cast<void>(kernel.prepare(*stream_, {kernel.op, types, output, attrs, "plain"}, most));
-      run_kernel_on(*stream_, kernel, inputs, {y.view()}, attrs);
-    }
+    const ops::Kernel kernel = kernel_named(library, {.library = LibraryUse::same_bits});
+    std::vector<ops::ValueType> types;
+    for (const TensorView& input : inputs) types.push_back(test::type_of(input));
+    const std::vector<ops::ValueType> output = {test::type_of(like)};
+    static_cast<void>(kernel.prepare(*stream_, {kernel.op, types, output, attrs, "plain"}, {}));
+    run_kernel_on(*stream_, kernel, inputs, {y.view()}, attrs);
     run_kernel(kernel_named(ours), inputs, {want.view()}, attrs);
     const auto bytes = static_cast<size_t>(like.shape[0] * like.shape[1]) * dtype_bytes(like.dtype);
     EXPECT_EQ(std::memcmp(y.view().data, want.view().data, bytes), 0)

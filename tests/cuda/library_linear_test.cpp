@@ -61,10 +61,7 @@ class PretendedLibrary final : public LibraryGemms {
 };
 
 ops::Kernel library_kernel(std::string_view name) {
-  const ops::KernelRegistry registry = make_registry({.library = LibraryUse::fastest});
-  for (const ops::Kernel& kernel : registry.kernels())
-    if (kernel.name == name) return kernel;
-  throw Error(ErrorKind::not_found, std::string(name));
+  return kernel_named(name, {.library = LibraryUse::fastest});
 }
 
 /// On memory of the host, which the simulated device shares. How often the library was asked.

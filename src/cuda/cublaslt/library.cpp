@@ -71,6 +71,13 @@ DeviceMemory::DeviceMemory(size_t bytes) : bytes_(bytes) {
   data_.reset(data);
 }
 
+bool DeviceMemory::grow(size_t bytes) {
+  if (data_ != nullptr && bytes_ >= bytes) return false;
+  *this = DeviceMemory();  // freed before the larger one is taken
+  *this = DeviceMemory(bytes);
+  return true;
+}
+
 void DeviceMemory::Free::operator()(void* data) const { cudaFree(data); }
 
 /// Random operands of the products that are timed, as large as the largest so far.
@@ -222,9 +229,8 @@ bool CublasLtGemms::has_our_bits(const Gemm& gemm, const GemmAlgorithm& algorith
   const int64_t rows = std::max<int64_t>(1, static_cast<int64_t>(kComparedBytes / row_bytes));
   DeviceMemory& ours = operands_->ours;
   DeviceMemory& is_different = operands_->is_different;
-  if (ours.bytes() < static_cast<size_t>(rows) * row_bytes)
-    ours = DeviceMemory(static_cast<size_t>(rows) * row_bytes);
-  if (is_different.data() == nullptr) is_different = DeviceMemory(sizeof(uint32_t));
+  ours.grow(static_cast<size_t>(rows) * row_bytes);
+  is_different.grow(sizeof(uint32_t));
   const cudaStream_t stream = stream_.handle();
   check(cudaMemsetAsync(is_different.data(), 0, sizeof(uint32_t), stream), "clearing a word");
   // What it leaves unwritten is a difference, too.
@@ -254,15 +260,9 @@ GemmOperands CublasLtGemms::random_operands(const Gemm& gemm, int64_t call) {
   const size_t y_bytes = static_cast<size_t>(gemm.tokens * gemm.n) * dtype_bytes(gemm.out);
   if (operands_ == nullptr) operands_ = std::make_unique<Operands>();
   Operands& own = *operands_;
-  const auto grow = [](DeviceMemory& memory, size_t bytes) {
-    if (memory.bytes() >= bytes) return false;
-    memory = DeviceMemory();  // freed before the larger one is taken
-    memory = DeviceMemory(bytes);
-    return true;
-  };
-  const bool has_new_x = grow(own.x, x_bytes);
-  const bool has_new_w = grow(own.w, std::max(w_bytes, kColdBytes));
-  grow(own.y, y_bytes);
+  const bool has_new_x = own.x.grow(x_bytes);
+  const bool has_new_w = own.w.grow(std::max(w_bytes, kColdBytes));
+  own.y.grow(y_bytes);
   const bool is_other_dtype = std::exchange(own.dtype, gemm.operands) != gemm.operands;
   const float deviation = gemm.operands == DType::fp8_e4m3 ? kCodeDeviation : 1.0f;
   const auto fill = [&](const DeviceMemory& memory, uint64_t seed) {
@@ -272,7 +272,7 @@ GemmOperands CublasLtGemms::random_operands(const Gemm& gemm, int64_t call) {
   if (has_new_x || is_other_dtype) fill(own.x, 1);
   if (has_new_w || is_other_dtype) fill(own.w, 2);
   const auto fill_scales = [&](DeviceMemory& memory, int64_t rows, uint64_t seed) {
-    if (grow(memory, static_cast<size_t>(rows) * sizeof(float)))
+    if (memory.grow(static_cast<size_t>(rows) * sizeof(float)))
       fill_uniform(stream_, static_cast<float*>(memory.data()), rows, seed, 0.001f, 0.01f);
   };
   fill_scales(own.x_scales, gemm.tokens, 3);

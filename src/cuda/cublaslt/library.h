@@ -23,6 +23,8 @@ class DeviceMemory {
  public:
   DeviceMemory() = default;
   explicit DeviceMemory(size_t bytes);
+  /// Whether it had to be replaced by new memory to have `bytes`: what it held is gone then.
+  bool grow(size_t bytes);
   void* data() const { return data_.get(); }
   size_t bytes() const { return bytes_; }
 

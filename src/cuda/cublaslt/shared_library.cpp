@@ -20,7 +20,9 @@ SharedLibrary SharedLibrary::open(const std::string& name,
   places.push_back(name);
   std::string why;
   for (const std::string& place : places) {
-    if (void* const handle = ::dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL); handle != nullptr)
+    // Loading half a gigabyte takes up to half a second: who asks again finds it loaded.
+    if (void* const handle = ::dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        handle != nullptr)
       return SharedLibrary(place, handle);
     const char* const words = ::dlerror();
     why += fmt::format("{}{}", why.empty() ? "" : "; ", words == nullptr ? place : words);
