@@ -144,16 +144,7 @@ def fast(model: Model, budget_s: float, *names: str) -> Model:
 
 
 LLAMA_70B_FAST = fast(
-    LLAMA_70B,
-    260,
-    "mlperf mix",
-    "offline 128/2048",
-    "decode 128",
-    "decode 1",
-    "offline 2048/128",
-    "decode 256",
-    "decode 512",
-    "offline 128/128",
+    LLAMA_70B, 200, "mlperf mix", "offline 128/2048", "decode 128", "decode 1", "offline 2048/128", "decode 256"
 )
 LLAMA_8B_FAST = fast(
     LLAMA_8B, 120, "offline 128/128", "decode 128", "offline 128/2048", "decode 1", "offline 2048/128", "decode 512"

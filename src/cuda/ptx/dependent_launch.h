@@ -17,7 +17,10 @@ __device__ inline void wait_for_previous_kernel() {
 #endif
 }
 
-/// Lets the next kernel's blocks start where there is room for them.
+/// Lets the next kernel's blocks start where there is room for them. Kernels between two products
+/// call it after wait_for_previous_kernel(): before it, the next product's weights would come still
+/// earlier, but its blocks would crowd onto the multiprocessors that are free first. On an H200 a
+/// token of Llama-2-70B then took 8 % longer, and with one block on each no less than now.
 __device__ inline void allow_next_kernel() {
 #if VELOZ_DEVICE_CODE
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
