@@ -13,7 +13,6 @@ namespace {
 // Of panels that are read once: 16 KiB, which stay in a first-level cache until then.
 constexpr int64_t kStepsPerSmallBlock = 64;
 constexpr int64_t kRowsPerBlock = 84 * kMaxTileRows;
-constexpr int64_t kStepsAhead = 32;  // of each panel, when memory is asked for what comes next
 // Of more tiles, what comes next is not needed for long: the first-level cache is for their rows.
 constexpr int64_t kMaxTilesNear = 8;
 constexpr int64_t kSumsStride = kMaxTilePanels * kPanelWidth;
@@ -142,10 +141,7 @@ class PanelWorker {
       const Range part = part_of(rows.size(), i, num_tiles);
       const Range tile{rows.begin + part.begin, rows.begin + part.end};
       float* const sums = scratch_.sums + part.begin * kSumsStride;
-      if (num_tiles == 1)
-        run_only_tile(tile, b, next, sums);
-      else
-        run_tile(tile, b, sums, prefetch_next(next, i, num_tiles));
+      run_tile(tile, b, sums, prefetch_next(next, i, num_tiles));
       if (b.is_last) store(tile, b.panels, sums);
     }
   }
@@ -156,24 +152,11 @@ class PanelWorker {
     int64_t parts = 1;  // of each panel, of which one is asked for
     bool is_far = false;
   };
-  /// A single tile uses its panels once: it runs ahead of itself and, at their end, of the next
-  /// block. Dequantization has read them already, and runs ahead of itself.
-  void run_only_tile(Range rows, const PanelBlock& b, const PanelBlock& next, float* sums) const {
-    // One row of weights that are multiplied as they lie: the processor's own prefetch does better.
-    const bool is_stream = rows.size() == 1 && product_.expansion == nullptr;
-    if (is_expanded_ || is_stream) return run_tile(rows, b, sums, {nullptr, 0});
-    const int64_t last_steps = round_up(kStepsAhead, std::max<int64_t>(1, product_.groups.steps));
-    PanelBlock most = b, rest = b;
-    most.steps.end = rest.steps.begin = std::max(b.steps.begin, b.steps.end - last_steps);
-    if (most.steps.size() > 0) {
-      most.is_last = rest.is_first = false;
-      run_tile(rows, most, sums, {weights(most) + kStepsAhead * kStepBytes, b.panels.size()});
-    }
-    run_tile(rows, rest, sums, {weights(next), next.panels.size()});
-  }
   /// The tiles of a pass bring the next block, an equal share of it each: memory would rest while
   /// one asks for nothing. Of many tiles, which compute for long, the first bring a panel each.
+  /// A single tile reads its panels once, in order: the processor's own prefetch does better.
   Prefetch prefetch_next(const PanelBlock& next, int64_t tile_idx, int64_t num_tiles) const {
+    if (num_tiles == 1) return {nullptr, 0};
     const int64_t share = ceil_div(next.panels.size(), num_tiles);
     if (share > 1 && next.panels.size() % num_tiles != 0)
       return {weights(next) + next.steps.size() * tile_idx / num_tiles * kStepBytes,
