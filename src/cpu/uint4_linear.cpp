@@ -14,6 +14,7 @@ namespace {
 // Half of a second-level cache of 1 MiB; the panel at work and the one on its way take little.
 constexpr int64_t kBlockBytes = int64_t{512} * 1024;
 constexpr int64_t kPrefetchDistance = 64 * kStepBytes;
+constexpr int64_t kMaxTilesSharing = 8;
 constexpr int32_t kMiddleCode = 8;  // the zero of weights that have none
 constexpr size_t kAlignment = 64;
 
@@ -35,8 +36,10 @@ class Uint4Linear {
         num_rows_(args.x.shape[0]),
         k_(args.k_extent()),
         num_groups_(args.num_groups()),
-        num_tiles_(ceil_div(num_rows_, micro.max_rows)),
-        tiles_per_block_(std::max<int64_t>(1, kBlockBytes / (k_ * micro.max_rows))),
+        is_paired_(micro.max_pair_rows > 0 && num_rows_ > micro.max_pair_rows),
+        max_rows_(is_paired_ ? micro.max_pair_rows : micro.max_rows),
+        num_tiles_(ceil_div(num_rows_, max_rows_)),
+        tiles_per_block_(std::max<int64_t>(1, kBlockBytes / (k_ * max_rows_))),
         scale_type_(scale_type_of(args.w_scales.dtype)),
         panel_bytes_(k_ / kUint4StepColumns * kStepBytes),
         group_scale_bytes_(kPanelWidth * bytes_of(scale_type_)) {}
@@ -65,59 +68,78 @@ class Uint4Linear {
   void run(Range panels, const PackedRows& rows) const {
     for (int64_t begin = 0; begin < num_tiles_; begin += tiles_per_block_) {
       const Range tiles{begin, std::min(begin + tiles_per_block_, num_tiles_)};
-      for (int64_t panel = panels.begin; panel < panels.end; ++panel)
+      const int64_t width = is_paired_ ? 2 : 1;
+      for (int64_t panel = panels.begin; panel < panels.end; panel += width)
         for (int64_t i = tiles.begin; i < tiles.end; ++i)
-          run_tile(panel, i, prefetch_of(tiles, i), rows);
+          run_tile({panel, std::min(panel + width, panels.end)}, i, tiles, rows);
     }
   }
 
  private:
   struct Prefetch {
-    ptrdiff_t w;
-    ptrdiff_t scales;
+    const char* w = nullptr;
+    ptrdiff_t step = 0;
+    const char* scales = nullptr;
   };
-  /// A single tile uses each panel once: it runs ahead of itself, into the next panel too. Of
-  /// several the first one brings the next panel.
-  Prefetch prefetch_of(Range tiles, int64_t tile) const {
-    if (tile != tiles.begin) return {0, 0};
-    if (tiles.size() > 1) return {panel_bytes_, num_groups_ * group_scale_bytes_};
-    return {kPrefetchDistance,
-            ceil_div(kPrefetchDistance * num_groups_, panel_bytes_) * group_scale_bytes_};
+  const char* weights(int64_t panel) const {
+    return args_.w.as<const char>() + panel * panel_bytes_;
+  }
+  const char* scales(int64_t panel) const {
+    return args_.w_scales.as<const char>() + panel * num_groups_ * group_scale_bytes_;
+  }
+  /// A single tile uses each panel once: it runs ahead of itself, into the next panel too. A few
+  /// bring an equal share of the next panels each; of many, which compute for long, the first one
+  /// brings all.
+  Prefetch prefetch_of(Range panels, int64_t tile, Range tiles) const {
+    if (tiles.size() == 1)
+      return {weights(panels.begin) + kPrefetchDistance, kStepBytes,
+              scales(panels.begin) +
+                  ceil_div(kPrefetchDistance * num_groups_, panel_bytes_) * group_scale_bytes_};
+    const int64_t idx = tile - tiles.begin;
+    const char* const next_scales = idx == 0 ? scales(panels.end) : nullptr;
+    if (tiles.size() > kMaxTilesSharing)
+      return {idx == 0 ? weights(panels.end) : nullptr, kStepBytes, next_scales};
+    return {weights(panels.end) + round_up(panel_bytes_ * idx / tiles.size(), kStepBytes),
+            ceil_div(kStepBytes, tiles.size()), next_scales};
   }
 
   Range rows_of(int64_t tile) const { return part_of(num_rows_, tile, num_tiles_); }
 
-  void run_tile(int64_t panel, int64_t tile, Prefetch prefetch, const PackedRows& packed) const {
+  void run_tile(Range panels, int64_t tile, Range tiles, const PackedRows& packed) const {
     const Range rows = rows_of(tile);
-    const int64_t first_scale = panel * num_groups_;
-    float sums[kMaxUint4Rows * kPanelWidth];
-    micro_.tiles[rows.size() - 1](
+    const Prefetch prefetch = prefetch_of(panels, tile, tiles);
+    float sums[kMaxUint4Rows * kUint4SumsStride];
+    const auto* const functions = panels.size() == 2 ? micro_.pair_tiles : micro_.tiles;
+    functions[rows.size() - 1](
         {.x = rows.size() == 1 ? args_.x.row<const int8_t>(rows.begin) : packed.x + rows.begin * k_,
          .corrections = packed.corrections + rows.begin * num_groups_,
          .x_scales = args_.x_scales.row<const float>(rows.begin),
          .x_scale_stride = args_.x_scales.row_stride,
-         .w = args_.w.as<const char>() + panel * panel_bytes_,
-         .scales = args_.w_scales.as<const char>() + first_scale * group_scale_bytes_,
+         .w = weights(panels.begin),
+         .w_stride = panel_bytes_,
+         .scales = scales(panels.begin),
          .scale_type = scale_type_,
-         .zeros = args_.w_zeros.data == nullptr
-                      ? nullptr
-                      : args_.w_zeros.as<const uint8_t>() + first_scale * kPanelWidth,
+         .zeros = args_.w_zeros.data == nullptr ? nullptr
+                                                : args_.w_zeros.as<const uint8_t>() +
+                                                      panels.begin * num_groups_ * kPanelWidth,
          .num_groups = num_groups_,
          .chunks_per_group = args_.group() / (kUint4ChunkSteps * kUint4StepColumns),
-         .w_prefetch = prefetch.w,
+         .prefetch = prefetch.w,
+         .prefetch_step = prefetch.step,
          .scale_prefetch = prefetch.scales,
          .sums = sums});
-    store(rows, panel * kPanelWidth, sums);
+    store(rows, panels, sums);
   }
 
-  void store(Range rows, int64_t column, const float* sums) const {
+  void store(Range rows, Range panels, const float* sums) const {
     const TensorView& y = args_.y;
+    const int64_t column = panels.begin * kPanelWidth;
     const auto element_bytes = static_cast<int64_t>(dtype_bytes(y.dtype));
     micro_.store(
         {.sums = sums,
-         .sums_stride = kPanelWidth,
+         .sums_stride = kUint4SumsStride,
          .num_rows = rows.size(),
-         .num_columns = std::min(kPanelWidth, y.shape[1] - column),
+         .num_columns = std::min(panels.size() * kPanelWidth, y.shape[1] - column),
          .bias = args_.bias.data == nullptr ? nullptr : args_.bias.as<const float>() + column,
          .y = y.as<char>() + (rows.begin * y.row_stride + column) * element_bytes,
          .y_stride = y.row_stride * element_bytes,
@@ -129,6 +151,8 @@ class Uint4Linear {
   const int64_t num_rows_;
   const int64_t k_;
   const int64_t num_groups_;
+  const bool is_paired_;    // tiles over two panels: each input is read for both
+  const int64_t max_rows_;  // of a tile
   const int64_t num_tiles_;
   const int64_t tiles_per_block_;
   const ScaleType scale_type_;

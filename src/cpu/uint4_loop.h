@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "cpu/gemm_loop.h"
 #include "cpu/scale_lanes.h"
@@ -18,54 +19,82 @@ namespace {
 /// `Simd` is the Lanes of an instruction set, with Codes (a step, or one quad of each channel in
 /// it), Inputs (a quad of a row, for every channel) and Chunk (what a chunk's products are summed
 /// in).
-template <typename Simd, int kRows>
-void run_uint4_tile(const Uint4Tile& tile) {
+template <typename Simd, int kRows, int kPanels>
+void run_uint4_tile(const Uint4Tile& shared) {
   constexpr ptrdiff_t kQuadBytes = kRows * kStepBytesX;
+  const Uint4Tile tile = shared;  // a copy, whose fields stay in registers
   const char* x = static_cast<const char*>(tile.x);
   const char* w = static_cast<const char*>(tile.w);
   const char* scales = static_cast<const char*>(tile.scales);
+  const char* prefetch = tile.prefetch;
+  const char* scale_prefetch = tile.scale_prefetch;
   const ptrdiff_t scale_bytes = kPanelWidth * bytes_of(tile.scale_type);
-  typename Simd::F sums[kRows];
-  for (int r = 0; r < kRows; ++r) sums[r] = Simd::zero();
+  const ptrdiff_t scale_stride = tile.num_groups * scale_bytes;
+  typename Simd::F sums[kRows][kPanels];
+  for (auto& row : sums)
+    for (auto& sum : row) sum = Simd::zero();
 
   for (int64_t g = 0; g < tile.num_groups; ++g) {
     const int32_t* const corrections = tile.corrections + g * kRows;
-    typename Simd::I dots[kRows];
-    if (tile.zeros == nullptr) {
-      for (int r = 0; r < kRows; ++r) dots[r] = Simd::set1_int(corrections[r]);
-    } else {
-      const typename Simd::I zeros = Simd::load_uint8(tile.zeros + g * kPanelWidth);
+    typename Simd::I dots[kRows][kPanels];
+    for (int p = 0; p < kPanels; ++p) {
+      if (tile.zeros == nullptr) {
+        for (int r = 0; r < kRows; ++r) dots[r][p] = Simd::set1_int(corrections[r]);
+        continue;
+      }
+      const typename Simd::I zeros =
+          Simd::load_uint8(tile.zeros + (p * tile.num_groups + g) * kPanelWidth);
       for (int r = 0; r < kRows; ++r)
-        dots[r] = Simd::mul_int(zeros, Simd::set1_int(corrections[r]));
+        dots[r][p] = Simd::mul_int(zeros, Simd::set1_int(corrections[r]));
     }
     for (int64_t chunk = 0; chunk < tile.chunks_per_group; ++chunk) {
-      typename Simd::Chunk products[kRows];
-      for (int r = 0; r < kRows; ++r) products[r] = Simd::begin_chunk(dots[r]);
+      typename Simd::Chunk products[kRows][kPanels];
+      for (int r = 0; r < kRows; ++r)
+        for (int p = 0; p < kPanels; ++p) products[r][p] = Simd::begin_chunk(dots[r][p]);
+      const auto multiply = [&](const typename Simd::Codes(&codes)[kPanels], const char* quads) {
+        for (int r = 0; r < kRows; ++r) {
+          const typename Simd::Inputs quad = Simd::load_quad(quads + r * kStepBytesX);
+          for (int p = 0; p < kPanels; ++p)
+            products[r][p] = Simd::multiply_add(products[r][p], codes[p], quad);
+        }
+      };
       for (int64_t step = 0; step < kUint4ChunkSteps; ++step) {
-        __builtin_prefetch(w + tile.w_prefetch, 0, 2);
-        const typename Simd::Codes codes = Simd::load_codes(w);
-        const typename Simd::Codes low = Simd::low_codes(codes);
-        for (int r = 0; r < kRows; ++r)
-          products[r] = Simd::multiply_add(products[r], low, Simd::load_quad(x + r * kStepBytesX));
-        const typename Simd::Codes high = Simd::high_codes(codes);
-        for (int r = 0; r < kRows; ++r)
-          products[r] = Simd::multiply_add(products[r], high,
-                                           Simd::load_quad(x + kQuadBytes + r * kStepBytesX));
+        if (prefetch != nullptr) {
+          for (int p = 0; p < kPanels; ++p) __builtin_prefetch(prefetch + p * tile.w_stride, 0, 2);
+          prefetch += tile.prefetch_step;
+        }
+        typename Simd::Codes codes[kPanels], half[kPanels];
+        for (int p = 0; p < kPanels; ++p) {
+          codes[p] = Simd::load_codes(w + p * tile.w_stride);
+          half[p] = Simd::low_codes(codes[p]);
+        }
+        multiply(half, x);
+        for (int p = 0; p < kPanels; ++p) half[p] = Simd::high_codes(codes[p]);
+        multiply(half, x + kQuadBytes);
         w += kStepBytes;
         x += 2 * kQuadBytes;
       }
-      for (int r = 0; r < kRows; ++r) dots[r] = Simd::end_chunk(dots[r], products[r]);
+      for (int r = 0; r < kRows; ++r)
+        for (int p = 0; p < kPanels; ++p) dots[r][p] = Simd::end_chunk(dots[r][p], products[r][p]);
     }
-    __builtin_prefetch(scales + tile.scale_prefetch, 0, 2);
-    const typename Simd::F scale = load_scales<Simd>(scales, tile.scale_type);
-    for (int r = 0; r < kRows; ++r)
-      sums[r] = Simd::mul_add(Simd::int_to_fp32(dots[r]), scale, sums[r]);
+    if (scale_prefetch != nullptr) {
+      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(scale_prefetch + p * scale_stride, 0, 2);
+      scale_prefetch += scale_bytes;
+    }
+    for (int p = 0; p < kPanels; ++p) {
+      const typename Simd::F scale = load_scales<Simd>(scales + p * scale_stride, tile.scale_type);
+      for (int r = 0; r < kRows; ++r)
+        sums[r][p] = Simd::mul_add(Simd::int_to_fp32(dots[r][p]), scale, sums[r][p]);
+    }
     scales += scale_bytes;
   }
 
-  for (int r = 0; r < kRows; ++r)
-    Simd::store(tile.sums + r * kPanelWidth,
-                Simd::mul(sums[r], Simd::set1(tile.x_scales[r * tile.x_scale_stride])));
+  for (int r = 0; r < kRows; ++r) {
+    const typename Simd::F x_scale = Simd::set1(tile.x_scales[r * tile.x_scale_stride]);
+    for (int p = 0; p < kPanels; ++p)
+      Simd::store(tile.sums + r * kUint4SumsStride + p * kPanelWidth,
+                  Simd::mul(sums[r][p], x_scale));
+  }
 }
 
 void pack_uint4_rows(const Uint4Rows& rows) {
@@ -83,18 +112,24 @@ void pack_uint4_rows(const Uint4Rows& rows) {
   }
 }
 
-/// Tiles of up to kRows; the table's other entries stay null.
-template <typename Simd, int kRows>
+/// Tiles of up to kRows over one panel and, where kPairRows is not 0, of up to as many over two;
+/// the tables' other entries stay null.
+template <typename Simd, int kRows, int kPairRows = 0>
 constexpr Uint4Micro make_uint4_micro() {
-  Uint4Micro micro{
-      .max_rows = kRows, .tiles = {}, .pack_rows = pack_uint4_rows, .store = store_tile<Fp32Sums>};
-  constexpr auto kFill = []<int kCount>(Uint4Micro& m, auto&& self) {
-    if constexpr (kCount > 0) {
-      m.tiles[kCount - 1] = run_uint4_tile<Simd, kCount>;
-      self.template operator()<kCount - 1>(m, self);
-    }
-  };
-  kFill.template operator()<kRows>(micro, kFill);
+  Uint4Micro micro{.max_rows = kRows,
+                   .max_pair_rows = kPairRows,
+                   .tiles = {},
+                   .pair_tiles = {},
+                   .pack_rows = pack_uint4_rows,
+                   .store = store_tile<Fp32Sums>};
+  [&]<int... i>(std::integer_sequence<int, i...>) {
+    ((micro.tiles[i] = run_uint4_tile<Simd, i + 1, 1>), ...);
+  }
+  (std::make_integer_sequence<int, kRows>());
+  [&]<int... i>(std::integer_sequence<int, i...>) {
+    ((micro.pair_tiles[i] = run_uint4_tile<Simd, i + 1, 2>), ...);
+  }
+  (std::make_integer_sequence<int, kPairRows>());
   return micro;
 }
 

@@ -18,24 +18,27 @@ inline constexpr int64_t kUint4StepColumns = 8;
 inline constexpr int64_t kUint4ChunkSteps = 4;
 
 /// sums[r][c] = x_scales[r] * sum_g scales[g][c] * (x[r] . (w[c] - zeros[g][c]) over group g) for a
-/// few rows and one panel: exact integers within a group, one fused multiply-add a group, in their
-/// order.
+/// few rows and one panel or two: exact integers within a group, one fused multiply-add a group, in
+/// their order.
 struct Uint4Tile {
   const void* x;  // [K / 4][rows][4] int8
   const int32_t*
       corrections;         // [num_groups][rows]: -8 or, with zeros, -1 times the group's sum of x
   const float* x_scales;   // of the rows
   int64_t x_scale_stride;  // in floats
-  const void* w;           // [K / 8][16][4] bytes
-  const void* scales;      // [num_groups][16]
+  const void* w;           // [K / 8][16][4] bytes of each panel
+  ptrdiff_t w_stride;      // bytes from panel to panel
+  const void* scales;      // [num_groups][16] of each panel
   ScaleType scale_type;
-  const uint8_t* zeros;  // [num_groups][16]; null: all are 8
+  const uint8_t* zeros;  // [num_groups][16] of each panel; null: all are 8
   int64_t num_groups;
   int64_t chunks_per_group;
-  ptrdiff_t w_prefetch;  // bytes ahead of w, and of scales, that each step asks for
-  ptrdiff_t scale_prefetch;
-  float* sums;  // [rows][16]
+  const char* prefetch;        // of the first of as many panels; null: nothing is asked for
+  ptrdiff_t prefetch_step;     // bytes from step to step
+  const char* scale_prefetch;  // likewise, group by group; may be null
+  float* sums;                 // [rows][kUint4SumsStride]
 };
+inline constexpr int64_t kUint4SumsStride = 2 * kPanelWidth;
 
 /// Rows on their way into the order of a tile.
 struct Uint4Rows {
@@ -50,11 +53,14 @@ struct Uint4Rows {
 };
 
 inline constexpr int64_t kMaxUint4Rows = 12;
+inline constexpr int64_t kMaxUint4PairRows = 6;
 
 /// The micro-kernels of one instruction set.
 struct Uint4Micro {
   int64_t max_rows;                                // of a tile, at most kMaxUint4Rows
+  int64_t max_pair_rows;                           // of one over two panels; 0: there are none
   void (*tiles[kMaxUint4Rows])(const Uint4Tile&);  // [rows - 1]
+  void (*pair_tiles[kMaxUint4PairRows])(const Uint4Tile&);
   void (*pack_rows)(const Uint4Rows&);
   void (*store)(const GemmStore&);
 };

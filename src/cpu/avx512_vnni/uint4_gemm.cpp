@@ -16,8 +16,8 @@ struct DotUint4 : Uint4Lanes {
 
 }  // namespace
 
-// 12 sums of each kind, two registers of codes, their mask, one of scales and one input fill 29 of
-// 32 registers.
-constexpr Uint4Micro kUint4Avx512Vnni = make_uint4_micro<DotUint4, 12>();
+// 12 sums of each kind, up to four registers of codes, their mask, one of scales and one input fill
+// 31 of 32 registers.
+constexpr Uint4Micro kUint4Avx512Vnni = make_uint4_micro<DotUint4, 12, 6>();
 
 }  // namespace veloz::cpu
