@@ -23,7 +23,7 @@ constexpr double kUnhiddenShare = 0.25;
 Shares shares_of(const CallCost& work) {
   if (work.op == ops::Op::paged_attention) return kAttention;
   if (work.arithmetic == Roof::int8_dot)
-    return {.memory = 0.97, .compute = work.converts_weights ? 0.65 : 0.82};
+    return {.memory = 0.97, .compute = work.converts_weights ? 0.74 : 0.82};
   return {.memory = 0.97, .compute = work.converts_weights ? 0.82 : 0.9};
 }
 
