@@ -14,8 +14,8 @@ namespace {
 // Half of a second-level cache of 1 MiB; the panel at work and the one on its way take little.
 constexpr int64_t kBlockBytes = int64_t{512} * 1024;
 constexpr int64_t kPrefetchDistance = 64 * kStepBytes;
-constexpr int64_t kMaxTilesSharing = 8;
-constexpr int32_t kMiddleCode = 8;  // the zero of weights that have none
+constexpr int64_t kMaxTilesSharing = 8;  // of the asking for what comes next
+constexpr int32_t kMiddleCode = 8;       // the zero of weights that have none
 constexpr size_t kAlignment = 64;
 
 /// The rows of x and the sums of their groups as tiles read them, tile after tile.
@@ -36,10 +36,9 @@ class Uint4Linear {
         num_rows_(args.x.shape[0]),
         k_(args.k_extent()),
         num_groups_(args.num_groups()),
-        is_paired_(micro.max_pair_rows > 0 && num_rows_ > micro.max_pair_rows),
-        max_rows_(is_paired_ ? micro.max_pair_rows : micro.max_rows),
-        num_tiles_(ceil_div(num_rows_, max_rows_)),
-        tiles_per_block_(std::max<int64_t>(1, kBlockBytes / (k_ * max_rows_))),
+        panels_per_tile_(micro.pair_tiles[0] != nullptr && num_rows_ > micro.max_rows ? 2 : 1),
+        num_tiles_(ceil_div(num_rows_, micro.max_rows)),
+        tiles_per_block_(std::max<int64_t>(1, kBlockBytes / (k_ * micro.max_rows))),
         scale_type_(scale_type_of(args.w_scales.dtype)),
         panel_bytes_(k_ / kUint4StepColumns * kStepBytes),
         group_scale_bytes_(kPanelWidth * bytes_of(scale_type_)) {}
@@ -68,10 +67,9 @@ class Uint4Linear {
   void run(Range panels, const PackedRows& rows) const {
     for (int64_t begin = 0; begin < num_tiles_; begin += tiles_per_block_) {
       const Range tiles{begin, std::min(begin + tiles_per_block_, num_tiles_)};
-      const int64_t width = is_paired_ ? 2 : 1;
-      for (int64_t panel = panels.begin; panel < panels.end; panel += width)
+      for (int64_t panel = panels.begin; panel < panels.end; panel += panels_per_tile_)
         for (int64_t i = tiles.begin; i < tiles.end; ++i)
-          run_tile({panel, std::min(panel + width, panels.end)}, i, tiles, rows);
+          run_tile({panel, std::min(panel + panels_per_tile_, panels.end)}, i, tiles, rows);
     }
   }
 
@@ -151,8 +149,7 @@ class Uint4Linear {
   const int64_t num_rows_;
   const int64_t k_;
   const int64_t num_groups_;
-  const bool is_paired_;    // tiles over two panels: each input is read for both
-  const int64_t max_rows_;  // of a tile
+  const int64_t panels_per_tile_;  // two where inputs are read often: each then serves both
   const int64_t num_tiles_;
   const int64_t tiles_per_block_;
   const ScaleType scale_type_;

@@ -112,24 +112,20 @@ void pack_uint4_rows(const Uint4Rows& rows) {
   }
 }
 
-/// Tiles of up to kRows over one panel and, where kPairRows is not 0, of up to as many over two;
-/// the tables' other entries stay null.
-template <typename Simd, int kRows, int kPairRows = 0>
+/// Tiles of up to kRows, over one panel and, where kHasPairs, over two; the tables' other entries
+/// stay null.
+template <typename Simd, int kRows, bool kHasPairs = false>
 constexpr Uint4Micro make_uint4_micro() {
   Uint4Micro micro{.max_rows = kRows,
-                   .max_pair_rows = kPairRows,
                    .tiles = {},
                    .pair_tiles = {},
                    .pack_rows = pack_uint4_rows,
                    .store = store_tile<Fp32Sums>};
   [&]<int... i>(std::integer_sequence<int, i...>) {
     ((micro.tiles[i] = run_uint4_tile<Simd, i + 1, 1>), ...);
+    if constexpr (kHasPairs) ((micro.pair_tiles[i] = run_uint4_tile<Simd, i + 1, 2>), ...);
   }
   (std::make_integer_sequence<int, kRows>());
-  [&]<int... i>(std::integer_sequence<int, i...>) {
-    ((micro.pair_tiles[i] = run_uint4_tile<Simd, i + 1, 2>), ...);
-  }
-  (std::make_integer_sequence<int, kPairRows>());
   return micro;
 }
 

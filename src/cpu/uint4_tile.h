@@ -52,15 +52,13 @@ struct Uint4Rows {
   int32_t* corrections;  // [num_groups][num_rows]
 };
 
-inline constexpr int64_t kMaxUint4Rows = 12;
-inline constexpr int64_t kMaxUint4PairRows = 6;
+inline constexpr int64_t kMaxUint4Rows = 6;
 
 /// The micro-kernels of one instruction set.
 struct Uint4Micro {
-  int64_t max_rows;                                // of a tile, at most kMaxUint4Rows
-  int64_t max_pair_rows;                           // of one over two panels; 0: there are none
-  void (*tiles[kMaxUint4Rows])(const Uint4Tile&);  // [rows - 1]
-  void (*pair_tiles[kMaxUint4PairRows])(const Uint4Tile&);
+  int64_t max_rows;                                     // of a tile, at most kMaxUint4Rows
+  void (*tiles[kMaxUint4Rows])(const Uint4Tile&);       // [rows - 1]
+  void (*pair_tiles[kMaxUint4Rows])(const Uint4Tile&);  // over two panels; null: there are none
   void (*pack_rows)(const Uint4Rows&);
   void (*store)(const GemmStore&);
 };

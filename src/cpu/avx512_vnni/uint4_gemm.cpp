@@ -16,8 +16,8 @@ struct DotUint4 : Uint4Lanes {
 
 }  // namespace
 
-// 12 sums of each kind, up to four registers of codes, their mask, one of scales and one input fill
-// 31 of 32 registers.
-constexpr Uint4Micro kUint4Avx512Vnni = make_uint4_micro<DotUint4, 12, 6>();
+// Over two panels 6 rows have 12 sums of each kind; four registers of codes, their mask, one of
+// scales and one input make 31 of 32.
+constexpr Uint4Micro kUint4Avx512Vnni = make_uint4_micro<DotUint4, 6, true>();
 
 }  // namespace veloz::cpu
