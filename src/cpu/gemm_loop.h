@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "cpu/gemm_tile.h"
 
@@ -126,6 +127,31 @@ void run_grouped_tile(const GemmTile& tile) {
   }
 }
 
+/// The processor looks ahead as far as its window reaches, which so many products fill: a pass asks
+/// for lines itself, into the next panel too.
+constexpr ptrdiff_t kPassPrefetchBytes = 128 * kStepBytes;
+
+template <typename Simd, int kRows>
+void run_pass(const GemmPass& pass) {
+  static_assert(Simd::kInputBytes == kStepBytesX, "as rows are packed");
+  // A pack and no loop: GCC 12 keeps the sums of a loop over many rows on the stack.
+  [&]<int... r>(std::integer_sequence<int, r...>) {
+    typename Simd::Sums sums[kRows] = {((void)r, Simd::no_sums())...};
+    const auto* x = reinterpret_cast<const char*>(pass.x);
+    const auto* w = reinterpret_cast<const char*>(pass.w);
+    for (int64_t i = 0; i < pass.num_steps; ++i) {
+      __builtin_prefetch(w + kPassPrefetchBytes);
+      const typename Simd::Weights weights = Simd::load_weights(w);
+      ((sums[r] = Simd::multiply_add(sums[r], Simd::load_inputs(x + r * kStepBytesX), weights)),
+       ...);
+      x += kMaxPassRows * kStepBytesX;
+      w += kStepBytes;
+    }
+    (Simd::store_sums(pass.sums + r * kPanelWidth, sums[r]), ...);
+  }
+  (std::make_integer_sequence<int, kRows>());
+}
+
 template <typename Simd>
 void store_tile(const GemmStore& store) {
   for (int64_t r = 0; r < store.num_rows; ++r) {
@@ -175,6 +201,18 @@ constexpr GemmMicro make_micro() {
 template <typename Simd, int kRows, int kPanels>
 constexpr GemmMicro make_gemm_micro() {
   return make_micro<Simd, kRows, kPanels, false>();
+}
+
+/// With passes for more rows than the tiles have.
+template <typename Simd, int kRows, int kPanels>
+constexpr GemmMicro make_gemm_micro(void (*pack_rows)(const GemmPassRows&)) {
+  GemmMicro micro = make_gemm_micro<Simd, kRows, kPanels>();
+  micro.pack_rows = pack_rows;
+  [&]<int... i>(std::integer_sequence<int, i...>) {
+    ((micro.passes[kRows + i] = run_pass<Simd, kRows + i + 1>), ...);
+  }
+  (std::make_integer_sequence<int, kMaxPassRows - kRows>());
+  return micro;
 }
 
 /// After a fold the sums are fp32, whatever the codes are.

@@ -47,6 +47,27 @@ struct GemmTile {
   bool prefetch_is_far = false;          // it need not come nearer than the second-level cache
 };
 
+/// Rows of a pass, at most.
+inline constexpr int64_t kMaxPassRows = 16;
+/// sums[r][c] = x[r] . w[c] over all of K, for one panel and more rows than a tile has: each line
+/// of the panel is read once, as fast as memory gives it. The chains are those of tiles.
+struct GemmPass {
+  const std::byte* x;  // [num_steps][kMaxPassRows][kStepBytesX]
+  const std::byte* w;  // [num_steps][kStepBytes]
+  int64_t num_steps;   // what is missing of the last one is zero in x
+  float* sums;         // [rows][kPanelWidth]; int32 where codes are integers
+};
+
+/// Rows on their way into the order of a pass.
+struct GemmPassRows {
+  const std::byte* x;
+  ptrdiff_t x_stride;  // bytes from row to row
+  int64_t num_rows;    // up to kMaxPassRows
+  int64_t row_bytes;
+  std::byte* packed;  // [ceil_div(row_bytes, kStepBytesX)][kMaxPassRows][kStepBytesX], 64-byte
+                      // aligned; other rows, and what is missing of the last step, become zero
+};
+
 /// y[r][c] = (sums[r][c] + row_offsets[r]) * w_scales[c] * x_scales[r] + bias[c], each operation
 /// rounded to fp32 and the result once more to y's dtype; what is null is left out.
 struct GemmStore {
@@ -83,6 +104,8 @@ struct GemmMicro {
   int64_t step_bytes_x;                                  // what a step takes of a row of x
   GemmTileFunction tiles[kMaxTileRows][kMaxTilePanels];  // [rows - 1][panels - 1]
   void (*store)(const GemmStore&);
+  void (*passes[kMaxPassRows])(const GemmPass&) = {};  // [rows - 1]; null: tiles do better
+  void (*pack_rows)(const GemmPassRows&) = nullptr;    // for them
 };
 
 /// A second way for many rows: the codes of a block are expanded once, and each tile of rows reads

@@ -6,8 +6,9 @@
 namespace veloz::cpu {
 
 size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
-  return panel_product_workspace_bytes(call.inputs[0].shape[0], /*has_expansion=*/false,
-                                       num_threads);
+  const TensorView& x = call.inputs[0];
+  return panel_product_workspace_bytes(
+      x.shape[0], x.shape[1] * static_cast<int64_t>(dtype_bytes(x.dtype)), num_threads);
 }
 
 void linear(ops::OpContext& context, const ops::LinearArgs& a, const GemmMicro& micro) noexcept {

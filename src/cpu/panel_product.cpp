@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/numeric.h"
+#include "cpu/panel_pass.h"
 #include "cpu/parallel.h"
 
 namespace veloz::cpu {
@@ -142,7 +143,7 @@ class PanelWorker {
       const Range tile{rows.begin + part.begin, rows.begin + part.end};
       float* const sums = scratch_.sums + part.begin * kSumsStride;
       run_tile(tile, b, sums, prefetch_next(next, i, num_tiles));
-      if (b.is_last) store(tile, b.panels, sums);
+      if (b.is_last) store_panels(product_, micro_, tile, b.panels, sums, kSumsStride);
     }
   }
 
@@ -201,22 +202,6 @@ class PanelWorker {
     return groups;
   }
 
-  void store(Range rows, Range panels, const float* sums) const {
-    const int64_t column = panels.begin * kPanelWidth;
-    GemmStore store = product_.store;
-    store.sums = sums;
-    store.sums_stride = kSumsStride;
-    store.num_rows = rows.size();
-    store.num_columns = std::min(panels.size() * kPanelWidth, store.num_columns - column);
-    if (store.row_offsets != nullptr) store.row_offsets += rows.begin;
-    if (store.w_scales != nullptr) store.w_scales += column;
-    if (store.x_scales != nullptr) store.x_scales += rows.begin * store.x_scales_stride;
-    if (store.bias != nullptr) store.bias += column;
-    const int64_t element_bytes = store.is_bf16 ? 2 : 4;
-    store.y = static_cast<char*>(store.y) + rows.begin * store.y_stride + column * element_bytes;
-    micro_.store(store);
-  }
-
   const PanelProduct& product_;
   const Range panels_;
   const Scratch scratch_;
@@ -237,6 +222,23 @@ size_t scratch_bytes(int64_t num_rows, bool has_expansion) {
 
 }  // namespace
 
+void store_panels(const PanelProduct& product, const GemmMicro& micro, Range rows, Range panels,
+                  const float* sums, int64_t sums_stride) {
+  const int64_t column = panels.begin * kPanelWidth;
+  GemmStore store = product.store;
+  store.sums = sums;
+  store.sums_stride = sums_stride;
+  store.num_rows = rows.size();
+  store.num_columns = std::min(panels.size() * kPanelWidth, store.num_columns - column);
+  if (store.row_offsets != nullptr) store.row_offsets += rows.begin;
+  if (store.w_scales != nullptr) store.w_scales += column;
+  if (store.x_scales != nullptr) store.x_scales += rows.begin * store.x_scales_stride;
+  if (store.bias != nullptr) store.bias += column;
+  const int64_t element_bytes = store.is_bf16 ? 2 : 4;
+  store.y = static_cast<char*>(store.y) + rows.begin * store.y_stride + column * element_bytes;
+  micro.store(store);
+}
+
 GemmStore store_to(const TensorView& y, const TensorView& bias) {
   return {.num_columns = y.shape[1],
           .bias = bias.as<const float>(),
@@ -256,23 +258,29 @@ PanelBlocking choose_panel_blocking(int64_t num_rows, int64_t num_steps, int64_t
           .steps = ceil_div(num_groups, step_blocks) * steps_per_group};
 }
 
-size_t panel_product_workspace_bytes(int64_t num_rows, bool has_expansion, int num_threads) {
-  return static_cast<size_t>(num_threads) * scratch_bytes(num_rows, has_expansion);
+size_t panel_product_workspace_bytes(int64_t num_rows, int64_t row_bytes, int num_threads) {
+  return static_cast<size_t>(num_threads) *
+         std::max(scratch_bytes(num_rows, /*has_expansion=*/false),
+                  pass_scratch_bytes(num_rows, row_bytes));
+}
+
+size_t expanded_product_workspace_bytes(int64_t num_rows, int num_threads) {
+  return static_cast<size_t>(num_threads) * scratch_bytes(num_rows, /*has_expansion=*/true);
 }
 
 void run_panel_product(ThreadPool& pool, std::span<std::byte> workspace,
                        const PanelProduct& product) noexcept {
   if (product.num_rows == 0) return;
+  if (is_pass(product)) return run_panel_pass(pool, workspace, product);
   const int64_t num_panels = ceil_div(product.store.num_columns, kPanelWidth);
   const int num_threads = pool.num_threads();
   const bool has_expansion = product.expansion != nullptr || product.dequantization != nullptr;
-  VELOZ_DCHECK(workspace.size() >=
-                   panel_product_workspace_bytes(product.num_rows, has_expansion, num_threads),
+  const size_t bytes = scratch_bytes(product.num_rows, has_expansion);
+  VELOZ_DCHECK(workspace.size() >= static_cast<size_t>(num_threads) * bytes,
                "workspace of {} bytes", workspace.size());
   VELOZ_DCHECK(
       product.tail_bytes == 0 || (product.expansion == nullptr && product.groups.steps == 0),
       "a tail of {} bytes", product.tail_bytes);
-  const size_t bytes = scratch_bytes(product.num_rows, has_expansion);
   pool.run([&](int thread_idx) {
     const Range panels = part_of(num_panels, thread_idx, num_threads);
     if (panels.size() == 0) return;

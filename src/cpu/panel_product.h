@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "cpu/dequantize_tile.h"
 #include "cpu/gemm_tile.h"
+#include "cpu/parallel.h"
 
 namespace veloz::cpu {
 
@@ -63,8 +64,14 @@ PanelBlocking choose_panel_blocking(int64_t num_rows, int64_t num_steps,
                                     int64_t max_steps = kStepsPerBlock);
 
 /// Scratch of all threads: the sums of one block of rows and one group of panels each and, with an
-/// expansion or dequantization, one block of expanded panels.
-size_t panel_product_workspace_bytes(int64_t num_rows, bool has_expansion, int num_threads);
+/// expansion or dequantization, one block of expanded panels; otherwise, `row_bytes` being those of
+/// a row of x, the rows of a pass.
+size_t panel_product_workspace_bytes(int64_t num_rows, int64_t row_bytes, int num_threads);
+size_t expanded_product_workspace_bytes(int64_t num_rows, int num_threads);
+
+/// Some rows' sums over some panels to their place in y.
+void store_panels(const PanelProduct& product, const GemmMicro& micro, Range rows, Range panels,
+                  const float* sums, int64_t sums_stride);
 
 /// Each thread owns a range of panels and reads each of them once per block of rows; a row's result
 /// does not depend on the other rows or on the threads. `workspace` is 64-byte aligned.

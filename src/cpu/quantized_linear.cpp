@@ -72,9 +72,8 @@ size_t bf16_rows_bytes(const Shape& x) {
 }  // namespace
 
 size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
-  const int64_t num_rows = call.inputs[0].shape[0];
-  return row_offsets_bytes(num_rows) +
-         panel_product_workspace_bytes(num_rows, /*has_expansion=*/false, num_threads);
+  const Shape& x = call.inputs[0].shape;
+  return row_offsets_bytes(x[0]) + panel_product_workspace_bytes(x[0], x[1], num_threads);
 }
 
 void int8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
@@ -98,8 +97,7 @@ void int8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
 
 size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
   const Shape& x = call.inputs[0].shape;
-  return bf16_rows_bytes(x) +
-         panel_product_workspace_bytes(x[0], /*has_expansion=*/true, num_threads);
+  return bf16_rows_bytes(x) + expanded_product_workspace_bytes(x[0], num_threads);
 }
 
 void fp8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,

@@ -15,8 +15,7 @@ const Dequantizer& dequantizer_of(DType codes, const DequantizeMicro& micro) {
 }  // namespace
 
 size_t weight_only_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
-  return panel_product_workspace_bytes(call.inputs[0].shape[0], /*has_expansion=*/true,
-                                       num_threads);
+  return expanded_product_workspace_bytes(call.inputs[0].shape[0], num_threads);
 }
 
 void weight_only_linear(ops::OpContext& context, const ops::WeightOnlyLinearArgs& a,

@@ -13,18 +13,18 @@ constexpr double kStep_s = 2e-4;  // inputs, sampling, scheduling
 struct Shares {
   double memory = 0;
   double compute = 0;
+  double unhidden = 0.25;  // of the shorter of reading and computing
 };
 constexpr Shares kAttention = {.memory = 0.4, .compute = 0.33};  // short reads, softmax between
-/// Of the shorter of reading and computing, what the longer one does not hide.
-constexpr double kUnhiddenShare = 0.25;
 
-/// Integer products leave more of their higher peak to scales and quantization; weights that are
-/// unpacked first leave more again.
+/// Integer products leave more of their higher peak to scales and quantization. Weights that are
+/// unpacked first leave more again, and where many rows read them several times, reading is hidden
+/// less well.
 Shares shares_of(const CallCost& work) {
   if (work.op == ops::Op::paged_attention) return kAttention;
-  if (work.arithmetic == Roof::int8_dot)
-    return {.memory = 0.97, .compute = work.converts_weights ? 0.74 : 0.82};
-  return {.memory = 0.97, .compute = work.converts_weights ? 0.82 : 0.9};
+  const bool is_int8 = work.arithmetic == Roof::int8_dot;
+  if (work.converts_weights) return {.memory = 0.97, .compute = is_int8 ? 0.74 : 0.82};
+  return {.memory = 0.97, .compute = is_int8 ? 0.82 : 0.9, .unhidden = 0.1};
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ double predict_call_s(const CallCost& work, const MachinePeaks& peaks) {
   const Roof compute = peaks.available(work.arithmetic);
   const double memory_s = work.cost.bytes / (shares.memory * peaks.read_bytes_per_s);
   const double compute_s = work.cost.flops / (shares.compute * peaks.rate(compute));
-  return std::max(memory_s, compute_s) + kUnhiddenShare * std::min(memory_s, compute_s) + kCall_s;
+  return std::max(memory_s, compute_s) + shares.unhidden * std::min(memory_s, compute_s) + kCall_s;
 }
 
 SpeedPrediction predict_speed(const engine::Plan& plan, const Phase& phase,

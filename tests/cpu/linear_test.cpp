@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "base/numeric.h"
 #include "cpu/layouts.h"
 #include "cpu/panel_product.h"
@@ -62,8 +64,8 @@ TEST_P(LinearKernels, AddBiasAndReadAndWriteStridedRowsAndFp32) {
 }
 
 TEST_P(LinearKernels, NeverLookPastTheEndOfAnyOperand) {
-  for (const int64_t k : {1, 7, 64}) {
-    const int64_t m = 3, n = 19;
+  for (const auto& [m, k] : {std::pair{3, 1}, {3, 7}, {3, 64}, {9, 1}, {9, 7}, {9, 96}}) {
+    const int64_t n = 19;
     const OwnedTensor x = random_tensor(dtype(), {m, k}, 1);
     const OwnedTensor w = random_tensor(dtype(), {n, k}, 2);
     const OwnedTensor bias = random_tensor(DType::fp32, {n}, 3);
@@ -136,6 +138,19 @@ TEST_P(LinearKernels, RowsBeyondOneBlockAreRowsLikeAnyOther) {
   const OwnedTensor y(dtype(), {m, n}), alone(dtype(), {1, n});
   run_kernel(kernel(), {x.view(), packed.view()}, {y.view()});
   for (const int64_t t : {int64_t{0}, int64_t{366}, int64_t{367}, int64_t{734}, m - 1}) {
+    run_kernel(kernel(), {rows_of(x.view(), t, t + 1), packed.view()}, {alone.view()});
+    EXPECT_TENSOR_EQ(rows_of(y.view(), t, t + 1), alone.view(), 1);
+  }
+}
+
+TEST_P(LinearKernels, RowsTooLongToBePackedAreRowsLikeAnyOther) {
+  const int64_t m = 9, k = 16500, n = 17;
+  const OwnedTensor x = random_tensor(dtype(), {m, k}, 1);
+  const OwnedTensor w = random_tensor(dtype(), {n, k}, 2);
+  const PackedTensor packed(w.view(), layout_of(dtype()));
+  const OwnedTensor y(dtype(), {m, n}), alone(dtype(), {1, n});
+  run_kernel(kernel(), {x.view(), packed.view()}, {y.view()});
+  for (const int64_t t : {int64_t{0}, int64_t{5}, m - 1}) {
     run_kernel(kernel(), {rows_of(x.view(), t, t + 1), packed.view()}, {alone.view()});
     EXPECT_TENSOR_EQ(rows_of(y.view(), t, t + 1), alone.view(), 1);
   }

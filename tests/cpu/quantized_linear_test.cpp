@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "base/fp8.h"
@@ -96,8 +97,8 @@ TEST_P(EightBitLinears, AddBiasAndWriteStridedRowsOfEitherDtype) {
 }
 
 TEST_P(EightBitLinears, NeverLookPastTheEndOfAnyOperand) {
-  for (const int64_t k : {1, 7, 66}) {
-    const int64_t m = 3, n = 19;
+  for (const auto& [m, k] : {std::pair{3, 1}, {3, 7}, {3, 66}, {9, 1}, {9, 7}, {9, 98}}) {
+    const int64_t n = 19;
     const QuantizedWeight w = weight(n, k);
     const Activations x = random_activations(format(), m, k, 1, 1);
     const OwnedTensor bias = random_tensor(DType::fp32, {n}, 3);

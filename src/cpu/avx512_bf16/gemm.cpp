@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx512/int16_by_int8.h"
+#include "cpu/avx512/pack_rows.h"
 #include "cpu/avx512_bf16/dot_bf16.h"
 #include "cpu/gemm_loop.h"
 
@@ -18,7 +19,7 @@ struct DotInt16ByInt8 : Int16AndInt8 {
 }  // namespace
 
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
-constexpr GemmMicro kGemmAvx512DotBf16 = make_gemm_micro<DotBf16, 6, 4>();
+constexpr GemmMicro kGemmAvx512DotBf16 = make_gemm_micro<DotBf16, 6, 4>(pack_pass_rows);
 constexpr GemmMicro kGemmAvx512DotInt16ByInt8 = make_gemm_micro<DotInt16ByInt8, 6, 4>();
 
 }  // namespace veloz::cpu

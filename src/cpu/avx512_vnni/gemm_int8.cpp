@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx512/broadcast.h"
 #include "cpu/avx512/lanes.h"
+#include "cpu/avx512/pack_rows.h"
 #include "cpu/avx512_vnni/dot.h"
 #include "cpu/gemm_loop.h"
 
@@ -22,6 +23,6 @@ struct DotInt8 : Int32Sums {
 }  // namespace
 
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
-constexpr GemmMicro kGemmAvx512VnniInt8 = make_gemm_micro<DotInt8, 6, 4>();
+constexpr GemmMicro kGemmAvx512VnniInt8 = make_gemm_micro<DotInt8, 6, 4>(pack_pass_rows);
 
 }  // namespace veloz::cpu

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/thread_pool.h"
+#include "cpu/panel_product.h"
+
+/// Products of 7 to 16 rows, sequences that decode together: weights pass by once, each line
+/// multiplied with all rows. In tiles of 6 rows, each line would come from a cache for every tile
+/// but the first, and memory would rest meanwhile.
+namespace veloz::cpu {
+
+/// Whether run_panel_pass is the way: a question of the shape and of what the micro-kernels have.
+bool is_pass(const PanelProduct& product);
+
+/// Of one thread; does not fall when rows are added.
+size_t pass_scratch_bytes(int64_t num_rows, int64_t row_bytes);
+
+/// run_panel_product of such a product, with its bits.
+void run_panel_pass(ThreadPool& pool, std::span<std::byte> workspace,
+                    const PanelProduct& product) noexcept;
+
+}  // namespace veloz::cpu
