@@ -8,6 +8,7 @@
 
 #include "base/dtype.h"
 #include "base/shape.h"
+#include "cuda/library_use.h"
 #include "ops/op.h"
 
 namespace veloz::bench {
@@ -38,6 +39,7 @@ struct CudaCase {
   std::function<ops::Cost(const ops::OpCall&)> cost{};  // empty: the op's own
   int64_t num_blocks = 0;                               // of the pool that one call reads
   double tokens = 0;                                    // of one call
+  cuda::LibraryUse library = cuda::LibraryUse::none;    // whose kernel is wanted
 };
 
 /// All of them, those that tell most first. `is_quick`: a few of each kind.

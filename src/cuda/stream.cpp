@@ -39,7 +39,8 @@ CudaStream::CudaStream(int device) : device_(device) {
 }
 
 CudaStream::~CudaStream() {
-  library_.reset();  // it works on the stream
+  library_.reset();  // they work on the stream
+  library_attention_.reset();
   if (mark_ != nullptr) cudaEventDestroy(mark_);
   if (handle_ != nullptr) cudaStreamDestroy(handle_);
 }
