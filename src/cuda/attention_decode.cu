@@ -105,23 +105,14 @@ __global__ void __launch_bounds__(kHeadDim / 2)
   const int64_t unit = static_cast<int64_t>(seq / seqs_per_block) * gridDim.y + unit_in_seq;
   const int row_of_unit = seq % seqs_per_block * params.group + row_of_seq;
   const int64_t first = unit * params.num_leaves * kRowBlock + row_of_unit;
-  float maximum = -INFINITY;
-  float sum = 0;
-  float2 out{0, 0};
+  PairFold fold(params.score_scale);
 #pragma unroll 4
   for (int leaf = 0; leaf < num_leaves; ++leaf) {
     const int64_t at = first + leaf * kRowBlock;
-    const float2 of_leaf = params.partial_sums[at];
-    const float2 o =
-        *reinterpret_cast<const float2*>(params.partial_outputs + at * kHeadDim + column);
-    const LeafFold fold = fold_maxima(maximum, of_leaf.x, params.score_scale);
-    sum = fold(sum, of_leaf.y);
-    out.x = fold(out.x, o.x);
-    out.y = fold(out.y, o.y);
+    fold.add(params.partial_sums[at],
+             *reinterpret_cast<const float2*>(params.partial_outputs + at * kHeadDim + column));
   }
-  const float scale = output_scale(sum, params.v_scale);
-  *reinterpret_cast<uint32_t*>(rows.output(row, kHeadDim) + column) =
-      to_bf16x2(out.x * scale, out.y * scale);
+  *reinterpret_cast<uint32_t*>(rows.output(row, kHeadDim) + column) = fold.output(params.v_scale);
 }
 
 template <bool kIsFp8, int kHeadDim>
@@ -153,7 +144,9 @@ void launch_shape(CudaStream& stream, const AttentionParams& params, int num_tok
 template <bool kIsFp8>
 void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim, int num_tokens,
                    const DecodePlan& plan) {
-  if (head_dim == 64)
+  if (plan.cluster)
+    launch_leaf_decode<kIsFp8>(stream, params, head_dim, plan);
+  else if (head_dim == 64)
     launch_shape<kIsFp8, 64>(stream, params, num_tokens, plan);
   else if (head_dim == 128)
     launch_shape<kIsFp8, 128>(stream, params, num_tokens, plan);

@@ -18,6 +18,11 @@ template <bool kIsFp8>
 void launch_sharing_decode(CudaStream& stream, const AttentionParams& params, int head_dim,
                            const DecodePlan& plan);
 
+/// The part of launch_decode that takes whole leaves at once (plan.cluster).
+template <bool kIsFp8>
+void launch_leaf_decode(CudaStream& stream, const AttentionParams& params, int head_dim,
+                        const DecodePlan& plan);
+
 /// Long sequences, those of more rows than the tensor cores take at a time.
 template <bool kIsFp8>
 void launch_prefill(CudaStream& stream, const AttentionParams& params, int head_dim,

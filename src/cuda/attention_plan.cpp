@@ -2,6 +2,7 @@
 #include "cuda/attention_plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "base/numeric.h"
@@ -13,6 +14,8 @@ constexpr int64_t kWantedBlocks = 1056;  // eight on each of 132 multiprocessors
 // Three on each multiprocessor: with fewer, neighbours that share nothing would wait for each other
 // while multiprocessors have nothing to do.
 constexpr int64_t kEnoughBlocks = 396;
+// One on each multiprocessor, as far as clusters of eight can be placed.
+constexpr int64_t kMostClusteredBlocks = 128;
 constexpr int64_t kMaxPartialBytes = int64_t{256} << 20;
 
 int64_t row_blocks_of(const ops::PagedAttentionArgs& args) {
@@ -46,7 +49,24 @@ DecodePlan plan_decode(const ops::PagedAttentionArgs& args, int64_t seqs_per_blo
   return plan;
 }
 
+std::optional<DecodePlan> plan_clusters(const ops::PagedAttentionArgs& args,
+                                        int64_t blocks_per_leaf) {
+  const auto num_slots =
+      static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(leaves_of(args))));
+  const int64_t row_bytes = args.head_dim * static_cast<int64_t>(dtype_bytes(args.cache.dtype));
+  if (num_slots * blocks_per_leaf > kMaxClusterBlocks || !fits_leaf(row_bytes, blocks_per_leaf))
+    return std::nullopt;
+  DecodePlan plan = plan_decode(args, 1, 1);
+  plan.cluster = {.num_slots = num_slots, .blocks_per_leaf = blocks_per_leaf};
+  return plan;
+}
+
 DecodePlan plan_decode(const ops::PagedAttentionArgs& args) {
+  for (const int64_t blocks_per_leaf : {4, 2, 1}) {
+    const std::optional<DecodePlan> plan = plan_clusters(args, blocks_per_leaf);
+    if (plan && plan->num_units * plan->cluster->num_slots * blocks_per_leaf <= kMostClusteredBlocks)
+      return *plan;
+  }
   constexpr int64_t kAnySplits = std::numeric_limits<int64_t>::max();
   const int64_t num_seqs = args.q_starts.shape[0];
   const int64_t group = args.num_heads / args.num_kv_heads;

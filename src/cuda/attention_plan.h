@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "ops/attention.h"
 #include "ops/kernel.h"
@@ -30,6 +31,22 @@ constexpr bool is_short_sequence(int q_len, int group) {
 /// prefix's.
 inline constexpr int kMaxSharingSeqs = 4;
 
+/// All leaves of a unit at once, by a cluster of thread blocks that fold them themselves: what a
+/// step of few sequences waits for is latency, of a leaf's tiles one after another and of a second
+/// kernel that folds.
+struct LeafCluster {
+  int64_t num_slots = 1;        // for leaves, a power of two
+  int64_t blocks_per_leaf = 1;  // each with a share of K's tiles and of V's columns
+};
+inline constexpr int kMaxClusterBlocks = 8;  // on any GPU of this architecture
+
+/// Whether so many thread blocks can take a leaf: its K, and V in rows of two chunks or more.
+constexpr bool fits_leaf(int64_t row_bytes, int64_t blocks_per_leaf) {
+  constexpr int64_t kMaxKeyBytes = int64_t{128} << 10;
+  return row_bytes >= 32 * blocks_per_leaf &&
+         kLeafPositions * row_bytes <= kMaxKeyBytes * blocks_per_leaf;
+}
+
 /// How the sequences of a step that decode are split over thread blocks.
 struct DecodePlan {
   int64_t row_blocks = 1;      // of one kv head
@@ -38,11 +55,15 @@ struct DecodePlan {
   int64_t num_units = 0;       // (sequences of a thread block, kv head and row block)
   int64_t num_splits = 1;      // thread block i of a unit takes leaves i, i + num_splits, ...
   size_t partial_bytes = 0;    // of the leaves' results, where they are folded by another kernel
+  std::optional<LeafCluster> cluster = {};  // of a unit, instead of its splits
 };
 DecodePlan plan_decode(const ops::PagedAttentionArgs& args);
 /// With that many sequences for a thread block and, where that many pay, splits.
 DecodePlan plan_decode(const ops::PagedAttentionArgs& args, int64_t seqs_per_block,
                        int64_t max_splits);
+/// With a cluster for each unit and so many thread blocks for a leaf, where that can be.
+std::optional<DecodePlan> plan_clusters(const ops::PagedAttentionArgs& args,
+                                        int64_t blocks_per_leaf);
 
 /// Of paged_attention, monotone.
 size_t paged_attention_workspace_bytes(const ops::OpCall& call, int num_threads);

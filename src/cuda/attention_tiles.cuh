@@ -55,8 +55,9 @@ struct AttentionParams {
 /// matrix lie in different banks.
 template <int kRowBytes>
 __device__ inline int chunk_offset(int row, int chunk) {
-  static_assert(kRowBytes == 64 || kRowBytes % 128 == 0, "rows share or fill lines of 128 bytes");
-  const int turn = kRowBytes == 64 ? (row >> 1) & 3 : row & 7;
+  static_assert(kRowBytes == 32 || kRowBytes == 64 || kRowBytes % 128 == 0,
+                "rows share or fill lines of 128 bytes");
+  const int turn = kRowBytes == 32 ? (row >> 2) & 1 : kRowBytes == 64 ? (row >> 1) & 3 : row & 7;
   return row * kRowBytes + ((chunk ^ turn) << 4);
 }
 

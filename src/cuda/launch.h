@@ -14,6 +14,7 @@ struct LaunchShape {
   dim3 grid;
   dim3 block;
   size_t shared_bytes = 0;  // dynamic
+  int cluster_blocks = 1;   // neighbours along x that run at once (ptx/cluster.h)
 };
 
 inline CudaStream& stream_of(ops::OpContext& context) {
@@ -28,8 +29,12 @@ void launch(CudaStream& stream, const char* name, void (*kernel)(Params...),
             const LaunchShape& shape, Args&&... args) noexcept {
 #if defined(VELOZ_CUDA_SIM)
   stream.note(
-      sim::launch({.name = name, .stream = stream.handle(), .must_wait_for_previous = true}, kernel,
-                  shape.grid, shape.block, shape.shared_bytes, Params(std::forward<Args>(args))...),
+      sim::launch({.name = name,
+                   .stream = stream.handle(),
+                   .must_wait_for_previous = true,
+                   .cluster_blocks = shape.cluster_blocks},
+                  kernel, shape.grid, shape.block, shape.shared_bytes,
+                  Params(std::forward<Args>(args))...),
       name);
 #else
   constexpr size_t kDefaultShared = 48 * 1024;  // more must be asked for
@@ -38,16 +43,20 @@ void launch(CudaStream& stream, const char* name, void (*kernel)(Params...),
                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
                                      static_cast<int>(shape.shared_bytes)),
                 name);
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim.x = static_cast<unsigned>(shape.cluster_blocks);
+  attributes[1].val.clusterDim.y = 1;
+  attributes[1].val.clusterDim.z = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream.handle();
-  config.attrs = &early;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = shape.cluster_blocks == 1 ? 1 : 2;
   stream.note(cudaLaunchKernelEx(&config, kernel, Params(std::forward<Args>(args))...), name);
 #endif
 }

@@ -6,8 +6,8 @@ set(veloz_cuda_device_sources
   activation.cu add.cu kv_append.cu norm.cu quantize.cu rope.cu rope_append.cu row_copies.cu
   copy_blocks.cu dummy_values.cu
   beam_candidates.cu logit_edits.cu logprobs.cu sample.cu
-  attention_simple.cu attention.cu attention_decode.cu attention_sharing.cu
-  attention_prefill.cu
+  attention_simple.cu attention.cu attention_decode.cu attention_leaf.cu
+  attention_sharing.cu attention_prefill.cu
   gemm.cu gemm_bf16.cu gemm_fp8.cu gemm_grouped_fp8.cu gemm_int8.cu
   simple_linear.cu simple_quantized_linear.cu)
 # Host code that speaks to the CUDA runtime.
@@ -22,10 +22,11 @@ set(veloz_cuda_device_headers
   copy_blocks.h
   activation_value.h block_reduce.h chunk.h kv_row.h quantize_value.h rope_value.h row_chunks.h
   row_codes.h sin_cos.h
-  attention_decode.cuh attention_kernels.cuh attention_prefill.cuh attention_tiles.cuh
+  attention_decode.cuh attention_kernels.cuh attention_prefill.cuh
+  attention_products.cuh attention_tiles.cuh
   alignment.h gemm.h gemm_kernel.h gemm_launch.h simple_linear_parts.h
   logit_rows.cuh ordered.cuh race.cuh select.cuh
-  ptx/async_copy.h ptx/barrier.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
+  ptx/async_copy.h ptx/barrier.h ptx/cluster.h ptx/dependent_launch.h ptx/fp8.h ptx/matrix.h
   ptx/named_barrier.h ptx/opaque.h ptx/prefetch.h ptx/reciprocal.h ptx/registers.h
   ptx/tensor_copy.h ptx/tensor_map.h ptx/wgmma.h)
 # Fronts of products by a library, random operands, and what compares results.

@@ -131,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(Cuda, AttentionBits,
                          });
 
 /// So many rows that no sequence is split: leaves are folded where they are computed.
-TEST(AttentionLeaves, FoldToTheSameBitsInOneThreadBlockAndInMany) {
+TEST(AttentionTree, FoldsToTheSameBitsInOneThreadBlockAndInMany) {
   const GpuAttention gpu(test::build_attention({.num_heads = 16,
                                                 .num_kv_heads = 1,
                                                 .head_dim = 64,

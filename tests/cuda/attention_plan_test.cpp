@@ -52,11 +52,45 @@ size_t workspace_of(const PlanCase& c) {
       c, [](const ops::OpCall& call) { return paged_attention_workspace_bytes(call, 1); });
 }
 
-TEST(AttentionPlan, SplitsOneSequenceByLeavesAndALargeBatchNotAtAll) {
-  EXPECT_EQ(plan_of({.num_seqs = 1}).num_splits, 8);
+TEST(AttentionPlan, SplitsALongSequenceByLeavesAndALargeBatchNotAtAll) {
+  EXPECT_EQ(plan_of({.num_seqs = 1, .max_kv_len = 8192}).num_splits, 16);
   EXPECT_EQ(plan_of({.num_seqs = 32}).num_splits, 4);
   EXPECT_EQ(plan_of({.num_seqs = 128}).num_splits, 1);
-  EXPECT_EQ(plan_of({.num_seqs = 1, .max_kv_len = 512}).num_splits, 1);
+}
+
+/// Thread blocks of a cluster for leaves and for each of them; none without clusters.
+std::vector<int64_t> cluster_of(const PlanCase& c) {
+  const DecodePlan plan = plan_of(c);
+  if (!plan.cluster) return {};
+  EXPECT_EQ(plan.num_splits, 1);
+  EXPECT_EQ(plan.partial_bytes, 0u);
+  return {plan.cluster->num_slots, plan.cluster->blocks_per_leaf};
+}
+
+TEST(AttentionPlan, GivesTheLeavesOfFewSequencesToAClusterEach) {
+  using Cluster = std::vector<int64_t>;
+  EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 512}), (Cluster{1, 4}));
+  EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 1024}), (Cluster{2, 4}));
+  EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 2048}), (Cluster{4, 2}));
+  EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 1088}), (Cluster{4, 2}));
+  EXPECT_EQ(cluster_of({.num_seqs = 4, .max_kv_len = 1024}), (Cluster{2, 2}));
+  EXPECT_EQ(cluster_of({.num_seqs = 9, .max_kv_len = 1024}), (Cluster{}));
+}
+
+TEST(AttentionPlan, GivesALeafToAsManyThreadBlocksAsItsBytesTake) {
+  const auto fits = [](int64_t row_bytes) {
+    return std::vector<bool>{fits_leaf(row_bytes, 1), fits_leaf(row_bytes, 2),
+                             fits_leaf(row_bytes, 4)};
+  };
+  EXPECT_EQ(fits(64), (std::vector<bool>{true, true, false}));
+  EXPECT_EQ(fits(128), (std::vector<bool>{true, true, true}));
+  EXPECT_EQ(fits(256), (std::vector<bool>{true, true, true}));
+  EXPECT_EQ(fits(512), (std::vector<bool>{false, true, true}));
+}
+
+TEST(AttentionPlan, HasNoClusterForMoreLeavesThanItMayHaveThreadBlocks) {
+  EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 4096}), (std::vector<int64_t>{8, 1}));
+  EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 4160}), (std::vector<int64_t>{}));
 }
 
 TEST(AttentionPlan, NeedsNoPartialResultsWithoutSplits) {

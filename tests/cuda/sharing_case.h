@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "base/numeric.h"
-#include "cuda/attention.h"
-#include "cuda/attention_runs.h"
+#include "cuda/attention_plans.h"
 
-/// Steps of decoding sequences that share blocks of the cache, and kernels that make use of it.
+/// Steps of decoding sequences that share blocks of the cache.
 namespace veloz::cuda {
 
 /// Sequence s has the first shared_blocks[s] blocks of the sequence before it.
@@ -51,21 +50,6 @@ inline GpuAttention build_sharing(const SharingCase& c) {
     std::copy_n(before, c.shared_blocks[s], table);
   }
   return GpuAttention(std::move(built));
-}
-
-/// The kernel as it is for a plan with these numbers.
-template <int64_t kSeqsPerBlock, int64_t kMaxSplits>
-ops::Kernel planned_attention() {
-  ops::Kernel kernel = kernel_named("paged_attention/tensor_cores");
-  kernel.run = [](ops::OpContext& context, const ops::OpCall& call) noexcept {
-    const auto args = ops::PagedAttentionArgs::from(call);
-    paged_attention_as_planned(context, args, plan_decode(args, kSeqsPerBlock, kMaxSplits));
-  };
-  kernel.workspace_bytes = [](const ops::OpCall& call, int) {
-    const auto args = ops::PagedAttentionArgs::from(call);
-    return plan_decode(args, kSeqsPerBlock, kMaxSplits).partial_bytes;
-  };
-  return kernel;
 }
 
 }  // namespace veloz::cuda

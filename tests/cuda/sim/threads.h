@@ -12,10 +12,10 @@
 #include "cuda/sim/runtime_api.h"
 
 /// The simulated multiprocessor. Each thread of a block is a fiber that runs until it has to wait;
-/// blocks run one after another. Half of the launches go through their blocks from the last to the
-/// first, and half of the blocks through their threads, so that a missing barrier, or a block that
-/// counts on another, shows. A block in which nobody can go on ends the program with a list of who
-/// waits for what.
+/// clusters, mostly of one block, run one after another. Half of the launches go through their
+/// clusters from the last to the first, and half of the clusters through their threads, so that a
+/// missing barrier, or a block that counts on another, shows. A cluster in which nobody can go on
+/// ends the program with a list of who waits for what.
 ///
 /// What simulated instructions are made of:
 ///
@@ -35,6 +35,7 @@ struct Site {
 
 constexpr size_t kMaxSharedBytes = 227 * 1024;
 constexpr int kMaxThreads = 1024;
+constexpr int kMaxClusterBlocks = 8;
 
 /// Prints why, with the kernel, block and thread that run now, and aborts.
 [[noreturn]] void fail(const std::string& why);
@@ -84,6 +85,10 @@ void barrier(int id, int count, Site site);
 /// bar.arrive id, count: is counted and goes on.
 void barrier_arrive(int id, int count, Site site);
 
+/// barrier.cluster.arrive and .wait: all threads of the cluster's blocks meet.
+void cluster_arrive(Site site);
+void cluster_wait(Site site);
+
 // --- shared memory ---
 /// Of this launch, filled with 0xFF bytes (NaN) as each block begins. A page that faults follows.
 unsigned char* dynamic_shared_begin();
@@ -91,12 +96,16 @@ size_t dynamic_shared_bytes();
 /// What the hardware would call an address of dynamic shared memory, and back.
 uint32_t shared_address_of(const void* pointer);
 void* shared_pointer(uint32_t address);
+/// Where another block of the cluster has what this one has at `pointer`, in dynamic shared memory.
+/// Once that block has ended there are 0xFF bytes.
+void* in_block_of_cluster(void* pointer, int rank);
 
 // --- launches ---
 struct LaunchInfo {
   const char* name = "kernel";
   cudaStream_t stream = nullptr;
   bool must_wait_for_previous = false;
+  int cluster_blocks = 1;  // neighbours along x
 };
 /// Notes that the thread has called wait_for_previous_kernel().
 void note_waited_for_previous();
