@@ -51,9 +51,8 @@ class DecodeThread {
         g_(lane_ / 4),
         j_(lane_ % 4) {
     const Bf16* const queries[2] = {rows.query(row(0), kHeadDim), rows.query(row(1), kHeadDim)};
-#pragma unroll
-    for (int step = 0; step < Shape::kSteps; ++step)
-      load_query<kIsFp8>(q_[step], queries, step, j_);
+    load_query<kIsFp8>(q_, queries, j_);
+    convert_query<kIsFp8>(q_, queries);
   }
 
   /// Of this lane's two.

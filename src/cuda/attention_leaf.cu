@@ -6,10 +6,10 @@
 #include "cuda/ptx/dependent_launch.h"
 
 /// Decoding of few sequences: all tiles of a leaf at once, and all leaves of a sequence, so that
-/// there are few latencies one after another. A team of kTeam thread blocks takes a leaf. Each finds
-/// the scores of every kTeam-th tile and tells the team their maxima, then their weights; of O each
-/// has a share of the columns, tile after tile. The teams of a sequence are a cluster, whose thread
-/// blocks read each other's O to fold it.
+/// there are few latencies one after another. A team of kTeam thread blocks takes a leaf. Each
+/// finds the scores of every kTeam-th tile and tells the team their maxima, then their weights; of
+/// O each has a share of the columns, tile after tile. The teams of a sequence are a cluster, whose
+/// thread blocks read each other's O to fold it.
 namespace veloz::cuda {
 namespace {
 
@@ -24,7 +24,7 @@ template <bool kIsFp8, int kHeadDim, int kTeam>
 struct LeafShape {
   static constexpr int kRowBytes = kHeadDim * (kIsFp8 ? 1 : 2);  // of K
   static constexpr int kValueRowBytes = kRowBytes / kTeam;
-  static constexpr int kColumns = kHeadDim / kTeam;  // of V and O
+  static constexpr int kColumns = kHeadDim / kTeam;       // of V and O
   static constexpr int kPasses = kLeafTiles / kTeam / 2;  // the warps take two tiles of K at a time
   static constexpr int kKeyTileBytes = kTilePositions * kRowBytes;
   static constexpr int kValueTileBytes = kTilePositions * kValueRowBytes;
@@ -170,9 +170,8 @@ class LeafThread {
   }
   __device__ void load_queries() {
     const Bf16* const queries[2] = {rows_.query(row(0), kHeadDim), rows_.query(row(1), kHeadDim)};
-#pragma unroll
-    for (int step = 0; step < Shape::kSteps; ++step)
-      load_query<kIsFp8>(q_[step], queries, step, j_);
+    load_query<kIsFp8>(q_, queries, j_);
+    convert_query<kIsFp8>(q_, queries);
   }
 
   /// Of the keys that the warp has copied itself.
@@ -268,8 +267,8 @@ class LeafThread {
       for (int leaf = 0; leaf < num_leaves; ++leaf) {
         const int rank = leaf * kTeam + member_;
         fold.add(*in_block_of_cluster(sums() + row, rank),
-                 *reinterpret_cast<const float2*>(in_block_of_cluster(
-                     outputs() + row * Shape::kColumns + column, rank)));
+                 *reinterpret_cast<const float2*>(
+                     in_block_of_cluster(outputs() + row * Shape::kColumns + column, rank)));
       }
       Bf16* const y = rows_.output(first_row_ + row, kHeadDim) + member_ * Shape::kColumns;
       *reinterpret_cast<uint32_t*>(y + column) = fold.output(rows_.params.v_scale);

@@ -64,7 +64,8 @@ std::optional<DecodePlan> plan_clusters(const ops::PagedAttentionArgs& args,
 DecodePlan plan_decode(const ops::PagedAttentionArgs& args) {
   for (const int64_t blocks_per_leaf : {4, 2, 1}) {
     const std::optional<DecodePlan> plan = plan_clusters(args, blocks_per_leaf);
-    if (plan && plan->num_units * plan->cluster->num_slots * blocks_per_leaf <= kMostClusteredBlocks)
+    if (plan &&
+        plan->num_units * plan->cluster->num_slots * blocks_per_leaf <= kMostClusteredBlocks)
       return *plan;
   }
   constexpr int64_t kAnySplits = std::numeric_limits<int64_t>::max();

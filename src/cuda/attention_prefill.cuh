@@ -150,19 +150,24 @@ class Query {
   __device__ Query(const Bf16* const (&rows)[2], unsigned char* shared, int warp_row, int lane)
       : shared_(matrix_descriptor(shared_address(shared))) {
     const int j = lane % 4;
+    // Fewer at a time where registers are scarce.
+    constexpr int kLoadedSteps = kIsShared ? 4 : kSteps;
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      if (kIsShared) {
-        uint32_t a[4];  // rows g, g + 8; then slots 8 further
-        load_query<kIsFp8>(a, rows, step, j);
+    for (int first = 0; first < kSteps; first += kLoadedSteps) {
+      uint32_t a[kLoadedSteps][4];  // rows g, g + 8; then slots 8 further
+      load_query<kIsFp8>(a, rows, j, first);
+      convert_query<kIsFp8>(a, rows);
 #pragma unroll
-        for (int i = 0; i < 4; ++i)
-          *reinterpret_cast<uint32_t*>(
-              shared + panel_offset(warp_row + lane / 4 + i % 2 * 8, step * 2 + i / 2) + j * 4) =
-              a[i];
-      } else {
-        load_query<kIsFp8>(registers_[step], rows, step, j);
-      }
+      for (int step = 0; step < kLoadedSteps; ++step)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          if constexpr (kIsShared)
+            *reinterpret_cast<uint32_t*>(
+                shared + panel_offset(warp_row + lane / 4 + i % 2 * 8, (first + step) * 2 + i / 2) +
+                j * 4) = a[step][i];
+          else
+            registers_[first + step][i] = a[step][i];
+        }
     }
   }
   /// S += Q K^T, of K at a descriptor.

@@ -165,31 +165,44 @@ __device__ inline uint32_t bf16x2_to_fp16x2(uint32_t pair) {
   return to_fp16x2(x[0], x[1]);
 }
 
-/// One row's part of the fragment of Q for channels [16 step, 16 step + 16): its first pair of
-/// slots, and that 8 further. Zeros without a row.
-template <bool kIsFp8>
-__device__ inline uint2 query_pairs(const Bf16* row, int step, int j) {
-  uint2 pairs{0, 0};
-  if (row == nullptr) return pairs;
-  if (kIsFp8) {
-    pairs = *reinterpret_cast<const uint2*>(row + step * 16 + 4 * j);
-    pairs.x = bf16x2_to_fp16x2(pairs.x);
-    pairs.y = bf16x2_to_fp16x2(pairs.y);
-  } else {
-    pairs.x = *reinterpret_cast<const uint32_t*>(row + step * 16 + 2 * j);
-    pairs.y = *reinterpret_cast<const uint32_t*>(row + step * 16 + 2 * j + 8);
+/// Fragments of Q of rows g and g + 8 (zeros without a row), of steps of 16 channels from
+/// `first_step`, as they lie in memory. A row's loads stand together: one after another, each
+/// waited for before the next, they would take longer than a tile.
+template <bool kIsFp8, int kSteps>
+__device__ inline void load_query(uint32_t (&a)[kSteps][4], const Bf16* const (&rows)[2], int j,
+                                  int first_step = 0) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    uint2 pairs[kSteps] = {};  // the first pair of slots, and that 8 further
+    if (rows[half] != nullptr) {
+      const Bf16* const row = rows[half] + first_step * 16;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step)
+        pairs[step] = kIsFp8
+                          ? *reinterpret_cast<const uint2*>(row + step * 16 + 4 * j)
+                          : uint2{*reinterpret_cast<const uint32_t*>(row + step * 16 + 2 * j),
+                                  *reinterpret_cast<const uint32_t*>(row + step * 16 + 2 * j + 8)};
+    }
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      a[step][half] = pairs[step].x;
+      a[step][half + 2] = pairs[step].y;
+    }
   }
-  return pairs;
 }
-/// Of rows g and g + 8.
-template <bool kIsFp8>
-__device__ inline void load_query(uint32_t (&a)[4], const Bf16* const (&rows)[2], int step, int j) {
-  const uint2 upper = query_pairs<kIsFp8>(rows[0], step, j);
-  const uint2 lower = query_pairs<kIsFp8>(rows[1], step, j);
-  a[0] = upper.x;
-  a[1] = lower.x;
-  a[2] = upper.y;
-  a[3] = lower.y;
+/// Makes of these what is multiplied.
+template <bool kIsFp8, int kSteps>
+__device__ inline void convert_query(uint32_t (&a)[kSteps][4], const Bf16* const (&rows)[2]) {
+  if constexpr (kIsFp8) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      if (rows[half] == nullptr) continue;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step)
+#pragma unroll
+        for (int i = half; i < 4; i += 2) a[step][i] = bf16x2_to_fp16x2(a[step][i]);
+    }
+  }
 }
 
 template <bool kIsFp8>

@@ -28,14 +28,13 @@ template <typename... Params, typename... Args>
 void launch(CudaStream& stream, const char* name, void (*kernel)(Params...),
             const LaunchShape& shape, Args&&... args) noexcept {
 #if defined(VELOZ_CUDA_SIM)
-  stream.note(
-      sim::launch({.name = name,
-                   .stream = stream.handle(),
-                   .must_wait_for_previous = true,
-                   .cluster_blocks = shape.cluster_blocks},
-                  kernel, shape.grid, shape.block, shape.shared_bytes,
-                  Params(std::forward<Args>(args))...),
-      name);
+  stream.note(sim::launch({.name = name,
+                           .stream = stream.handle(),
+                           .must_wait_for_previous = true,
+                           .cluster_blocks = shape.cluster_blocks},
+                          kernel, shape.grid, shape.block, shape.shared_bytes,
+                          Params(std::forward<Args>(args))...),
+              name);
 #else
   constexpr size_t kDefaultShared = 48 * 1024;  // more must be asked for
   if (shape.shared_bytes > kDefaultShared)

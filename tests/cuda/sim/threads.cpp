@@ -137,7 +137,8 @@ void map_shared(Block& block) {
   };
   for (int i = 1; i <= m.num_cluster_threads(); ++i) {
     const Thread& begin = *m.threads[static_cast<size_t>(first)];
-    if (i < m.num_cluster_threads() && describe(*m.threads[static_cast<size_t>(i)]) == describe(begin))
+    if (i < m.num_cluster_threads() &&
+        describe(*m.threads[static_cast<size_t>(i)]) == describe(begin))
       continue;
     text += fmt::format("  {} to {} {}\n", where(begin),
                         where(*m.threads[static_cast<size_t>(i - 1)]), describe(begin));
