@@ -1,27 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <bit>
+
 #include "cuda/attention_kernels.cuh"
 #include "cuda/attention_products.cuh"
 #include "cuda/launch.h"
+#include "cuda/ptx/barrier.h"
 #include "cuda/ptx/cluster.h"
 #include "cuda/ptx/dependent_launch.h"
 
 /// Decoding of few sequences: all tiles of a leaf at once, and all leaves of a sequence, so that
 /// there are few latencies one after another. A team of kTeam thread blocks takes a leaf. Each
 /// finds the scores of every kTeam-th tile and tells the team their maxima, then their weights; of
-/// O each has a share of the columns, tile after tile. The teams of a sequence are a cluster, whose
-/// thread blocks read each other's O to fold it.
+/// O each has a share of the columns, tile after tile. The teams of a sequence are a cluster, and
+/// send each row of O to one of them, which folds it. What is sent is counted where it arrives:
+/// that is faster than a barrier of the cluster, which waits for all that a thread has under way.
 namespace veloz::cuda {
 namespace {
 
 constexpr int kLeafWarps = 8;
 constexpr int kLeafThreads = kLeafWarps * 32;
 constexpr int kGroupPositions = 16;  // of one block of the cache
-// A row's maxima, of each tile's quarters: padded so that eight rows lie in different banks.
-constexpr int kMaximaRow = kLeafTiles * 4 + 4;
+// A row's maxima of the tiles: padded so that eight rows lie in different banks.
+constexpr int kMaximaRow = kLeafTiles + 4;
+
+/// Of what the team and the cluster send. Each is used once.
+struct LeafBarriers {
+  SharedBarrier maxima;   // of all tiles
+  SharedBarrier weights;  // of all tiles, and V has come
+  SharedBarrier outputs;  // of the rows that are folded here
+};
 
 /// Where a thread block keeps things.
 template <bool kIsFp8, int kHeadDim, int kTeam>
 struct LeafShape {
+  static constexpr int kFloatBytes = sizeof(float);
   static constexpr int kRowBytes = kHeadDim * (kIsFp8 ? 1 : 2);  // of K
   static constexpr int kValueRowBytes = kRowBytes / kTeam;
   static constexpr int kColumns = kHeadDim / kTeam;       // of V and O
@@ -34,13 +46,11 @@ struct LeafShape {
   static constexpr int kEarlyTiles = kIsTight ? kLeafTiles / 2 : kLeafTiles;
   static constexpr int kTileBytes = kKeyBytes + kEarlyTiles * kValueTileBytes;
   static constexpr int kWeightsAt = kTileBytes;
-  static constexpr int kMaximaAt = kWeightsAt + kLeafTiles * kWeightBytes;
-  static constexpr int kSharedBytes =
-      kMaximaAt + kRowBlock * kMaximaRow * static_cast<int>(sizeof(float));
-  // The leaf's result lies where K was, behind V.
-  static constexpr int kOutputsAt = kKeyBytes / 2;
-  static constexpr int kSumsAt =
-      kOutputsAt + kRowBlock * kColumns * static_cast<int>(sizeof(float));
+  static constexpr int kOutputsAt = kWeightsAt + kLeafTiles * kWeightBytes;
+  static constexpr int kSumsAt = kOutputsAt + kRowBlock * kColumns * kFloatBytes;
+  static constexpr int kMaximaAt = kSumsAt + kRowBlock * 2 * kFloatBytes;
+  static constexpr int kBarriersAt = kMaximaAt + kRowBlock * kMaximaRow * kFloatBytes;
+  static constexpr int kSharedBytes = kBarriersAt + static_cast<int>(sizeof(LeafBarriers));
   static constexpr int kOutWarps = kColumns / 16 < kLeafWarps ? kColumns / 16 : kLeafWarps;
   static constexpr int kWarpColumns = kColumns / kOutWarps;
   static constexpr int kOutTiles = kWarpColumns / 8;
@@ -104,30 +114,6 @@ class LeafLoader {
   int row_;  // of the block
 };
 
-/// The thread blocks of a cluster that take a leaf together.
-template <int kTeam>
-struct Team {
-  int first_rank;
-
-  /// To the same place in each block's shared memory.
-  template <typename T>
-  __device__ void store(T* shared, T value) const {
-    if constexpr (kTeam == 1) {
-      *shared = value;
-    } else {
-#pragma unroll
-      for (int member = 0; member < kTeam; ++member)
-        *in_block_of_cluster(shared, first_rank + member) = value;
-    }
-  }
-  __device__ void sync() const {
-    if constexpr (kTeam == 1)
-      __syncthreads();
-    else
-      sync_cluster();
-  }
-};
-
 /// A thread's part in the work of a thread block on a leaf.
 template <bool kIsFp8, int kHeadDim, int kTeam>
 class LeafThread {
@@ -136,19 +122,40 @@ class LeafThread {
   using Loader = LeafLoader<Shape::kRowBytes>;
   using State = RowState<Shape::kOutTiles>;
 
-  __device__ LeafThread(const SequenceRows& rows, int first_row, int leaf_idx, int member)
+  __device__ LeafThread(const SequenceRows& rows, int first_row, int slot_bits)
       : rows_(rows),
         first_row_(first_row),
-        first_position_(leaf_idx * kLeafPositions),
-        member_(member),
-        team_{leaf_idx * kTeam},
+        leaf_idx_(static_cast<int>(blockIdx.x) / kTeam),
+        member_(static_cast<int>(blockIdx.x) % kTeam),
+        slot_bits_(slot_bits),
         c_(rows.params.score_scale),
         warp_(static_cast<int>(threadIdx.x) / 32),
         lane_(static_cast<int>(threadIdx.x) % 32),
         g_(lane_ / 4),
         j_(lane_ % 4) {
-    const int tiles = (rows.kv_len - first_position_ + kTilePositions - 1) / kTilePositions;
-    num_tiles_ = tiles < kLeafTiles ? tiles : kLeafTiles;
+    const int rows_left = rows.count() - first_row;
+    num_rows_ = rows_left < kRowBlock ? rows_left : kRowBlock;
+    num_leaves_ = (rows.kv_len + kLeafPositions - 1) / kLeafPositions;
+    const int tiles =
+        (rows.kv_len - leaf_idx_ * kLeafPositions + kTilePositions - 1) / kTilePositions;
+    num_tiles_ = tiles < 0 ? 0 : tiles < kLeafTiles ? tiles : kLeafTiles;
+  }
+
+  /// By one thread. Afterwards the cluster meets.
+  __device__ void init_barriers() const {
+    init_barrier(&barriers().maxima, 1);
+    init_barrier(&barriers().weights, kLeafWarps + 1);
+    init_barrier(&barriers().outputs, 1);
+    publish_barriers();
+    const int own_tiles = (num_tiles_ - member_ + kTeam - 1) / kTeam;
+    const int num_slots = 1 << slot_bits_;
+    const int own_rows = (num_rows_ - leaf_idx_ + num_slots - 1) >> slot_bits_;
+    const auto expect = [](SharedBarrier& barrier, int bytes) {
+      arrive_expecting(&barrier, static_cast<uint32_t>(bytes));
+    };
+    expect(barriers().maxima, num_tiles_ * kRowBlock * Shape::kFloatBytes);
+    expect(barriers().weights, (num_tiles_ - own_tiles) * kRowBlock * kTilePositions * 2);
+    expect(barriers().outputs, num_leaves_ * own_rows * (Shape::kColumns + 2) * Shape::kFloatBytes);
   }
 
   /// The positions whose scores the warp finds.
@@ -169,58 +176,77 @@ class LeafThread {
     commit_copies();
   }
   __device__ void load_queries() {
-    const Bf16* const queries[2] = {rows_.query(row(0), kHeadDim), rows_.query(row(1), kHeadDim)};
-    load_query<kIsFp8>(q_, queries, j_);
-    convert_query<kIsFp8>(q_, queries);
+    queries_[0] = rows_.query(row(0), kHeadDim);
+    queries_[1] = rows_.query(row(1), kHeadDim);
+    load_query<kIsFp8>(q_, queries_, j_);
   }
 
   /// Of the keys that the warp has copied itself.
   __device__ void find_scores() {
+    convert_query<kIsFp8>(q_, queries_);
     const int num_seen[2] = {rows_.num_seen(row(0)), rows_.num_seen(row(1))};
+    wait_for_copies<1>();
+    __syncwarp();
 #pragma unroll
     for (int pass = 0; pass < Shape::kPasses; ++pass) {
       if (tile_of(pass) >= num_tiles_) continue;
       multiply_keys<kIsFp8, kHeadDim>(s_[pass], keys(pass), q_, quarter(), lane_);
-      hide_unseen(s_[pass], maxima_[pass],
-                  first_position_ + tile_of(pass) * kTilePositions + quarter() * kQuarterPositions,
+      float maxima[2];
+      hide_unseen(s_[pass], maxima,
+                  leaf_idx_ * kLeafPositions + tile_of(pass) * kTilePositions +
+                      quarter() * kQuarterPositions,
                   j_, num_seen);
-    }
-  }
-  __device__ void share_maxima() const {
-#pragma unroll
-    for (int pass = 0; pass < Shape::kPasses; ++pass)
 #pragma unroll
       for (int half = 0; half < 2; ++half)
-        if (tile_of(pass) < num_tiles_ && j_ == 0)
-          team_.store(row_maxima(half) + tile_of(pass) * 4 + quarter(), maxima_[pass][half]);
-    team_.sync();
+        if (j_ == 0) quarter_maxima(2 * pass + warp_ / 4, quarter())[half * 8 + g_] = maxima[half];
+    }
+    __syncthreads();
   }
-  /// The caller syncs.
-  __device__ void share_weights() const {
+  __device__ void send_maxima() const {
+    const int tile = static_cast<int>(threadIdx.x) / kRowBlock;  // of the thread block's
+    const int row = static_cast<int>(threadIdx.x) % kRowBlock;
+    const int tile_of_leaf = member_ + kTeam * tile;
+    if (tile >= kLeafTiles / kTeam || tile_of_leaf >= num_tiles_) return;
+    float maximum = -INFINITY;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) maximum = fmaxf(maximum, quarter_maxima(tile, i)[row]);
+#pragma unroll
+    for (int member = 0; member < kTeam; ++member)
+      store_async(row_maxima(row) + tile_of_leaf, maximum, leaf_idx_ * kTeam + member,
+                  &barriers().maxima);
+  }
+  /// Weights of the warp's scores, to the team.
+  __device__ void send_weights() const {
+    wait_for_stores(&barriers().maxima);
     float maxima[2] = {-INFINITY, -INFINITY};
-    int tile = 0;  // of which and of those before it these are
+    int tile = 0;  // these are of those before it
 #pragma unroll
     for (int pass = 0; pass < Shape::kPasses; ++pass) {
       if (tile_of(pass) >= num_tiles_) continue;
       for (; tile <= tile_of(pass); ++tile)
 #pragma unroll
         for (int half = 0; half < 2; ++half)
-          maxima[half] = running_maximum(maxima[half], half, tile);
+          maxima[half] = fmaxf(maxima[half], row_maxima(half * 8 + g_)[tile]);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float shift = -finite_base(maxima[half]) * c_;
 #pragma unroll
         for (int t = 0; t < 2; ++t)
-          team_.store(reinterpret_cast<uint32_t*>(weights(tile_of(pass)) +
-                                                  weight_offset(quarter(), half, t, g_, j_)),
-                      weight_pair<kIsFp8>(s_[pass], half, t, c_, shift));
+          *reinterpret_cast<uint32_t*>(weights(tile_of(pass)) +
+                                       weight_offset(quarter(), half, t, g_, j_)) =
+              weight_pair<kIsFp8>(s_[pass], half, t, c_, shift);
       }
+      __syncwarp();
+      send_quarter(weights(tile_of(pass)) + weight_offset(quarter(), 0, lane_ % 2, lane_ / 2, 0));
     }
   }
-  __device__ void sync_team() const { team_.sync(); }
 
   /// O of the warp's columns.
   __device__ void multiply_values_into(State& leaf) const {
+    wait_for_copies<Shape::kIsTight ? 1 : 0>();
+    __syncwarp();
+    if (lane_ == 0) arrive(&barriers().weights);
+    wait_for_stores(&barriers().weights);
     const bool are_meant[2] = {true, true};
     for (int tile = 0; tile < num_tiles_; ++tile) {
       if (Shape::kIsTight && tile == Shape::kEarlyTiles) {
@@ -230,50 +256,47 @@ class LeafThread {
       if (warp_ >= Shape::kOutWarps) continue;
 #pragma unroll
       for (int half = 0; half < 2; ++half)
-        leaf.raise(half, running_maximum(leaf.maxima[half], half, tile), c_);
+        leaf.raise(half, fmaxf(leaf.maxima[half], row_maxima(half * 8 + g_)[tile]), c_);
       multiply_values<kIsFp8, Shape::kValueRowBytes, false>(
           leaf.o, leaf.sums, values(tile), weights(tile), are_meant,
           warp_ * (Shape::kValueRowBytes / 16 / Shape::kOutWarps), lane_);
     }
   }
 
-  /// For the cluster to fold.
-  __device__ void store_leaf(const State& leaf) const {
-    if (warp_ >= Shape::kOutWarps) return;
+  /// To those who fold the rows: of n teams the i-th has rows i, i + n, ...
+  __device__ void send_leaf(const State& leaf) const {
+    if (num_tiles_ == 0 || warp_ >= Shape::kOutWarps) return;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = half * 8 + g_;
-      if (warp_ == 0 && j_ == 0) sums()[row] = float2{leaf.maxima[half], leaf.sums[half * 2]};
-      float* const to = outputs() + row * Shape::kColumns + warp_ * Shape::kWarpColumns;
+      if (row >= num_rows_) continue;
+      const int rank = (row & ((1 << slot_bits_) - 1)) * kTeam + member_;
+      const int place = place_of(leaf_idx_, row);
+      if (warp_ == 0 && j_ == 0)
+        store_async(sums() + place, float2{leaf.maxima[half], leaf.sums[half * 2]}, rank,
+                    &barriers().outputs);
 #pragma unroll
       for (int t = 0; t < Shape::kOutTiles; ++t) {
         const OutputPair pair = output_pair<kIsFp8>(leaf.o, t, half, j_);
-        *reinterpret_cast<float2*>(to + pair.column) = float2{pair.x, pair.y};
+        store_async(outputs(place, warp_ * Shape::kWarpColumns + pair.column),
+                    float2{pair.x, pair.y}, rank, &barriers().outputs);
       }
     }
   }
-
-  /// Of the thread block's columns, a share of its own among the teams.
-  __device__ void fold(int slot, int num_slots, int num_leaves) const {
+  __device__ void fold() const {
+    wait_for_stores(&barriers().outputs);
     constexpr int kPairs = Shape::kColumns / 2;
-    const int rows_left = rows_.count() - first_row_;
-    const int num_pairs = (rows_left < kRowBlock ? rows_left : kRowBlock) * kPairs;
-    for (int pair = slot * kLeafThreads + static_cast<int>(threadIdx.x); pair < num_pairs;
-         pair += num_slots * kLeafThreads) {
-      const int row = pair / kPairs;
-      const int column = pair % kPairs * 2;
+    for (int i = static_cast<int>(threadIdx.x);; i += kLeafThreads) {
+      const int row = leaf_idx_ + (i / kPairs << slot_bits_);
+      const int column = i % kPairs * 2;
+      if (row >= num_rows_) return;
       PairFold fold(c_);
 #pragma unroll 4
-      for (int leaf = 0; leaf < num_leaves; ++leaf) {
-        const int rank = leaf * kTeam + member_;
-        fold.add(*in_block_of_cluster(sums() + row, rank),
-                 *reinterpret_cast<const float2*>(
-                     in_block_of_cluster(outputs() + row * Shape::kColumns + column, rank)));
-      }
+      for (int leaf = 0; leaf < num_leaves_; ++leaf)
+        fold.add(sums()[place_of(leaf, row)], *outputs(place_of(leaf, row), column));
       Bf16* const y = rows_.output(first_row_ + row, kHeadDim) + member_ * Shape::kColumns;
       *reinterpret_cast<uint32_t*>(y + column) = fold.output(rows_.params.v_scale);
     }
-    __syncwarp();
   }
 
  private:
@@ -281,6 +304,19 @@ class LeafThread {
   /// Of the leaf, whose K the warp takes with others.
   __device__ int tile_of(int pass) const { return member_ + kTeam * (2 * pass + warp_ / 4); }
   __device__ int quarter() const { return warp_ % 4; }
+  /// Of a leaf's row among those that its team folds.
+  __device__ int place_of(int leaf, int row) const {
+    return leaf * (kRowBlock >> slot_bits_) + (row >> slot_bits_);
+  }
+
+  /// 16 bytes of each lane, that lie here, to the others of the team.
+  __device__ void send_quarter(unsigned char* bytes) const {
+    const uint4 word = *reinterpret_cast<const uint4*>(bytes);
+#pragma unroll
+    for (int i = 1; i < kTeam; ++i)
+      store_async(reinterpret_cast<uint4*>(bytes), word, leaf_idx_ * kTeam + (member_ ^ i),
+                  &barriers().weights);
+  }
 
   __device__ unsigned char* keys(int pass) const {
     return dynamic_shared() + (2 * pass + warp_ / 4) * Shape::kKeyTileBytes;
@@ -292,81 +328,77 @@ class LeafThread {
   __device__ unsigned char* weights(int tile) const {
     return dynamic_shared() + Shape::kWeightsAt + tile * kWeightBytes;
   }
-  __device__ float* row_maxima(int half) const {
-    return reinterpret_cast<float*>(dynamic_shared() + Shape::kMaximaAt) +
-           (half * 8 + g_) * kMaximaRow;
+  /// [kRowBlock], of a quarter of one of the thread block's tiles: where no weights are yet.
+  __device__ float* quarter_maxima(int tile, int quarter) const {
+    return reinterpret_cast<float*>(dynamic_shared() + Shape::kWeightsAt) +
+           (tile * 4 + quarter) * kRowBlock;
   }
-  __device__ float* outputs() const {
-    return reinterpret_cast<float*>(dynamic_shared() + Shape::kOutputsAt);
+  __device__ float* row_maxima(int row) const {
+    return reinterpret_cast<float*>(dynamic_shared() + Shape::kMaximaAt) + row * kMaximaRow;
+  }
+  __device__ float2* outputs(int place, int column) const {
+    return reinterpret_cast<float2*>(
+        reinterpret_cast<float*>(dynamic_shared() + Shape::kOutputsAt) + place * Shape::kColumns +
+        column);
   }
   __device__ float2* sums() const {
     return reinterpret_cast<float2*>(dynamic_shared() + Shape::kSumsAt);
   }
-
-  /// Of a tile and those before it, whose maximum is `before`.
-  __device__ float running_maximum(float before, int half, int tile) const {
-    const float4 quarters = *reinterpret_cast<const float4*>(row_maxima(half) + tile * 4);
-    return fmaxf(fmaxf(before, fmaxf(quarters.x, quarters.y)), fmaxf(quarters.z, quarters.w));
+  __device__ LeafBarriers& barriers() const {
+    return *reinterpret_cast<LeafBarriers*>(dynamic_shared() + Shape::kBarriersAt);
   }
 
   const SequenceRows& rows_;
   int first_row_;
-  int first_position_;
+  int leaf_idx_;
   int member_;
-  Team<kTeam> team_;
+  int slot_bits_;  // of the number of teams
   float c_;
   int warp_;
   int lane_;
   int g_;
   int j_;
-  int num_tiles_;  // of the leaf, below 1 beyond the sequence
+  int num_rows_;
+  int num_leaves_;
+  int num_tiles_;  // of this leaf
+  const Bf16* queries_[2];
   uint32_t q_[Shape::kSteps][4];
   float s_[Shape::kPasses][2][4] = {};
-  float maxima_[Shape::kPasses][2];
 };
 
 /// grid: (leaf and member of its team, kv head and block of its rows, sequence); a row of it is a
-/// cluster.
+/// cluster, of 2^slot_bits teams.
 template <bool kIsFp8, int kHeadDim, int kTeam>
 __global__ void __launch_bounds__(kLeafThreads, 1)
-    leaf_attention_kernel(AttentionParams params, int row_blocks) {
+    leaf_attention_kernel(AttentionParams params, int row_blocks, int slot_bits) {
   using Shape = LeafShape<kIsFp8, kHeadDim, kTeam>;
   wait_for_previous_kernel();
   allow_next_kernel();
   const int seq = static_cast<int>(blockIdx.z);
   const int unit_in_seq = static_cast<int>(blockIdx.y);
   const int kv_head = unit_in_seq / row_blocks;
-  const int leaf_idx = static_cast<int>(blockIdx.x) / kTeam;
-  const int num_slots = static_cast<int>(gridDim.x) / kTeam;
-  const LeafLoader<Shape::kRowBytes> loader(params, seq, kv_head, leaf_idx);
+  const LeafLoader<Shape::kRowBytes> loader(params, seq, kv_head,
+                                            static_cast<int>(blockIdx.x) / kTeam);
   const SequenceRows rows(params, seq, kv_head);
   const int first_row = unit_in_seq % row_blocks * kRowBlock;
-  const int num_leaves = (rows.kv_len + kLeafPositions - 1) / kLeafPositions;
   if (!is_short_sequence(rows.q_len, params.group) || first_row >= rows.count()) return;
-  arrive_at_cluster();
 
-  LeafThread<kIsFp8, kHeadDim, kTeam> thread(rows, first_row, leaf_idx,
-                                             static_cast<int>(blockIdx.x) % kTeam);
+  LeafThread<kIsFp8, kHeadDim, kTeam> thread(rows, first_row, slot_bits);
   thread.load_keys(loader);
-  thread.load_values(loader, 0, Shape::kEarlyTiles);
   thread.load_queries();
-  wait_for_copies<1>();
+  thread.load_values(loader, 0, Shape::kEarlyTiles);
+  if (threadIdx.x == 0) thread.init_barriers();
   __syncwarp();
+  arrive_at_cluster();
   thread.find_scores();
-  wait_for_cluster();  // all have begun
-  thread.share_maxima();
+  wait_for_cluster();  // all have begun: they can be sent to
+  thread.send_maxima();
   if (Shape::kIsTight) thread.load_values(loader, Shape::kEarlyTiles, kLeafTiles);
-  thread.share_weights();
-  wait_for_copies<Shape::kIsTight ? 1 : 0>();
-  thread.sync_team();
-
+  thread.send_weights();
   RowState<Shape::kOutTiles> leaf;
   thread.multiply_values_into(leaf);
-  thread.store_leaf(leaf);
-  sync_cluster();
-  thread.fold(leaf_idx, num_slots, num_leaves);
-  arrive_at_cluster();
-  wait_for_cluster();  // nobody reads here any more
+  thread.send_leaf(leaf);
+  thread.fold();
 }
 
 template <bool kIsFp8, int kHeadDim, int kTeam>
@@ -381,7 +413,7 @@ void launch_team(CudaStream& stream, const AttentionParams& params, const Decode
           .block = dim3(kLeafThreads),
           .shared_bytes = Shape::kSharedBytes,
           .cluster_blocks = cluster_blocks},
-         params, row_blocks);
+         params, row_blocks, std::countr_zero(static_cast<unsigned>(plan.cluster->num_slots)));
 }
 
 template <bool kIsFp8, int kHeadDim>

@@ -23,7 +23,8 @@ struct BarrierState {
 static_assert(sizeof(BarrierState) == sizeof(SharedBarrier));
 
 inline BarrierState load_state(const SharedBarrier* barrier) {
-  require(shared_address_of(barrier) % sizeof(SharedBarrier) == 0, "a barrier is not aligned");
+  require(reinterpret_cast<uintptr_t>(barrier) % sizeof(SharedBarrier) == 0,
+          "a barrier is not aligned");
   BarrierState state;
   std::memcpy(&state, barrier, sizeof(state));
   require(state.expected != 0 && state.expected != 0x7fff, "a barrier is used uninitialized");
@@ -36,6 +37,13 @@ inline void store_state(SharedBarrier* barrier, BarrierState state) {
     state.pending = state.expected;
   }
   std::memcpy(barrier, &state, sizeof(state));
+}
+
+/// Of those that the phase waits for.
+inline void bring_bytes(SharedBarrier* barrier, int bytes) {
+  BarrierState state = load_state(barrier);
+  state.bytes -= bytes;
+  store_state(barrier, state);
 }
 
 /// A copy that is under way, and what does it.
@@ -63,9 +71,7 @@ inline void deliver_copies(SharedBarrier* barrier) {
       continue;
     }
     copy.deliver(copy);
-    BarrierState state = load_state(barrier);
-    state.bytes -= copy.bytes;
-    store_state(barrier, state);
+    bring_bytes(barrier, copy.bytes);
   }
   copies = others;
 }
