@@ -98,7 +98,8 @@ class LeafLoader {
         head_ + block * 2 * half_bytes_ + first_row * kRowBytes + first_byte + chunk * 16;
     const int num_valid = kv_len - first_position_ - group * kGroupPositions;
 #pragma unroll
-    for (int row = lane_ / kChunks; row < kGroupPositions; row += kRowsPerStep) {
+    for (int step = 0; step < kGroupPositions / kRowsPerStep; ++step) {
+      const int row = step * kRowsPerStep + lane_ / kChunks;
       const bool is_valid = row < num_valid;
       const int row_of_tile = group % 4 * kGroupPositions + row;
       copy_async_16(to + chunk_offset<kBytes>(row_of_tile, chunk),
@@ -166,13 +167,16 @@ class LeafThread {
         loader.copy_keys(tile_of(pass) * 4 + quarter(), rows_.kv_len, keys(pass));
     commit_copies();
   }
-  /// Tiles [begin, end) of the thread block's columns, all warps together.
-  __device__ void load_values(const Loader& loader, int begin, int end) const {
-    const int end_group = (end < num_tiles_ ? end : num_tiles_) * 4;
-#pragma unroll 4
-    for (int group = begin * 4 + warp_; group < end_group; group += kLeafWarps)
-      loader.template copy_values<Shape::kValueRowBytes>(group, member_ * Shape::kValueRowBytes,
-                                                         rows_.kv_len, values(group / 4));
+  /// kTiles tiles of the thread block's columns, all warps together.
+  template <int kTiles>
+  __device__ void load_values(const Loader& loader, int first_tile) const {
+#pragma unroll
+    for (int i = 0; i < kTiles * 4 / kLeafWarps; ++i) {
+      const int group = first_tile * 4 + i * kLeafWarps + warp_;
+      if (group < num_tiles_ * 4)
+        loader.template copy_values<Shape::kValueRowBytes>(group, member_ * Shape::kValueRowBytes,
+                                                           rows_.kv_len, values(group / 4));
+    }
     commit_copies();
   }
   __device__ void load_queries() {
@@ -218,15 +222,22 @@ class LeafThread {
   /// Weights of the warp's scores, to the team.
   __device__ void send_weights() const {
     wait_for_stores(&barriers().maxima);
-    float maxima[2] = {-INFINITY, -INFINITY};
-    int tile = 0;  // these are of those before it
+    float tile_maxima[2][kLeafTiles];
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+#pragma unroll
+      for (int i = 0; i < kLeafTiles; i += 4)
+        *reinterpret_cast<float4*>(&tile_maxima[half][i]) =
+            *reinterpret_cast<const float4*>(row_maxima(half * 8 + g_) + i);
 #pragma unroll
     for (int pass = 0; pass < Shape::kPasses; ++pass) {
       if (tile_of(pass) >= num_tiles_) continue;
-      for (; tile <= tile_of(pass); ++tile)
+      float maxima[2] = {-INFINITY, -INFINITY};
 #pragma unroll
-        for (int half = 0; half < 2; ++half)
-          maxima[half] = fmaxf(maxima[half], row_maxima(half * 8 + g_)[tile]);
+      for (int half = 0; half < 2; ++half)
+#pragma unroll
+        for (int tile = 0; tile < kLeafTiles; ++tile)
+          if (tile <= tile_of(pass)) maxima[half] = fmaxf(maxima[half], tile_maxima[half][tile]);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float shift = -finite_base(maxima[half]) * c_;
@@ -248,6 +259,11 @@ class LeafThread {
     if (lane_ == 0) arrive(&barriers().weights);
     wait_for_stores(&barriers().weights);
     const bool are_meant[2] = {true, true};
+    float upcoming[2];  // maxima of the next tile, ahead of when they are needed
+    const auto fetch_maxima = [&](int tile) {
+      for (int half = 0; half < 2; ++half) upcoming[half] = row_maxima(half * 8 + g_)[tile];
+    };
+    fetch_maxima(0);
     for (int tile = 0; tile < num_tiles_; ++tile) {
       if (Shape::kIsTight && tile == Shape::kEarlyTiles) {
         wait_for_copies<0>();
@@ -256,7 +272,8 @@ class LeafThread {
       if (warp_ >= Shape::kOutWarps) continue;
 #pragma unroll
       for (int half = 0; half < 2; ++half)
-        leaf.raise(half, fmaxf(leaf.maxima[half], row_maxima(half * 8 + g_)[tile]), c_);
+        leaf.raise(half, fmaxf(leaf.maxima[half], upcoming[half]), c_);
+      fetch_maxima(tile + 1);  // of padding after the last
       multiply_values<kIsFp8, Shape::kValueRowBytes, false>(
           leaf.o, leaf.sums, values(tile), weights(tile), are_meant,
           warp_ * (Shape::kValueRowBytes / 16 / Shape::kOutWarps), lane_);
@@ -386,14 +403,15 @@ __global__ void __launch_bounds__(kLeafThreads, 1)
   LeafThread<kIsFp8, kHeadDim, kTeam> thread(rows, first_row, slot_bits);
   thread.load_keys(loader);
   thread.load_queries();
-  thread.load_values(loader, 0, Shape::kEarlyTiles);
+  thread.template load_values<Shape::kEarlyTiles>(loader, 0);
   if (threadIdx.x == 0) thread.init_barriers();
   __syncwarp();
   arrive_at_cluster();
   thread.find_scores();
   wait_for_cluster();  // all have begun: they can be sent to
   thread.send_maxima();
-  if (Shape::kIsTight) thread.load_values(loader, Shape::kEarlyTiles, kLeafTiles);
+  if constexpr (Shape::kIsTight)
+    thread.template load_values<kLeafTiles - Shape::kEarlyTiles>(loader, Shape::kEarlyTiles);
   thread.send_weights();
   RowState<Shape::kOutTiles> leaf;
   thread.multiply_values_into(leaf);
