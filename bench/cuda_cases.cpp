@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "base/numeric.h"
+#include "cuda/attention.h"
 #include "ops/attention.h"
 #include "ops/kv_layout.h"
 
@@ -152,6 +154,54 @@ void add_decode(std::vector<CudaCase>& cases, bool is_quick) {
         }
 }
 
+/// Tile after tile (kBlocksPerLeaf 0), or in clusters of so many thread blocks for a leaf, of
+/// shapes that have them.
+template <int64_t kBlocksPerLeaf>
+cuda::DecodePlan plan_of(const ops::PagedAttentionArgs& args) {
+  return kBlocksPerLeaf == 0 ? cuda::plan_decode(args, 1, std::numeric_limits<int64_t>::max())
+                             : cuda::plan_clusters(args, kBlocksPerLeaf).value();
+}
+template <int64_t kBlocksPerLeaf>
+ops::Kernel planned_attention(const char* name) {
+  ops::Kernel kernel{};
+  kernel.name = name;
+  kernel.op = ops::Op::paged_attention;
+  kernel.run = [](ops::OpContext& context, const ops::OpCall& call) noexcept {
+    const auto args = ops::PagedAttentionArgs::from(call);
+    cuda::paged_attention_as_planned(context, args, plan_of<kBlocksPerLeaf>(args));
+  };
+  kernel.workspace_bytes = [](const ops::OpCall& call, int) {
+    return plan_of<kBlocksPerLeaf>(ops::PagedAttentionArgs::from(call)).partial_bytes;
+  };
+  return kernel;
+}
+
+/// What plan_decode chooses among for few sequences.
+void add_decode_plans(std::vector<CudaCase>& cases) {
+  const std::pair<int64_t, ops::Kernel> kernels[] = {{0, planned_attention<0>("tile_after_tile")},
+                                                     {1, planned_attention<1>("leaf_by_1")},
+                                                     {2, planned_attention<2>("leaf_by_2")},
+                                                     {4, planned_attention<4>("leaf_by_4")}};
+  const auto add = [&](const Heads& heads, DType dtype, int64_t num_seqs, int64_t kv_len) {
+    const int64_t row_bytes = heads.head_dim * static_cast<int64_t>(dtype_bytes(dtype));
+    const int64_t num_leaves = kv_len / cuda::kLeafPositions;
+    for (const auto& [blocks_per_leaf, kernel] : kernels) {
+      const bool is_possible = cuda::fits_leaf(row_bytes, blocks_per_leaf) &&
+                               num_leaves * blocks_per_leaf <= cuda::kMaxClusterBlocks;
+      if (blocks_per_leaf != 0 && !is_possible) continue;
+      CudaCase c = attention("decode_plans", heads, dtype, {num_seqs, 1, kv_len});
+      c.kernel = kernel;
+      cases.push_back(std::move(c));
+    }
+  };
+  for (const int64_t kv_len : {1024, 512, 2048, 4096})
+    for (const int64_t num_seqs : {1, 4, 8, 16}) add(kLlama70b, DType::fp8_e4m3, num_seqs, kv_len);
+  for (const int64_t num_seqs : {1, 4}) {
+    add(kGptJ, DType::fp8_e4m3, num_seqs, 1024);
+    add(kLlama70b, DType::bf16, num_seqs, 1024);
+  }
+}
+
 void add_prefill(std::vector<CudaCase>& cases, bool is_quick) {
   constexpr Step kSteps[] = {{1, 2048, 2048}, {8, 512, 512},   {1, 512, 512},
                              {1, 8192, 8192}, {4, 2048, 2048}, {1, 512, 4096}};
@@ -287,6 +337,7 @@ void add_sample(std::vector<CudaCase>& cases, bool is_quick) {
 std::vector<CudaCase> cuda_cases(bool is_quick) {
   std::vector<CudaCase> cases;
   add_decode(cases, is_quick);
+  if (!is_quick) add_decode_plans(cases);
   add_prefill(cases, is_quick);
   add_sample(cases, is_quick);
   add_rows(cases, is_quick);

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/shape.h"
 #include "cuda/library_use.h"
+#include "ops/kernel.h"
 #include "ops/op.h"
 
 namespace veloz::bench {
@@ -40,6 +42,7 @@ struct CudaCase {
   int64_t num_blocks = 0;                               // of the pool that one call reads
   double tokens = 0;                                    // of one call
   cuda::LibraryUse library = cuda::LibraryUse::none;    // whose kernel is wanted
+  std::optional<ops::Kernel> kernel{};                  // instead of the registry's choice
 };
 
 /// All of them, those that tell most first. `is_quick`: a few of each kind.

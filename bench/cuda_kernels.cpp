@@ -94,7 +94,8 @@ class CaseRun {
     const std::vector<TensorView> shapes = inputs(nullptr, 1);
     for (const TensorView& view : shapes) input_types_.push_back(type_of(view));
     output_types_ = ops::op_def(c.op).infer({.inputs = input_types_, .attrs = c.attrs});
-    kernel_ = &registries.of(c).choose({c.op, input_types_, output_types_, c.attrs});
+    kernel_ = c.kernel ? &*c.kernel
+                       : &registries.of(c).choose({c.op, input_types_, output_types_, c.attrs});
     cost_ = c.cost ? c.cost(call_of(shapes, outputs(nullptr, shapes)))
                    : ops::op_def(c.op).cost(call_of(shapes, outputs(nullptr, shapes)));
     if (machine == nullptr) return;
@@ -371,8 +372,8 @@ int main(int argc, char** argv) {
   veloz::bench::Options options;
   app.add_option("--device", options.device, "GPU")->capture_default_str();
   app.add_option("--only", options.only,
-                 "decode, decode_beams, prefill, prefill_library, sample, add_rms_norm_fp8, ...: "
-                 "with commas between");
+                 "decode, decode_beams, decode_plans, prefill, prefill_library, sample, "
+                 "add_rms_norm_fp8, ...: with commas between");
   app.add_option("--first-case", options.first_case, "Number of the case to begin with");
   app.add_option("--runs", options.runs, "Replays of each case, medians are reported")
       ->check(CLI::Range(1, 1000))

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "cuda/ptx/async_copy.h"
+#include "cuda/ptx/cluster.h"
 #include "cuda/ptx/named_barrier.h"
 #include "cuda/sim_runs.h"
 
@@ -92,6 +93,59 @@ TEST(SimulatedThreads, MeetInPartsAtNamedBarriers) {
     const int turns = i < 64 ? 3 : 5;
     EXPECT_EQ(y.values()[static_cast<size_t>(i)], i / 64 * 64 + (i + turns) % 64);
   }
+}
+
+/// Each block sends its number to the next of its cluster.
+__global__ void send_number(float* y) {
+  auto* const barrier = reinterpret_cast<SharedBarrier*>(dynamic_shared());
+  auto* const received = reinterpret_cast<float*>(dynamic_shared() + 16);
+  if (threadIdx.x == 0) {
+    init_barrier(barrier, 1);
+    publish_barriers();
+    arrive_expecting(barrier, sizeof(float));
+  }
+  arrive_at_cluster();
+  wait_for_cluster();
+  if (threadIdx.x == 0)
+    store_async(received, static_cast<float>(blockIdx.x), static_cast<int>(blockIdx.x + 1) % 4,
+                barrier);
+  wait_for_stores(barrier);
+  y[blockIdx.x * blockDim.x + threadIdx.x] = *received;
+}
+
+TEST(SimulatedClusters, SendToEachOther) {
+  DeviceArray<float> y(8 * 32);
+  ASSERT_EQ(sim::launch({.cluster_blocks = 4}, send_number, dim3(8), dim3(32), 20, y.data()),
+            cudaSuccess);
+  for (unsigned i = 0; i < 8 * 32; ++i) {
+    const unsigned block = i / 32;
+    EXPECT_EQ(y.values()[i], static_cast<float>(block / 4 * 4 + (block + 3) % 4));
+  }
+}
+
+TEST(SimulatedClusters, AreWholeAndOfEightBlocksAtMost) {
+  DeviceArray<float> y(9 * 32);
+  for (const int blocks : {2, 9})
+    EXPECT_EQ(sim::launch({.cluster_blocks = blocks}, send_number, dim3(9), dim3(32), 20, y.data()),
+              cudaErrorInvalidConfiguration);
+}
+
+/// Looks at block 1 once that has ended.
+__global__ void look_too_late(int* y) {
+  auto* const mine = reinterpret_cast<int*>(dynamic_shared());
+  *mine = 1;
+  arrive_at_cluster();
+  wait_for_cluster();
+  if (blockIdx.x == 1) return;
+  for (int turn = 0; turn < 3; ++turn) sim::yield();
+  *y = *static_cast<int*>(sim::in_block_of_cluster(mine, 1));
+}
+
+TEST(SimulatedClusters, ShowThatABlockEndedTooEarly) {
+  DeviceArray<int> y(1);
+  ASSERT_EQ(sim::launch({.cluster_blocks = 2}, look_too_late, dim3(2), dim3(1), 4, y.data()),
+            cudaSuccess);
+  EXPECT_EQ(y.values()[0], -1);
 }
 
 __global__ void spoil_shared(unsigned* y) {
