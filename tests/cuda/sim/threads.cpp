@@ -41,6 +41,7 @@ struct Thread {
   bool (*ready)(const void*) = nullptr;
   const void* arg = nullptr;
   bool is_at_cluster_barrier = false;
+  bool has_met_cluster = false;
   unsigned cluster_generation = 0;
   AsyncCopies copies;
 };
@@ -202,6 +203,7 @@ void begin_block(int rank, uint3 idx) {
     thread.state = State::runnable;
     thread.yielded = false;
     thread.is_at_cluster_barrier = false;
+    thread.has_met_cluster = false;
     thread.copies.clear();
     const auto n = static_cast<unsigned>(i);
     thread.idx = {n % blockDim.x, n / blockDim.x % blockDim.y, n / blockDim.x / blockDim.y};
@@ -375,6 +377,7 @@ void cluster_wait(Site site) {
   wait_until(
       "the cluster's barrier",
       [&thread] { return sm().cluster_barrier.generation != thread.cluster_generation; }, site);
+  thread.has_met_cluster = true;
 }
 
 unsigned char* dynamic_shared_begin() { return own_block().shared; }
@@ -393,6 +396,7 @@ void* shared_pointer(uint32_t address) {
 }
 void* in_block_of_cluster(void* pointer, int rank) {
   if (rank < 0 || rank >= sm().num_blocks) fail(fmt::format("no block {} in the cluster", rank));
+  require(self().has_met_cluster, "touched another block before the cluster met: it may not run");
   return sm().blocks[rank].shared + (shared_address_of(pointer) - kSharedAlignment);
 }
 
