@@ -22,7 +22,7 @@ set(veloz_cuda_device_headers
   copy_blocks.h
   activation_value.h block_reduce.h chunk.h kv_row.h quantize_value.h rope_value.h row_chunks.h
   row_codes.h sin_cos.h
-  attention_decode.cuh attention_kernels.cuh attention_prefill.cuh
+  attention_decode.cuh attention_kernels.cuh attention_leaf.cuh attention_prefill.cuh
   attention_products.cuh attention_tiles.cuh
   alignment.h gemm.h gemm_kernel.h gemm_launch.h simple_linear_parts.h
   logit_rows.cuh ordered.cuh race.cuh select.cuh
