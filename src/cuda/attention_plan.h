@@ -61,7 +61,7 @@ DecodePlan plan_decode(const ops::PagedAttentionArgs& args);
 /// With that many sequences for a thread block and, where that many pay, splits.
 DecodePlan plan_decode(const ops::PagedAttentionArgs& args, int64_t seqs_per_block,
                        int64_t max_splits);
-/// With a cluster for each unit and so many thread blocks for a leaf, where that can be.
+/// With a cluster for each unit and so many thread blocks for a leaf, where that is possible.
 std::optional<DecodePlan> plan_clusters(const ops::PagedAttentionArgs& args,
                                         int64_t blocks_per_leaf);
 

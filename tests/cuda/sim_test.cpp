@@ -148,6 +148,12 @@ TEST(SimulatedClusters, ShowThatABlockEndedTooEarly) {
   EXPECT_EQ(y.values()[0], -1);
 }
 
+TEST(SimulatedClustersDeathTest, RefuseStoresOfABlockThatIsInNone) {
+  DeviceArray<float> y(32);
+  EXPECT_DEATH(static_cast<void>(sim::launch(send_number, dim3(1), dim3(32), 20, y.data())),
+               "launched without clusters");
+}
+
 __global__ void spoil_shared(unsigned* y) {
   auto* const words = reinterpret_cast<unsigned*>(dynamic_shared());
   y[blockIdx.x] = words[0] & words[100];

@@ -395,6 +395,8 @@ void* shared_pointer(uint32_t address) {
   return own_block().shared + (address - kSharedAlignment);
 }
 void* in_block_of_cluster(void* pointer, int rank) {
+  // st.async is then an illegal instruction on an H200.
+  require(sm().num_blocks > 1, "stored to a block of a cluster, but was launched without clusters");
   if (rank < 0 || rank >= sm().num_blocks) fail(fmt::format("no block {} in the cluster", rank));
   require(self().has_met_cluster, "touched another block before the cluster met: it may not run");
   return sm().blocks[rank].shared + (shared_address_of(pointer) - kSharedAlignment);
