@@ -14,8 +14,10 @@ constexpr int64_t kWantedBlocks = 1056;  // eight on each of 132 multiprocessors
 // Three on each multiprocessor: with fewer, neighbours that share nothing would wait for each other
 // while multiprocessors have nothing to do.
 constexpr int64_t kEnoughBlocks = 396;
-// One on each multiprocessor, as far as clusters of eight can be placed.
-constexpr int64_t kMostClusteredBlocks = 128;
+// One on each multiprocessor, if clusters find room: those of two nearly everywhere, while 128 in
+// larger ones took longer than tile after tile on an H200.
+constexpr int64_t kMostPairedBlocks = 128;
+constexpr int64_t kMostClusteredBlocks = 64;
 constexpr int64_t kMaxPartialBytes = int64_t{256} << 20;
 
 int64_t row_blocks_of(const ops::PagedAttentionArgs& args) {
@@ -67,9 +69,10 @@ std::optional<DecodePlan> plan_clusters(const ops::PagedAttentionArgs& args,
 DecodePlan plan_decode(const ops::PagedAttentionArgs& args) {
   for (const int64_t blocks_per_leaf : {4, 2, 1}) {
     const std::optional<DecodePlan> plan = plan_clusters(args, blocks_per_leaf);
-    if (plan &&
-        plan->num_units * plan->cluster->num_slots * blocks_per_leaf <= kMostClusteredBlocks)
-      return *plan;
+    if (!plan) continue;
+    const int64_t cluster_blocks = plan->cluster->num_slots * blocks_per_leaf;
+    const int64_t most_blocks = cluster_blocks == 2 ? kMostPairedBlocks : kMostClusteredBlocks;
+    if (plan->num_units * cluster_blocks <= most_blocks) return *plan;
   }
   constexpr int64_t kAnySplits = std::numeric_limits<int64_t>::max();
   const int64_t num_seqs = args.q_starts.shape[0];

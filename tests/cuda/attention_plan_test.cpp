@@ -73,7 +73,9 @@ TEST(AttentionPlan, GivesTheLeavesOfFewSequencesToAClusterEach) {
   EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 1024}), (Cluster{2, 4}));
   EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 2048}), (Cluster{4, 2}));
   EXPECT_EQ(cluster_of({.num_seqs = 1, .max_kv_len = 1088}), (Cluster{4, 2}));
-  EXPECT_EQ(cluster_of({.num_seqs = 4, .max_kv_len = 1024}), (Cluster{2, 2}));
+  EXPECT_EQ(cluster_of({.num_seqs = 2, .max_kv_len = 1024}), (Cluster{2, 2}));
+  EXPECT_EQ(cluster_of({.num_seqs = 4, .max_kv_len = 1024}), (Cluster{2, 1}));
+  EXPECT_EQ(cluster_of({.num_seqs = 8, .max_kv_len = 1024}), (Cluster{2, 1}));
   EXPECT_EQ(cluster_of({.num_seqs = 9, .max_kv_len = 1024}), (Cluster{}));
 }
 
