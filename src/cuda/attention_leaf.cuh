@@ -54,22 +54,34 @@ struct LeafShape {
   static_assert(kSharedBytes <= 227 * 1024, "a thread block has that much");
 };
 
+/// Where lane i finds the leaf's positions from 16 i on.
+struct GroupPlace {
+  int block;
+  int row;  // of the block
+
+  __device__ GroupPlace(const AttentionParams& params, int seq, int leaf_idx) {
+    const int position =
+        leaf_idx * kLeafPositions + static_cast<int>(threadIdx.x) % 32 * kGroupPositions;
+    const int index = table_index(position, params.block_inverse);
+    row = position - index * params.block_size;
+    block = position < params.max_positions ? params.block_tables[seq * params.table_stride + index]
+                                            : 0;
+  }
+};
+
 /// Brings positions of a leaf into shared memory, 16 at a time by a warp; zeros beyond the
-/// sequence's length. Lane i knows the block of the leaf's positions from 16 i.
+/// sequence's length.
 template <int kRowBytes>
 class LeafLoader {
  public:
-  __device__ LeafLoader(const AttentionParams& params, int seq, int kv_head, int leaf_idx)
-      : first_position_(leaf_idx * kLeafPositions), lane_(static_cast<int>(threadIdx.x) % 32) {
+  __device__ LeafLoader(const AttentionParams& params, int kv_head, int leaf_idx,
+                        const GroupPlace& place)
+      : first_position_(leaf_idx * kLeafPositions),
+        lane_(static_cast<int>(threadIdx.x) % 32),
+        place_(place) {
     const int64_t head_bytes = static_cast<int64_t>(params.block_size) * kRowBytes;
     half_bytes_ = params.num_kv_heads * head_bytes;
     head_ = params.cache + kv_head * head_bytes;
-    const int position = first_position_ + lane_ * kGroupPositions;
-    const int index = table_index(position, params.block_inverse);
-    row_ = position - index * params.block_size;
-    block_ = position < params.max_positions
-                 ? params.block_tables[seq * params.table_stride + index]
-                 : 0;
   }
 
   /// Rows of K of a group, to a tile.
@@ -87,8 +99,8 @@ class LeafLoader {
   __device__ void copy(int group, int64_t first_byte, int kv_len, unsigned char* to) const {
     constexpr int kChunks = kBytes / 16;
     constexpr int kRowsPerStep = 32 / kChunks;
-    const int64_t block = __shfl_sync(kFullMask, block_, group);
-    const int first_row = __shfl_sync(kFullMask, row_, group);
+    const int64_t block = __shfl_sync(kFullMask, place_.block, group);
+    const int first_row = __shfl_sync(kFullMask, place_.row, group);
     const int chunk = lane_ % kChunks;
     const unsigned char* const from =
         head_ + block * 2 * half_bytes_ + first_row * kRowBytes + first_byte + chunk * 16;
@@ -105,10 +117,9 @@ class LeafLoader {
 
   int first_position_;
   int lane_;
+  GroupPlace place_;
   const unsigned char* head_;
   int64_t half_bytes_;
-  int block_;
-  int row_;  // of the block
 };
 
 /// A thread's part in the work of a thread block on a leaf.

@@ -35,8 +35,9 @@ inline constexpr int kMaxSharingSeqs = 4;
 /// step of few sequences waits for is latency, of a leaf's tiles one after another and of a second
 /// kernel that folds.
 struct LeafCluster {
-  int64_t num_slots = 1;        // for leaves, a power of two
-  int64_t blocks_per_leaf = 1;  // each with a share of K's tiles and of V's columns
+  int64_t num_slots = 1;  // for leaves, a power of two
+  // Each with a share of K's tiles and of V's columns; more where a sequence leaves slots empty.
+  int64_t blocks_per_leaf = 1;
 };
 inline constexpr int kMaxClusterBlocks = 8;  // on any GPU of this architecture
 

@@ -70,6 +70,7 @@ TEST_P(AttentionLeaves, OfOneEachAreTheSame) {
 TEST_P(AttentionLeaves, OfRaggedLengthsAreTheSame) {
   expect_same_from_clusters(decode_of({512, 1, 513}));
   expect_same_from_clusters(decode_of({130, 1537}));
+  expect_same_from_clusters(decode_of({2100, 70, 600}));  // in teams of one, four and two
 }
 
 TEST_P(AttentionLeaves, OfAllThatAClusterTakesAreTheSame) {
