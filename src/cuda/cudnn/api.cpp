@@ -11,7 +11,8 @@
 namespace veloz::cuda {
 namespace {
 
-constexpr size_t kOldest = 91000;  // it takes scores of minus infinity since then
+/// Since 9.15 its kernels for Hopper read paged caches, since 9.18 one serves every shape.
+constexpr size_t kOldest = 91800;
 
 std::string version_text(size_t version) {  // 91900
   return fmt::format("cuDNN {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
@@ -25,7 +26,7 @@ CudnnApi CudnnApi::open(std::span<const std::filesystem::path> directories) {
   library.load(api.get_version, "cudnnGetVersion");
   if (api.get_version() < kOldest)
     throw Error(ErrorKind::unsupported,
-                fmt::format("{} is {}, attention needs {} or newer", library.name(),
+                fmt::format("{} is {}, which is too old: paged prefill needs {}", library.name(),
                             version_text(api.get_version()), version_text(kOldest)),
                 "install a newer cuDNN 9");
   library.load(api.get_error_string, "cudnnGetErrorString");
