@@ -211,9 +211,6 @@ void add_prefill(std::vector<CudaCase>& cases, bool is_quick) {
       for (const Step& step : kSteps) {
         cases.push_back(attention("prefill", heads, dtype, step));
         if (is_quick) return;
-        if (dtype != DType::bf16) continue;
-        cases.push_back(attention("prefill_library", heads, dtype, step));
-        cases.back().library = cuda::LibraryUse::fastest;
       }
 }
 

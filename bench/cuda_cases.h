@@ -9,7 +9,6 @@
 
 #include "base/dtype.h"
 #include "base/shape.h"
-#include "cuda/library_use.h"
 #include "ops/kernel.h"
 #include "ops/op.h"
 
@@ -41,7 +40,6 @@ struct CudaCase {
   std::function<ops::Cost(const ops::OpCall&)> cost{};  // empty: the op's own
   int64_t num_blocks = 0;                               // of the pool that one call reads
   double tokens = 0;                                    // of one call
-  cuda::LibraryUse library = cuda::LibraryUse::none;    // whose kernel is wanted
   std::optional<ops::Kernel> kernel{};                  // instead of the registry's choice
 };
 

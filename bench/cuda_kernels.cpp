@@ -20,8 +20,6 @@
 #include "base/fp8.h"
 #include "bench/cuda_cases.h"
 #include "bench/cuda_machine.h"
-#include "cuda/cudnn/attach.h"
-#include "cuda/cudnn/library_attention.h"
 #include "cuda/kernels.h"
 #include "ops/element.h"
 
@@ -44,7 +42,6 @@ struct Options {
   size_t memory_mib = size_t{40} << 10;
   double graph_ms = 3;
   std::string only;  // benches, with commas between
-  std::string library_directory;
   bool is_quick = false;
   bool is_dry_run = false;
 };
@@ -74,33 +71,21 @@ size_t bytes_of(const CaseOperand& operand) {
              : static_cast<size_t>(rows * operand.row_stride) * dtype_bytes(operand.dtype);
 }
 
-/// Kernels of ours, and those by libraries.
-struct Registries {
-  ops::KernelRegistry ours = cuda::make_registry();
-  ops::KernelRegistry fastest = cuda::make_registry({.library = cuda::LibraryUse::fastest});
-  std::string library_directory;
-
-  const ops::KernelRegistry& of(const CudaCase& c) const {
-    return c.library == cuda::LibraryUse::none ? ours : fastest;
-  }
-};
-
 /// A case's operands, for several calls, so that successive ones find nothing in the cache. Without
 /// a machine they are only shapes.
 class CaseRun {
  public:
-  CaseRun(const CudaCase& c, const Registries& registries, CudaMachine* machine)
+  CaseRun(const CudaCase& c, const ops::KernelRegistry& registry, CudaMachine* machine)
       : c_(c), machine_(machine) {
     const std::vector<TensorView> shapes = inputs(nullptr, 1);
     for (const TensorView& view : shapes) input_types_.push_back(type_of(view));
     output_types_ = ops::op_def(c.op).infer({.inputs = input_types_, .attrs = c.attrs});
-    kernel_ = c.kernel ? &*c.kernel
-                       : &registries.of(c).choose({c.op, input_types_, output_types_, c.attrs});
+    kernel_ =
+        c.kernel ? &*c.kernel : &registry.choose({c.op, input_types_, output_types_, c.attrs});
     cost_ = c.cost ? c.cost(call_of(shapes, outputs(nullptr, shapes)))
                    : ops::op_def(c.op).cost(call_of(shapes, outputs(nullptr, shapes)));
     if (machine == nullptr) return;
     allocate();
-    if (c.library != cuda::LibraryUse::none) use_library(registries);
   }
 
   std::string_view kernel() const { return kernel_->name; }
@@ -204,17 +189,6 @@ class CaseRun {
     workspace_ = {static_cast<std::byte*>(machine_->zeros(bytes)), bytes};
   }
 
-  /// Of attention. Throws Error(unsupported) where the library would not run.
-  void use_library(const Registries& registries) {
-    cuda::CudaStream& stream = machine_->stream();
-    if (stream.library_attention() == nullptr)
-      cuda::attach_cudnn(stream, cuda::CudnnOptions::beside(registries.library_directory));
-    const auto args = ops::PagedAttentionArgs::from(call_of(sets_[0].inputs, sets_[0].outputs));
-    if (const std::string why = stream.library_attention()->prepare(cuda::sdpa_shape_of(args));
-        !why.empty())
-      throw Error(ErrorKind::unsupported, why);
-  }
-
   Set make_set(int64_t call_idx, std::span<std::byte> pool, int64_t num_blocks) {
     Set set;
     set.inputs = inputs(
@@ -292,9 +266,9 @@ bool is_wanted(const Options& options, const std::string& bench) {
 
 /// Runs one case into `row`; false where the device is lost.
 bool run_case(const CudaCase& c, const Options& options, CudaMachine& machine,
-              const Registries& registries, double copy_bandwidth, ordered_json& row) {
+              const ops::KernelRegistry& registry, double copy_bandwidth, ordered_json& row) {
   try {
-    CaseRun run(c, registries, &machine);
+    CaseRun run(c, registry, &machine);
     if (const std::string wrong = run.check(); !wrong.empty()) row["error"] = wrong;
     add_times(row, run, c,
               machine.time([&](int64_t call_idx) { run.run(call_idx); }, options.runs,
@@ -309,14 +283,14 @@ bool run_case(const CudaCase& c, const Options& options, CudaMachine& machine,
 
 /// What can be said of the cases without a GPU: their types, costs and kernels.
 int dry_run(const std::vector<CudaCase>& cases, const Options& options) {
-  const Registries registries{.library_directory = ""};
+  const ops::KernelRegistry registry = cuda::make_registry();
   bool are_possible = true;
   for (size_t i = 0; i < cases.size(); ++i) {
     const CudaCase& c = cases[i];
     if (!is_wanted(options, c.bench)) continue;
     ordered_json row = {{"case", i}, {"bench", c.bench}, {"shape", c.shape}};
     try {
-      const CaseRun run(c, registries, nullptr);
+      const CaseRun run(c, registry, nullptr);
       row["kernel"] = run.kernel();
       row["bytes"] = run.cost().bytes;
       row["flops"] = run.cost().flops;
@@ -335,7 +309,7 @@ int run_all(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
   signal(SIGALRM, end_hanging_case);
   CudaMachine machine(options.device, options.memory_mib << 20);
-  const Registries registries{.library_directory = options.library_directory};
+  const ops::KernelRegistry registry = cuda::make_registry();
   const double copy_bandwidth = machine.copy_bandwidth();
   print({{"bench", "peaks"},
          {"device", machine.facts().name},
@@ -356,7 +330,7 @@ int run_all(const Options& options) {
                   "{\"case\": %zu, \"bench\": \"%s\", \"shape\": \"%s\", \"error\": \"hangs\"}\n",
                   i, c.bench.c_str(), c.shape.c_str());
     alarm(kCaseSeconds);
-    const bool works = run_case(c, options, machine, registries, copy_bandwidth, row);
+    const bool works = run_case(c, options, machine, registry, copy_bandwidth, row);
     alarm(0);
     print(row);
     if (!works) return kDeviceLost;
@@ -372,8 +346,8 @@ int main(int argc, char** argv) {
   veloz::bench::Options options;
   app.add_option("--device", options.device, "GPU")->capture_default_str();
   app.add_option("--only", options.only,
-                 "decode, decode_beams, decode_plans, prefill, prefill_library, sample, "
-                 "add_rms_norm_fp8, ...: with commas between");
+                 "decode, decode_beams, decode_plans, prefill, sample, add_rms_norm_fp8, ...: with "
+                 "commas between");
   app.add_option("--first-case", options.first_case, "Number of the case to begin with");
   app.add_option("--runs", options.runs, "Replays of each case, medians are reported")
       ->check(CLI::Range(1, 1000))
@@ -383,9 +357,6 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--memory-mib", options.memory_mib, "GPU memory to take at most")
       ->capture_default_str();
-  app.add_option("--cublaslt", options.library_directory,
-                 "Directory of cuBLASLt, which cuDNN is looked for beside")
-      ->envname("VELOZ_CUBLASLT");
   app.add_flag("--quick", options.is_quick, "A few cases of each kind");
   app.add_flag("--dry-run", options.is_dry_run, "Check the cases without a GPU");
   CLI11_PARSE(app, argc, argv);

@@ -32,8 +32,8 @@ struct LLMOptions {
   size_t kv_cache_memory_bytes = 0;     // 0: as kv_cache_size says, on a GPU what the rest leaves
   double gpu_memory_utilization = 0.9;  // share of a GPU's memory that weights and cache may fill
   /// Large products on a GPU may go to any algorithm of cuBLASLt, not only to those with the bits
-  /// of our own kernels, and prefill attention to cuDNN. A request's tokens can then depend on its
-  /// neighbours, and sums of fp8 codes are less exact. Nothing changes on a CPU.
+  /// of our own kernels. A request's tokens can then depend on its neighbours, and sums of fp8
+  /// codes are less exact. Nothing changes on a CPU.
   bool allow_nondeterminism = false;
   std::filesystem::path cublaslt_directory{};  // where cuBLASLt is looked for first, or ""
   /// Where the algorithms of cuBLASLt that were found best on this GPU are kept between runs, in a

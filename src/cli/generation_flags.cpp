@@ -114,8 +114,7 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
       ->capture_default_str();
   verb.add_flag("--allow-nondeterminism", options.allow_nondeterminism,
                 "On a GPU, large products may go to any algorithm of cuBLASLt, not only to those "
-                "with the same bits, and prefill attention to cuDNN: faster, but a request's "
-                "tokens can depend on its neighbours, "
+                "with the same bits: faster, but a request's tokens can depend on its neighbours, "
                 "and fp8 sums are less exact; no effect on the CPU")
       ->envname("VELOZ_ALLOW_NONDETERMINISM");
   verb.add_option("--cublaslt", options.cublaslt_directory,

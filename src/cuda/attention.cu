@@ -50,18 +50,11 @@ bool is_aligned(const TensorView& view, int64_t elements) {
 }
 
 template <bool kIsFp8>
-void run_short(CudaStream& stream, const ops::PagedAttentionArgs& args,
-               const AttentionParams& params, const DecodePlan& plan) {
-  launch_decode<kIsFp8>(stream, params, static_cast<int>(args.head_dim),
-                        static_cast<int>(args.q.shape[0]), plan);
-}
-
-template <bool kIsFp8>
 void run(CudaStream& stream, const ops::PagedAttentionArgs& args, const AttentionParams& params,
          const DecodePlan& plan) {
   const auto head_dim = static_cast<int>(args.head_dim);
   const auto num_tokens = static_cast<int>(args.q.shape[0]);
-  run_short<kIsFp8>(stream, args, params, plan);
+  launch_decode<kIsFp8>(stream, params, head_dim, num_tokens, plan);
   // A sequence has a token at least: with no more tokens than sequences all of them decode.
   if (num_tokens > params.num_seqs) launch_prefill<kIsFp8>(stream, params, head_dim, num_tokens);
 }
@@ -83,16 +76,6 @@ void paged_attention_as_planned(ops::OpContext& context, const ops::PagedAttenti
     run<true>(stream_of(context), args, params, plan);
   else
     run<false>(stream_of(context), args, params, plan);
-}
-
-void paged_attention_of_short(ops::OpContext& context,
-                              const ops::PagedAttentionArgs& args) noexcept {
-  const DecodePlan plan = plan_decode(args);
-  const AttentionParams params = params_of(args, plan, context.workspace.data());
-  if (args.cache.dtype == DType::fp8_e4m3)
-    run_short<true>(stream_of(context), args, params, plan);
-  else
-    run_short<false>(stream_of(context), args, params, plan);
 }
 
 }  // namespace veloz::cuda

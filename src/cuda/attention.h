@@ -17,9 +17,6 @@ void paged_attention(ops::OpContext& context, const ops::PagedAttentionArgs& arg
 /// plan.partial_bytes; q and y are aligned to what is loaded at once (4 and 2 elements).
 void paged_attention_as_planned(ops::OpContext& context, const ops::PagedAttentionArgs& args,
                                 const DecodePlan& plan) noexcept;
-/// Of the sequences that decode alone: of is_short_sequence.
-void paged_attention_of_short(ops::OpContext& context,
-                              const ops::PagedAttentionArgs& args) noexcept;
 /// Whatever else the op takes. No workspace.
 void paged_attention_simple(ops::OpContext& context, const ops::PagedAttentionArgs& args) noexcept;
 

@@ -11,7 +11,6 @@
 #include "base/files.h"
 #include "cuda/copy_blocks.h"
 #include "cuda/cublaslt/attach.h"
-#include "cuda/cudnn/attach.h"
 #include "cuda/dummy_values.h"
 #include "cuda/gpu.h"
 #include "cuda/stream.h"
@@ -79,8 +78,6 @@ class CudaDevice final : public Device {
 std::unique_ptr<Stream> CudaDevice::create_stream() {
   auto stream = std::make_unique<CudaStream>(facts_.index);
   if (options_.library != LibraryUse::none) attach_cublaslt(*stream, library_options(options_));
-  if (options_.library == LibraryUse::fastest)
-    attach_cudnn(*stream, CudnnOptions::beside(options_.cublaslt_directory));
   return stream;
 }
 

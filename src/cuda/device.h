@@ -37,8 +37,6 @@ GpuList list_gpus();
 struct DeviceOptions {
   /// Where it is not `none`, streams have cuBLASLt, for the kernels that make_registry offers with
   /// the same option. Creating one throws Error(unsupported) where the library is missing.
-  /// With `fastest` they have cuDNN too, looked for beside it; where that is missing, attention's
-  /// kernel says so as it prepares and our own does its work.
   LibraryUse library = LibraryUse::none;
   std::filesystem::path cublaslt_directory{};  // where it is looked for first, or ""
   std::filesystem::path tuning_directory{};    // of its tuned algorithms; "": none are kept

@@ -7,7 +7,6 @@
 #include "cuda/attention.h"
 #include "cuda/attention_plan.h"
 #include "cuda/cublaslt/linear.h"
-#include "cuda/cudnn/attention.h"
 #include "cuda/linear.h"
 #include "cuda/logits.h"
 #include "cuda/row_copies.h"
@@ -114,13 +113,6 @@ constexpr Kernel kKernels[] = {
      VELOZ_FRONT((ops::run_typed<ops::TopLogprobsArgs, top_logprobs>))},
 };
 
-// Before the others where bits may change.
-constexpr Kernel kFastestKernels[] = {
-    {"paged_attention/cudnn", Op::paged_attention, cudnn::accepts,
-     VELOZ_FRONT((ops::run_typed<ops::PagedAttentionArgs, cudnn::paged_attention>)),
-     cudnn::workspace_bytes, VELOZ_FRONT(cudnn::prepare)},
-};
-
 // Before the others where there is a library.
 constexpr Kernel kLibraryKernels[] = {
     {"linear/cublaslt", Op::linear, cublaslt::accepts,
@@ -135,10 +127,8 @@ constexpr Kernel kLibraryKernels[] = {
 
 ops::KernelRegistry make_registry(const RegistryOptions& options) {
   std::vector<Kernel> kernels;
-  if (options.library == LibraryUse::fastest)
-    kernels.assign(std::begin(kFastestKernels), std::end(kFastestKernels));
   if (options.library != LibraryUse::none)
-    kernels.insert(kernels.end(), std::begin(kLibraryKernels), std::end(kLibraryKernels));
+    kernels.assign(std::begin(kLibraryKernels), std::end(kLibraryKernels));
   kernels.insert(kernels.end(), std::begin(kKernels), std::end(kKernels));
   return {std::move(kernels), ops::plain_layouts()};
 }

@@ -11,8 +11,8 @@ namespace veloz::cuda {
 /// engines for a GPU; its kernels do not run.
 struct RegistryOptions {
   /// Offers linears by cuBLASLt, on streams that have it (DeviceOptions): with `fastest` their
-  /// results change in the last bits with the number of rows beside a row, and prefill attention is
-  /// cuDNN's where that is there. All else is the same in every batch.
+  /// results change in the last bits with the number of rows beside a row. All else is the same in
+  /// every batch.
   LibraryUse library = LibraryUse::none;
 };
 ops::KernelRegistry make_registry(const RegistryOptions& options = {});

@@ -32,24 +32,11 @@ set(veloz_cuda_device_headers
 # Fronts of products by a library, random operands, and what compares results.
 list(APPEND veloz_cuda_host_sources cublaslt/linear.cpp)
 list(APPEND veloz_cuda_device_sources find_difference.cu random_fill.cu)
-list(APPEND veloz_cuda_host_sources cudnn/attention.cpp)
-list(APPEND veloz_cuda_device_sources cudnn/chunks.cu)
 # cuBLASLt itself, and timing by events: not for the simulated multiprocessor.
 set(veloz_cuda_library_sources call_timer.cpp cublaslt/api.cpp cublaslt/library.cpp
                                cublaslt/product.cpp)
-list(APPEND veloz_cuda_library_sources device_memory.cpp)
-list(APPEND veloz_cuda_device_headers device_memory.h cudnn/chunks.h)
-# cuDNN itself, where its headers are, and what stands in.
-set(veloz_cuda_cudnn_sources cudnn/api.cpp cudnn/descriptor.cpp cudnn/library.cpp
-                             cudnn/sdpa_graph.cpp cudnn/sdpa_plan.cpp)
-set(veloz_cuda_cudnn_headers cudnn/api.h cudnn/descriptor.h cudnn/library.h cudnn/sdpa_graph.h
-                             cudnn/sdpa_plan.h)
-set(veloz_cuda_no_cudnn_sources cudnn/no_library.cpp)
-# Attention by cuDNN: what needs neither.
-list(APPEND veloz_cuda_plain_sources cudnn/attention_choice.cpp
-                                     cudnn/sdpa_shape.cpp shared_library.cpp)
 # Products by cuBLASLt: what needs no CUDA.
 list(APPEND veloz_cuda_plain_sources cublaslt/autotune.cpp cublaslt/gemm.cpp
-                                     cublaslt/tuning_cache.cpp)
+                                     cublaslt/shared_library.cpp cublaslt/tuning_cache.cpp)
 list(APPEND veloz_cuda_device_headers call_timer.h find_difference.h random_fill.h cublaslt/api.h cublaslt/library.h
                                       cublaslt/product.h)

@@ -39,8 +39,7 @@ CudaStream::CudaStream(int device) : device_(device) {
 }
 
 CudaStream::~CudaStream() {
-  library_.reset();  // they work on the stream
-  library_attention_.reset();
+  library_.reset();  // it works on the stream
   if (mark_ != nullptr) cudaEventDestroy(mark_);
   if (handle_ != nullptr) cudaStreamDestroy(handle_);
 }

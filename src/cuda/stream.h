@@ -6,7 +6,6 @@
 
 #include "base/device.h"
 #include "cuda/cublaslt/library_gemms.h"
-#include "cuda/cudnn/library_attention.h"
 #include "cuda/gpu.h"
 
 namespace veloz::cuda {
@@ -38,11 +37,6 @@ class CudaStream final : public Stream {
   /// Products by a library, for the kernels that ask it; null where there is none.
   LibraryGemms* library() const { return library_.get(); }
   void set_library(std::shared_ptr<LibraryGemms> library) { library_ = std::move(library); }
-  /// Attention by a library, in the same way.
-  LibraryAttention* library_attention() const { return library_attention_.get(); }
-  void set_library_attention(std::shared_ptr<LibraryAttention> library) {
-    library_attention_ = std::move(library);
-  }
   /// Of a launch of kernel `what`.
   void note(cudaError_t error, const char* what) noexcept {
     if (error != cudaSuccess && failure_.error == cudaSuccess) failure_ = {error, what};
@@ -62,7 +56,6 @@ class CudaStream final : public Stream {
   Failure failure_;         // the first since the mark
   Failure marked_failure_;  // the first ahead of it
   std::shared_ptr<LibraryGemms> library_;
-  std::shared_ptr<LibraryAttention> library_attention_;
 };
 
 }  // namespace veloz::cuda

@@ -222,7 +222,7 @@ TEST(LibraryLinear, PreparesNothingOnAStreamWithoutALibrary) {
 TEST(LibraryLinear, OurKernelsStandBehindItInTheList) {
   const ops::KernelRegistry fast = make_registry({.library = LibraryUse::fastest});
   const ops::KernelRegistry usual = make_registry();
-  EXPECT_EQ(fast.kernels().size(), usual.kernels().size() + 3);  // and attention
+  EXPECT_EQ(fast.kernels().size(), usual.kernels().size() + 2);
   const ops::Attrs attrs;
   const std::vector<ops::ValueType> inputs = {
       {DType::bf16, {ops::Symbol::T, 64}}, {DType::bf16, {32, 64}}, {DType::fp32, {32}}};

@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "cuda/shared_library.h"
+#include "cuda/cublaslt/shared_library.h"
 
 namespace veloz::cuda {
 

@@ -58,6 +58,28 @@ void run_ours(CudaStream& stream, const Gemm& gemm, const GemmOperands& o, int64
 
 }  // namespace
 
+DeviceMemory::DeviceMemory(size_t bytes) : bytes_(bytes) {
+  void* data = nullptr;
+  const cudaError_t error = cudaMalloc(&data, std::max<size_t>(bytes, 1));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Error(ErrorKind::out_of_memory,
+                fmt::format("{} bytes of GPU memory were asked for by cuBLASLt", bytes),
+                "lower --gpu-memory-utilization, or free the GPU");
+  }
+  check(error, "allocating memory");
+  data_.reset(data);
+}
+
+bool DeviceMemory::grow(size_t bytes) {
+  if (data_ != nullptr && bytes_ >= bytes) return false;
+  *this = DeviceMemory();  // freed before the larger one is taken
+  *this = DeviceMemory(bytes);
+  return true;
+}
+
+void DeviceMemory::Free::operator()(void* data) const { cudaFree(data); }
+
 /// Random operands of the products that are timed, as large as the largest so far.
 struct CublasLtGemms::Operands {
   DeviceMemory x, w, x_scales, w_scales, y;

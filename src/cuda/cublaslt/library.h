@@ -14,10 +14,27 @@
 #include "cuda/cublaslt/attach.h"
 #include "cuda/cublaslt/library_gemms.h"
 #include "cuda/cublaslt/product.h"
-#include "cuda/device_memory.h"
 #include "cuda/stream.h"
 
 namespace veloz::cuda {
+
+/// Memory of the device, for who has a stream and no Device.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  explicit DeviceMemory(size_t bytes);
+  /// Whether it had to be replaced by new memory to have `bytes`: what it held is gone then.
+  bool grow(size_t bytes);
+  void* data() const { return data_.get(); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  struct Free {
+    void operator()(void* data) const;
+  };
+  std::unique_ptr<void, Free> data_;
+  size_t bytes_ = 0;
+};
 
 /// cuBLASLt on one stream: its handle, its scratch memory, the algorithms tuned for this device,
 /// and the description of every product that was asked for. Used from the stream's thread.

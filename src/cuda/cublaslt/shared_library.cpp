@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cuda/shared_library.h"
+#include "cuda/cublaslt/shared_library.h"
 
 #include <dlfcn.h>
 #include <fmt/format.h>
