@@ -3,7 +3,6 @@
 
 #include <immintrin.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,7 +40,8 @@ void transpose_quads(__m512i (&m)[16]) {
 
 void pack_pass_rows(const GemmPassRows& rows) {
   for (int64_t at = 0; at < rows.row_bytes; at += kStepBytes) {
-    const int64_t bytes = std::min(kStepBytes, rows.row_bytes - at);
+    const int64_t left = rows.row_bytes - at;
+    const int64_t bytes = left < kStepBytes ? left : kStepBytes;
     const __mmask64 mask = ~uint64_t{0} >> (kStepBytes - bytes);
     __m512i m[kMaxPassRows];
     for (int64_t r = 0; r < kMaxPassRows; ++r)
