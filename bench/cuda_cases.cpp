@@ -186,10 +186,8 @@ void add_decode_plans(std::vector<CudaCase>& cases) {
     const int64_t row_bytes = heads.head_dim * static_cast<int64_t>(dtype_bytes(dtype));
     const int64_t num_leaves = kv_len / cuda::kLeafPositions;
     for (const auto& [blocks_per_leaf, kernel] : kernels) {
-      const int64_t cluster_blocks = num_leaves * blocks_per_leaf;
-      const bool is_possible = cuda::fits_leaf(row_bytes, blocks_per_leaf) && cluster_blocks > 1 &&
-                               cluster_blocks <= cuda::kMaxClusterBlocks;
-      if (blocks_per_leaf != 0 && !is_possible) continue;
+      if (blocks_per_leaf != 0 && !cuda::is_possible({num_leaves, blocks_per_leaf}, row_bytes))
+        continue;
       CudaCase c = attention("decode_plans", heads, dtype, {num_seqs, 1, kv_len});
       c.kernel = kernel;
       cases.push_back(std::move(c));

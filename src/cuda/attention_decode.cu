@@ -144,14 +144,10 @@ void launch_shape(CudaStream& stream, const AttentionParams& params, int num_tok
 template <bool kIsFp8>
 void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim, int num_tokens,
                    const DecodePlan& plan) {
-  if (plan.cluster)
-    launch_leaf_decode<kIsFp8>(stream, params, head_dim, plan);
-  else if (head_dim == 64)
-    launch_shape<kIsFp8, 64>(stream, params, num_tokens, plan);
-  else if (head_dim == 128)
-    launch_shape<kIsFp8, 128>(stream, params, num_tokens, plan);
-  else
-    launch_shape<kIsFp8, 256>(stream, params, num_tokens, plan);
+  if (plan.cluster) return launch_leaf_decode<kIsFp8>(stream, params, head_dim, plan);
+  with_head_dim(head_dim, [&]<int kHeadDim>() {
+    launch_shape<kIsFp8, kHeadDim>(stream, params, num_tokens, plan);
+  });
 }
 template void launch_decode<false>(CudaStream&, const AttentionParams&, int, int,
                                    const DecodePlan&);

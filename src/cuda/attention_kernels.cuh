@@ -7,6 +7,17 @@
 
 namespace veloz::cuda {
 
+/// Calls f.operator()<head_dim>(), of the head dims that have kernels.
+template <typename F>
+void with_head_dim(int head_dim, const F& f) {
+  if (head_dim == 64)
+    f.template operator()<64>();
+  else if (head_dim == 128)
+    f.template operator()<128>();
+  else
+    f.template operator()<256>();
+}
+
 /// Short sequences, and the folding of their leaves where several thread blocks work on one.
 template <bool kIsFp8>
 void launch_decode(CudaStream& stream, const AttentionParams& params, int head_dim, int num_tokens,

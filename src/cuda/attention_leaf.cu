@@ -99,12 +99,8 @@ void launch_shape(CudaStream& stream, const AttentionParams& params, const Decod
 template <bool kIsFp8>
 void launch_leaf_decode(CudaStream& stream, const AttentionParams& params, int head_dim,
                         const DecodePlan& plan) {
-  if (head_dim == 64)
-    launch_shape<kIsFp8, 64>(stream, params, plan);
-  else if (head_dim == 128)
-    launch_shape<kIsFp8, 128>(stream, params, plan);
-  else
-    launch_shape<kIsFp8, 256>(stream, params, plan);
+  with_head_dim(head_dim,
+                [&]<int kHeadDim>() { launch_shape<kIsFp8, kHeadDim>(stream, params, plan); });
 }
 template void launch_leaf_decode<false>(CudaStream&, const AttentionParams&, int,
                                         const DecodePlan&);

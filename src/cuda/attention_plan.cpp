@@ -53,16 +53,13 @@ DecodePlan plan_decode(const ops::PagedAttentionArgs& args, int64_t seqs_per_blo
 
 std::optional<DecodePlan> plan_clusters(const ops::PagedAttentionArgs& args,
                                         int64_t blocks_per_leaf) {
-  const auto num_slots =
-      static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(leaves_of(args))));
+  const LeafCluster cluster{
+      .num_slots = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(leaves_of(args)))),
+      .blocks_per_leaf = blocks_per_leaf};
   const int64_t row_bytes = args.head_dim * static_cast<int64_t>(dtype_bytes(args.cache.dtype));
-  const int64_t cluster_blocks = num_slots * blocks_per_leaf;
-  // A thread block that was launched outside of clusters cannot send, not even to itself.
-  if (cluster_blocks < 2 || cluster_blocks > kMaxClusterBlocks ||
-      !fits_leaf(row_bytes, blocks_per_leaf))
-    return std::nullopt;
+  if (!is_possible(cluster, row_bytes)) return std::nullopt;
   DecodePlan plan = plan_decode(args, 1, 1);
-  plan.cluster = {.num_slots = num_slots, .blocks_per_leaf = blocks_per_leaf};
+  plan.cluster = cluster;
   return plan;
 }
 

@@ -48,6 +48,13 @@ constexpr bool fits_leaf(int64_t row_bytes, int64_t blocks_per_leaf) {
          kLeafPositions * row_bytes <= kMaxKeyBytes * blocks_per_leaf;
 }
 
+/// Whether there can be such a cluster. A thread block that was launched outside of clusters cannot
+/// send, not even to itself: one alone is none.
+constexpr bool is_possible(const LeafCluster& cluster, int64_t row_bytes) {
+  const int64_t blocks = cluster.num_slots * cluster.blocks_per_leaf;
+  return blocks > 1 && blocks <= kMaxClusterBlocks && fits_leaf(row_bytes, cluster.blocks_per_leaf);
+}
+
 /// How the sequences of a step that decode are split over thread blocks.
 struct DecodePlan {
   int64_t row_blocks = 1;      // of one kv head

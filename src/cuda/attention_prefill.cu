@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cuda/attention_kernels.cuh"
 #include "cuda/attention_prefill.cuh"
 
 #include "cuda/launch.h"
@@ -222,12 +223,9 @@ void launch_shape(CudaStream& stream, const AttentionParams& params, int num_tok
 template <bool kIsFp8>
 void launch_prefill(CudaStream& stream, const AttentionParams& params, int head_dim,
                     int num_tokens) {
-  if (head_dim == 64)
-    launch_shape<kIsFp8, 64>(stream, params, num_tokens);
-  else if (head_dim == 128)
-    launch_shape<kIsFp8, 128>(stream, params, num_tokens);
-  else
-    launch_shape<kIsFp8, 256>(stream, params, num_tokens);
+  with_head_dim(head_dim, [&]<int kHeadDim>() {
+    launch_shape<kIsFp8, kHeadDim>(stream, params, num_tokens);
+  });
 }
 template void launch_prefill<false>(CudaStream&, const AttentionParams&, int, int);
 template void launch_prefill<true>(CudaStream&, const AttentionParams&, int, int);

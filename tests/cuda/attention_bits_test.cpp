@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 #include <limits>
-#include <string>
 #include <tuple>
 
 #include "cuda/attention_runs.h"
@@ -125,10 +124,7 @@ constexpr Shapes kShapes[] = {{"MultiHead64", 2, 2, 64},
 INSTANTIATE_TEST_SUITE_P(Cuda, AttentionBits,
                          ::testing::Combine(::testing::ValuesIn(kShapes),
                                             ::testing::Values(DType::bf16, DType::fp8_e4m3)),
-                         [](const auto& param) {
-                           return std::string(std::get<0>(param.param).name) + "_" +
-                                  std::string(to_string(std::get<1>(param.param)));
-                         });
+                         kCaseAndCacheName);
 
 /// So many rows that no sequence is split: leaves are folded where they are computed.
 TEST(AttentionTree, FoldsToTheSameBitsInOneThreadBlockAndInMany) {

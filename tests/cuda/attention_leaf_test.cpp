@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstring>
 #include <limits>
-#include <string>
 #include <tuple>
 
 #include "cuda/attention_plans.h"
@@ -48,9 +46,8 @@ class AttentionLeaves : public ::testing::TestWithParam<std::tuple<Heads, DType>
     if (!plan_clusters(ops::PagedAttentionArgs::from(call), kBlocksPerLeaf)) return;
     const OwnedTensor y =
         run_attention(clustered_attention<kBlocksPerLeaf>(), inputs, gpu.built.attrs);
-    const size_t row_bytes = static_cast<size_t>(want.view().shape[1]) * sizeof(uint16_t);
     for (int64_t row = 0; row < want.view().shape[0]; ++row)
-      EXPECT_EQ(std::memcmp(y.view().row<char>(row), want.view().row<char>(row), row_bytes), 0)
+      EXPECT_TRUE(is_same_row(y, want, row))
           << "token " << row << ", thread blocks for a leaf: " << kBlocksPerLeaf;
   }
   static void expect_same_from_clusters(const AttentionCase& c) {
@@ -89,10 +86,7 @@ constexpr Heads kHeads[] = {{"MultiHead64", 2, 2, 64, 16},
 INSTANTIATE_TEST_SUITE_P(Cuda, AttentionLeaves,
                          ::testing::Combine(::testing::ValuesIn(kHeads),
                                             ::testing::Values(DType::bf16, DType::fp8_e4m3)),
-                         [](const auto& param) {
-                           return std::string(std::get<0>(param.param).name) + "_" +
-                                  std::string(to_string(std::get<1>(param.param)));
-                         });
+                         kCaseAndCacheName);
 
 }  // namespace
 }  // namespace veloz::cuda

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstring>
+#include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -43,5 +46,17 @@ inline test::OwnedTensor run_attention(const ops::Kernel& kernel,
   run_kernel(kernel, inputs, {y.view()}, attrs);
   return y;
 }
+
+/// Of tensors of 16 bits.
+inline bool is_same_row(const test::OwnedTensor& a, const test::OwnedTensor& b, int64_t row) {
+  return std::memcmp(a.view().row<uint16_t>(row), b.view().row<uint16_t>(row),
+                     static_cast<size_t>(a.view().shape[1]) * sizeof(uint16_t)) == 0;
+}
+
+/// "Case_dtype", of a test's tuple of a case with a name and the cache's dtype.
+constexpr auto kCaseAndCacheName = [](const auto& info) {
+  return std::string(std::get<0>(info.param).name) + "_" +
+         std::string(to_string(std::get<1>(info.param)));
+};
 
 }  // namespace veloz::cuda

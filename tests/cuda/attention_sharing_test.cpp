@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <tuple>
 
@@ -33,11 +32,6 @@ SharingCase case_of(const Heads& heads, DType cache) {
 
 OwnedTensor run(const ops::Kernel& kernel, const GpuAttention& gpu) {
   return run_attention(kernel, gpu.inputs(), gpu.built.attrs);
-}
-
-bool is_same_row(const OwnedTensor& a, const OwnedTensor& b, int64_t row) {
-  return std::memcmp(a.view().row<uint16_t>(row), b.view().row<uint16_t>(row),
-                     static_cast<size_t>(a.view().shape[1]) * sizeof(uint16_t)) == 0;
 }
 
 void expect_same(const OwnedTensor& y, const OwnedTensor& want, const std::string& what) {
@@ -86,10 +80,7 @@ constexpr Heads kHeads[] = {{"MultiHead64", 2, 2, 64},    {"Grouped2Of64", 2, 1,
 INSTANTIATE_TEST_SUITE_P(Cuda, AttentionSharing,
                          ::testing::Combine(::testing::ValuesIn(kHeads),
                                             ::testing::Values(DType::bf16, DType::fp8_e4m3)),
-                         [](const auto& param) {
-                           return std::string(std::get<0>(param.param).name) + "_" +
-                                  std::string(to_string(std::get<1>(param.param)));
-                         });
+                         kCaseAndCacheName);
 
 TEST(AttentionSharingOfBlocks, OfManyBeamsChangesNoBit) {
   for (const int num_beams : {8, 16}) {

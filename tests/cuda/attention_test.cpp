@@ -123,10 +123,7 @@ const NamedCase kTensorCoreCases[] = {
 INSTANTIATE_TEST_SUITE_P(Cuda, TensorCoreAttention,
                          ::testing::Combine(::testing::ValuesIn(kTensorCoreCases),
                                             ::testing::Values(DType::bf16, DType::fp8_e4m3)),
-                         [](const auto& param) {
-                           return std::string(std::get<0>(param.param).name) + "_" +
-                                  std::string(to_string(std::get<1>(param.param)));
-                         });
+                         kCaseAndCacheName);
 
 }  // namespace
 }  // namespace veloz::cuda
