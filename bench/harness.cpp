@@ -82,7 +82,7 @@ Machine::Machine(const Options& options)
 }
 
 double Machine::read_bandwidth() {
-  return best_of_three([&] { return cpu::measure_read_bandwidth(pool_, arena()); });
+  return best_of_three([&] { return cpu::measure_read_bandwidth(pool_, features_, arena()); });
 }
 double Machine::peak(cpu::PeakLoop loop) {
   return best_of_three(

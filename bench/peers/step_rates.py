@@ -4,6 +4,7 @@
 import functools
 import json
 import subprocess
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,16 +46,22 @@ class Failed(Exception):
     """A program did not do what it was asked."""
 
 
-def run(command: Sequence[str | Path], with_log: bool = False) -> str:
+def run(command: Sequence[str | Path], with_log: bool = False, directory: str | None = None) -> str:
     """What it printed; its log too, where the result may lie among that."""
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=directory)
     except (OSError, subprocess.TimeoutExpired) as e:
         raise Failed(f"{' '.join(words)}: {e}") from e
     if done.returncode != 0:
         raise Failed(f"{' '.join(words)}\n{done.stderr.strip()[-500:]}")
     return done.stderr + done.stdout if with_log else done.stdout
+
+
+def run_peer(command: Sequence[str | Path], with_log: bool = False) -> str:
+    """In a directory that goes away with the logs that peers leave where they run."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return run([word.resolve() if isinstance(word, Path) else word for word in command], with_log, scratch)
 
 
 def read_phase(phase: dict[str, Any], peaks: dict[str, float]) -> Measurement:
@@ -114,7 +121,7 @@ def last_of_table(text: str, column: str) -> float | None:
 @functools.cache
 def has_depth(bench: Path) -> bool:
     """llama.cpp's has -d, a context that is not timed; ik_llama.cpp's has -gp for that."""
-    return "--n-depth" in run([bench, "--help"])
+    return "--n-depth" in run_peer([bench, "--help"])
 
 
 def single_sequence_flags(peer: Peer, load: Load) -> list[str]:
@@ -131,13 +138,13 @@ def measure_peer(peer: Peer, model: Path, threads: int, flags: Sequence[str], lo
     common: list[str | Path] = ["-m", model, "-t", str(threads), *flags]
     if load.sequences == 1:
         work = [*single_sequence_flags(peer, load), "-r", "1", "-o", "json"]
-        return Measurement(float(json.loads(run([peer.bench, *common, *work]))[0]["avg_ts"]))
+        return Measurement(float(json.loads(run_peer([peer.bench, *common, *work]))[0]["avg_ts"]))
     if peer.batched is None:
         return None
     size = load.sequences * (load.context + load.new_tokens)  # a copy each, where it makes copies
     work = ["-tb", str(threads), "-c", str(size), "-b", "2048", "-ub", "512"]
     work += ["-pps", "-npp", str(load.context), "-ntg", str(load.new_tokens), "-npl", str(load.sequences)]
-    rate = last_of_table(run([peer.batched, *common, *work], with_log=True), "S_TG t/s")
+    rate = last_of_table(run_peer([peer.batched, *common, *work], with_log=True), "S_TG t/s")
     if rate is None:
         raise Failed(f"{peer.batched} printed no result for {model}")
     return Measurement(rate)

@@ -51,7 +51,7 @@ profile::MachinePeaks PeakMeter::measure_once() {
   constexpr double kUnknown = 5e9;  // per thread, of a processor without vectors that are known
   const cpu::CpuFeatures features = cpu::detect_features();
   profile::MachinePeaks peaks;
-  peaks.read_bytes_per_s = cpu::measure_read_bandwidth(*backend_.pool, bytes_of(memory_));
+  peaks.read_bytes_per_s = cpu::measure_read_bandwidth(*backend_.pool, features, bytes_of(memory_));
   peaks.fp32_ops_per_s = kUnknown * backend_.pool->num_threads();
   for (const cpu::PeakLoop loop : cpu::supported_peak_loops(features)) {
     const double rate =

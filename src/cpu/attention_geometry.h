@@ -13,6 +13,10 @@
 
 namespace veloz::cpu {
 
+/// Rows whose sums over a leaf are made together, block by block: of K and V only the first tile's
+/// lines come from further away than the first-level cache.
+inline constexpr int64_t kMaxLeafRows = 2 * kMaxTileRows;
+
 /// Sizes of one call of paged attention, the same for all threads.
 struct AttentionGeometry {
   // Queries that read a leaf of K and V (64 KiB at 64 bf16 channels) while it is in the
@@ -93,8 +97,8 @@ struct AttentionItem {
 struct AttentionScratch {
   std::byte* queries;  // [rows_per_item][padded_dim], q's dtype or int16
   float* steps;        // [rows_per_item], of queries in int16
-  float* scores;       // [kMaxTileRows][kAttentionLeaf]
-  float* leaf;         // sums of a tile's rows over one leaf
+  float* scores;       // [kMaxLeafRows][kAttentionLeaf]
+  float* leaf;         // sums of up to kMaxLeafRows rows over one leaf
   float* group;        // of an item's rows over one group of leaves
   float* total;        // of an item's rows over the groups before
   // One leaf of one kv head: scales of int8, then what is widened.
@@ -111,8 +115,8 @@ struct AttentionScratch {
   static AttentionScratch at(std::byte* begin, const AttentionGeometry& g) {
     const int64_t row = SumsArray::floats_per_row(g);
     auto* const floats = reinterpret_cast<float*>(begin + query_bytes(g));
-    float* const leaf = floats + kMaxTileRows * ops::kAttentionLeaf;
-    float* const group = leaf + kMaxTileRows * row;
+    float* const leaf = floats + kMaxLeafRows * ops::kAttentionLeaf;
+    float* const group = leaf + kMaxLeafRows * row;
     float* const scales = floats + num_floats(g);
     auto* const keys = reinterpret_cast<std::byte*>(scales + 2 * ops::kAttentionLeaf);
     return {.queries = begin,
@@ -132,8 +136,8 @@ struct AttentionScratch {
     return round_up(static_cast<size_t>(g.rows_per_item * g.padded_dim * g.q_bytes), size_t{64});
   }
   static int64_t num_floats(const AttentionGeometry& g) {
-    return kMaxTileRows * ops::kAttentionLeaf +
-           (kMaxTileRows + 2 * g.rows_per_item) * SumsArray::floats_per_row(g) +
+    return kMaxLeafRows * ops::kAttentionLeaf +
+           (kMaxLeafRows + 2 * g.rows_per_item) * SumsArray::floats_per_row(g) +
            round_up(g.rows_per_item, kPanelWidth);
   }
   static size_t leaf_bytes(const AttentionGeometry& g) {

@@ -55,8 +55,14 @@ void softmax_row(SoftmaxRow& row) {
   const Lanes::F scale = Lanes::set1(row.scale);
   row.max = reduce_max(largest) * row.scale;
   const Lanes::F minus_max = Lanes::set1(-reference_point(row.max));
+  const char* line = row.prefetch;
+  const char* const last = line + row.prefetch_lines * kLine;
+  const int64_t lines_of_step =
+      (row.prefetch_lines * 16 + row.num_positions - 1) / row.num_positions;
   Lanes::F sums = Lanes::zero();
   for (int64_t p = 0; p < row.num_positions; p += 16) {
+    for (int64_t i = 0; i < lines_of_step && line < last; ++i, line += kLine)
+      __builtin_prefetch(line);
     Lanes::F weights =
         exp2_of_nonpositive(Lanes::mul_add(Lanes::load(row.scores + p), scale, minus_max));
     sums = Lanes::add(sums, weights);

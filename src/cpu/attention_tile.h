@@ -8,6 +8,8 @@
 
 namespace veloz::cpu {
 
+inline constexpr int64_t kLine = 64;  // bytes of the caches
+
 /// What a stretch of positions gives one row of queries: the largest score, the sum of the weights
 /// 2^(score - max), and the sum of weight * v per channel. Scores are in units of log 2.
 struct AttentionSums {
@@ -25,8 +27,10 @@ struct SoftmaxRow {
   // first before all else, weights by the second when they were added up.
   const float* k_scales;
   const float* v_scales;
-  float max;      // out
-  float weights;  // out: their sum
+  const char* prefetch;    // lines that are read later; memory would rest meanwhile
+  int64_t prefetch_lines;  // may be 0
+  float max;               // out
+  float weights;           // out: their sum
 };
 
 /// The same on int32 scores; weights become multiples of `step`, int16 in the place of the scores.

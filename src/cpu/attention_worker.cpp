@@ -12,20 +12,6 @@ namespace veloz::cpu {
 using ops::kAttentionFanIn;
 using ops::kAttentionLeaf;
 
-namespace {
-
-constexpr int64_t kLine = 64;  // of the caches
-
-/// Lets each step of a tile ask for some lines, `step` bytes further each time.
-void ask_for(GemmTile& tile, const char* begin, int64_t lines, ptrdiff_t step) {
-  tile.prefetch = begin;
-  tile.prefetch_panels = lines;
-  tile.prefetch_stride = kLine;
-  tile.prefetch_step = step;
-}
-
-}  // namespace
-
 bool share_leaf(const ops::PagedAttentionArgs& a, int64_t sequence, int64_t other,
                 int64_t leaf_idx) {
   const int64_t begin = leaf_idx * kAttentionLeaf;
@@ -206,24 +192,26 @@ void AttentionWorker::finish(const AttentionItem& item, int64_t row) const {
                 a_.y.dtype == DType::bf16);
 }
 
-SoftmaxRow AttentionWorker::softmax_row(int64_t num_positions, float* scores) const {
-  return {.scores = scores,
-          .num_positions = num_positions,
+SoftmaxRow AttentionWorker::softmax_row(const AttentionItem& item, Range rows, int64_t row) const {
+  const Lines ahead = lines_of_softmax(seen(item, rows.end - 1), rows, row);
+  return {.scores = scratch_.scores + (row - rows.begin) * kAttentionLeaf,
+          .num_positions = seen(item, row),
           .scale = a_.scale * a_.k_scale * std::numbers::log2e_v<float>,
           .k_scales = g_.has_scales() ? scratch_.k_scales : nullptr,
           .v_scales = g_.has_scales() ? scratch_.v_scales : nullptr,
+          .prefetch = ahead.begin,
+          .prefetch_lines = ahead.count,
           .max = 0,
           .weights = 0};
 }
 
-/// Sums of a tile's rows over the positions of the open leaf that each of them sees, at least one.
+/// Sums of rows over the positions of the open leaf that each of them sees, at least one.
 void AttentionWorker::sum_leaf(const AttentionItem& item, Range rows) const {
   if (g_.is_integer) return sum_leaf_integers(item, rows);
   score(*micro_.scores, seen(item, rows.end - 1), rows);
   const SumsArray leaf(scratch_.leaf, g_);
   for (int64_t r = rows.begin; r < rows.end; ++r) {
-    SoftmaxRow softmax =
-        softmax_row(seen(item, r), scratch_.scores + (r - rows.begin) * kAttentionLeaf);
+    SoftmaxRow softmax = softmax_row(item, rows, r);
     micro_.softmax(softmax);
     leaf.store(r - rows.begin, {.max = softmax.max, .weights = softmax.weights, .values = nullptr});
   }
@@ -241,13 +229,11 @@ void AttentionWorker::sum_leaf_integers(const AttentionItem& item, Range rows) c
   const int64_t num_positions = seen(item, rows.end - 1);
   score(*micro_.integers, num_positions, rows);
   const SumsArray leaf(scratch_.leaf, g_);
-  float steps[kMaxTileRows];
+  float steps[kMaxLeafRows];
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     const int64_t row = r - rows.begin;
     IntegerSoftmaxRow softmax{
-        .row = softmax_row(seen(item, r), scratch_.scores + row * kAttentionLeaf),
-        .num_weights = num_positions,
-        .step = 0};
+        .row = softmax_row(item, rows, r), .num_weights = num_positions, .step = 0};
     softmax.row.scale *= scratch_.steps[r];
     micro_.softmax_integers(softmax);
     leaf.store(row, {.max = softmax.row.max, .weights = softmax.row.weights, .values = nullptr});
@@ -304,65 +290,9 @@ void AttentionWorker::score(const GemmMicro& gemm, int64_t num_positions, Range 
                   .sums_stride = kAttentionLeaf,
                   .prefetch = nullptr,
                   .prefetch_panels = 0};
-    ask_for_k(tile, s.at);
+    ask_for_k(tile, s.at, softmax_asks(num_positions, rows));
     run_gemm(gemm, rows.size(), ceil_div(s.count, kPanelWidth), tile);
   });
-}
-
-/// The block that is read a leaf after position `at` of the open one: blocks lie apart, and the
-/// processor's own prefetch begins anew in each.
-std::optional<AttentionWorker::Ahead> AttentionWorker::ahead_of(int64_t at) const {
-  const int64_t block_size = g_.kv.block_size;
-  const int64_t end = round_up(reading_.end, block_size);
-  int64_t position = leaf_begin_ + at + std::min(kAttentionLeaf, end - reading_.begin);
-  const Reading* reading = &reading_;
-  if (position >= reading_.end) {
-    position = next_.begin + std::max(position, end) - end;
-    reading = &next_;
-  }
-  if (position >= reading->end) return std::nullopt;
-  return Ahead{.reading = reading,
-               .slot = reading->table[position / block_size] * block_size,
-               .count = std::min(block_size, reading->end - position)};
-}
-
-/// Asks for all codes of the block that is read next, where they are widened.
-void AttentionWorker::ask_for_codes(int64_t at) const {
-  const std::optional<Ahead> ahead = ahead_of(at);
-  if (!ahead) return;
-  const auto code_bytes = static_cast<int64_t>(dtype_bytes(a_.cache.dtype));
-  const int64_t bytes = g_.kv.block_size * g_.kv.head_dim * code_bytes;
-  const int64_t kv_head = ahead->reading->kv_head;
-  for (const int64_t index :
-       {g_.kv.k_index(ahead->slot, kv_head, 0), g_.kv.v_index(ahead->slot, kv_head, 0)}) {
-    const char* const codes = a_.cache.as<const char>() + index * code_bytes;
-    for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(codes + i, 0, 2);
-  }
-}
-
-/// Lets a tile of scores ask for K of what is read next, in each step for one of its steps.
-void AttentionWorker::ask_for_k(GemmTile& scores, int64_t at) const {
-  if (g_.is_widened) return;  // tiles read a copy
-  const std::optional<Ahead> ahead = ahead_of(at);
-  if (!ahead) return;
-  const int64_t num_lines = ceil_div(ahead->count * g_.k_step_bytes(), kLine);
-  const Range lines = part_of(num_lines, part_.idx, part_.count);
-  const int64_t index = g_.kv.k_index(ahead->slot, ahead->reading->kv_head, 0);
-  ask_for(scores, a_.cache.as<const char>() + index * g_.kv_bytes + lines.begin * kLine,
-          lines.size(), g_.kv.block_size * g_.k_step_bytes());
-}
-
-/// The same for V, some lines in each step.
-void AttentionWorker::ask_for_v(GemmTile& values, int64_t at) const {
-  if (g_.is_widened) return;
-  const std::optional<Ahead> ahead = ahead_of(at);
-  if (!ahead) return;
-  const int64_t num_lines = ceil_div(ahead->count * g_.kv.head_dim * g_.kv_bytes, kLine);
-  const Range lines = part_of(num_lines, part_.idx, part_.count);
-  const int64_t index = g_.kv.v_index(ahead->slot, ahead->reading->kv_head, 0);
-  const int64_t lines_of_step = ceil_div(lines.size(), values.num_steps);
-  ask_for(values, a_.cache.as<const char>() + index * g_.kv_bytes + lines.begin * kLine,
-          lines_of_step, lines_of_step * kLine);
 }
 
 /// values[row] += weights[row][position] * v[position]; the chain starts at position 0.
@@ -397,7 +327,7 @@ void AttentionWorker::weigh_last_channels(const GemmMicro& gemm, int64_t num_row
   const int64_t first = a_.head_dim - kPanelWidth;
   const int64_t done = a_.head_dim / kPanelWidth * kPanelWidth;
   const auto kept = static_cast<size_t>(a_.head_dim - done);
-  float sums[kMaxTileRows * kPanelWidth] = {};
+  float sums[kMaxLeafRows * kPanelWidth] = {};
   for (int64_t r = 0; r < num_rows && tile.continues; ++r)
     std::memcpy(sums + r * kPanelWidth + (done - first), tile.sums + r * tile.sums_stride + done,
                 kept * sizeof(float));
@@ -412,19 +342,23 @@ void AttentionWorker::weigh_last_channels(const GemmMicro& gemm, int64_t num_row
                 kept * sizeof(float));
 }
 
-/// A product of any size, in tiles that the micro-kernels have. The first one asks for memory.
+/// A product of any size, in tiles that the micro-kernels have. Those over the first panels ask for
+/// memory, an equal share of the lines each.
 void AttentionWorker::run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t num_panels,
-                               GemmTile whole) const {
-  for (int64_t r = 0; r < num_rows; r += gemm.max_rows) {
-    const int64_t rows = std::min(gemm.max_rows, num_rows - r);
+                               const GemmTile& whole) const {
+  GemmTile tile = whole;
+  const int64_t num_row_tiles = ceil_div(num_rows, gemm.max_rows);
+  for (int64_t i = 0; i < num_row_tiles; ++i) {
+    const Range rows = part_of(num_rows, i, num_row_tiles);
+    const Range lines = part_of(whole.prefetch_panels, i, num_row_tiles);
+    tile.x = static_cast<const std::byte*>(whole.x) + rows.begin * whole.x_stride;
+    tile.prefetch = whole.prefetch + lines.begin * whole.prefetch_stride;
     for (int64_t p = 0; p < num_panels; p += gemm.max_panels) {
       const int64_t panels = std::min(gemm.max_panels, num_panels - p);
-      GemmTile tile = whole;
-      tile.x = static_cast<const std::byte*>(whole.x) + r * whole.x_stride;
       tile.w = static_cast<const std::byte*>(whole.w) + p * whole.w_stride;
-      tile.sums = whole.sums + r * whole.sums_stride + p * kPanelWidth;
-      gemm.tiles[rows - 1][panels - 1](tile);
-      whole.prefetch_panels = 0;
+      tile.sums = whole.sums + rows.begin * whole.sums_stride + p * kPanelWidth;
+      tile.prefetch_panels = p == 0 ? lines.size() : 0;
+      gemm.tiles[rows.size() - 1][panels - 1](tile);
     }
   }
 }

@@ -74,6 +74,16 @@ class AttentionWorker {
     int64_t count;
   };
 
+  /// Lines of the caches that lie one after another.
+  struct Lines {
+    const char* begin = nullptr;
+    int64_t count = 0;
+  };
+  static Lines share_of(const Lines& lines, int64_t idx, int64_t count) {
+    const Range part = part_of(lines.count, idx, count);
+    return {lines.begin + part.begin * kLine, part.size()};
+  }
+
   // Rows of an item are token-major.
   int64_t sequence_of(const AttentionItem& item, int64_t row) const {
     return item.sequences.begin + row / g_.group / item.tokens.size();
@@ -119,7 +129,7 @@ class AttentionWorker {
   }
 
   /// Reads a leaf once for all rows that share it, as often as there are such sets, and calls
-  /// f(rows) for tiles of rows that see some of it.
+  /// f(rows) for up to kMaxLeafRows at a time that see some of it.
   template <typename F>
   void for_each_reading(const AttentionItem& item, int64_t leaf_idx, const F& f) {
     const int64_t rows_of_sequence = item.tokens.size() * g_.group;
@@ -133,11 +143,11 @@ class AttentionWorker {
       while (rows.size() > 0 && visible(item, rows.begin) <= begin) ++rows.begin;
       if (rows.size() == 0) continue;
       open_leaf(item, leaf_idx, rows);
-      const int64_t num_tiles = ceil_div(rows.size(), kMaxTileRows);
-      for (int64_t i = 0; i < num_tiles; ++i) {
-        const Range tile = part_of(rows.size(), i, num_tiles);
-        part_ = {i, num_tiles};
-        f(Range{rows.begin + tile.begin, rows.begin + tile.end});
+      const int64_t num_parts = ceil_div(rows.size(), kMaxLeafRows);
+      for (int64_t i = 0; i < num_parts; ++i) {
+        const Range part = part_of(rows.size(), i, num_parts);
+        part_ = {i, num_parts};
+        f(Range{rows.begin + part.begin, rows.begin + part.end});
       }
     }
   }
@@ -157,15 +167,20 @@ class AttentionWorker {
   void for_each_block(Range positions, const F& f) const;
   template <typename F>
   void for_each_stretch(Range positions, const F& f) const;
-  SoftmaxRow softmax_row(int64_t num_positions, float* scores) const;
+  SoftmaxRow softmax_row(const AttentionItem& item, Range rows, int64_t row) const;
   void sum_leaf_integers(const AttentionItem& item, Range rows) const;
   void score(const GemmMicro& gemm, int64_t num_positions, Range rows) const;
   void weigh(const GemmMicro& gemm, Range positions, Range rows, int64_t first_row) const;
   void weigh_last_channels(const GemmMicro& gemm, int64_t num_rows, const GemmTile& tile) const;
-  void run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t num_panels, GemmTile whole) const;
+  void run_gemm(const GemmMicro& gemm, int64_t num_rows, int64_t num_panels,
+                const GemmTile& whole) const;
   std::optional<Ahead> ahead_of(int64_t at) const;
   void ask_for_codes(int64_t at) const;
-  void ask_for_k(GemmTile& scores, int64_t at) const;
+  void ask_for_lines(GemmTile& tile, const Lines& all) const;
+  Lines k_lines(const Ahead& ahead) const;
+  bool softmax_asks(int64_t num_positions, Range rows) const;
+  Lines lines_of_softmax(int64_t num_positions, Range rows, int64_t row) const;
+  void ask_for_k(GemmTile& scores, int64_t at, bool is_half) const;
   void ask_for_v(GemmTile& values, int64_t at) const;
 
   const ops::PagedAttentionArgs& a_;
@@ -179,8 +194,8 @@ class AttentionWorker {
   Reading reading_;         // of the call at work
   Reading next_;            // of the one after it; may be empty
   Reading expected_;        // the next one's `next_`
-  /// Each tile of rows asks for a part of what is read next: all at once would be more than a core
-  /// can have on its way.
+  /// Each part of the rows asks for a part of what is read next: all at once would be more than a
+  /// core can have on its way.
   struct Part {
     int64_t idx = 0;
     int64_t count = 1;

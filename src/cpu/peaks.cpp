@@ -48,22 +48,28 @@ LoopCode loop_code([[maybe_unused]] const CpuFeatures& features, [[maybe_unused]
   return {};
 }
 
-/// Reads every cache line of a range; the result keeps the compiler from leaving it out.
-uint64_t read_all(std::span<const std::byte> memory) {
-  constexpr size_t kWords = 32;  // four lines at a time
-  constexpr size_t kAhead = size_t{64} * 64;
+/// As read_all_avx512, on any processor.
+uint64_t read_all_portable(const std::byte* memory, size_t bytes) {
+  constexpr size_t kWords = kReadBytes / sizeof(uint64_t);
   std::array<uint64_t, kWords> sums{};
-  size_t at = 0;
-  for (; at + sizeof(sums) <= memory.size(); at += sizeof(sums)) {
+  for (size_t at = 0; at < bytes; at += kReadBytes) {
     std::array<uint64_t, kWords> words;
-    std::memcpy(&words, memory.data() + at, sizeof(words));
-    for (size_t line = 0; line < sizeof(sums); line += 64)
-      __builtin_prefetch(memory.data() + at + line + kAhead);
+    std::memcpy(&words, memory + at, kReadBytes);
+    for (size_t line = 0; line < kReadBytes; line += 64)
+      __builtin_prefetch(memory + at + line + kReadAhead);
     for (size_t i = 0; i < kWords; ++i) sums[i] ^= words[i];
   }
   uint64_t all = 0;
   for (const uint64_t sum : sums) all ^= sum;
   return all;
+}
+
+auto read_code([[maybe_unused]] const CpuFeatures& features) {
+#if defined(__x86_64__)
+  if (features.avx512f) return read_all_avx512;
+  if (features.avx2) return read_all_avx2;
+#endif
+  return read_all_portable;
 }
 
 }  // namespace
@@ -122,15 +128,18 @@ double measure_clock_hz() {
 #endif
 }
 
-double measure_read_bandwidth(ThreadPool& pool, std::span<const std::byte> memory) {
+double measure_read_bandwidth(ThreadPool& pool, const CpuFeatures& features,
+                              std::span<const std::byte> memory) {
+  const auto read_all = read_code(features);
+  const auto num_steps = static_cast<int64_t>(memory.size() / kReadBytes);
   std::atomic<uint64_t> sink = 0;
   const auto start = Clock::now();
   pool.run([&](int thread_idx) {
-    const Range part = part_of(static_cast<int64_t>(memory.size()), thread_idx, pool.num_threads());
-    sink ^=
-        read_all(memory.subspan(static_cast<size_t>(part.begin), static_cast<size_t>(part.size())));
+    const Range steps = part_of(num_steps, thread_idx, pool.num_threads());
+    sink ^= read_all(memory.data() + static_cast<size_t>(steps.begin) * kReadBytes,
+                     static_cast<size_t>(steps.size()) * kReadBytes);
   });
-  return static_cast<double>(memory.size()) / seconds_since(start);
+  return static_cast<double>(num_steps) * kReadBytes / seconds_since(start);
 }
 
 std::string describe(const Peak& peak) {

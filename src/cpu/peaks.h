@@ -41,7 +41,8 @@ double measure_clock_hz();
 
 /// Bytes per second at which all threads together read `memory` once. Tells of main memory only if
 /// it is much larger than the caches and lies in huge pages (CpuDevice::allocate, touch_pages).
-double measure_read_bandwidth(ThreadPool& pool, std::span<const std::byte> memory);
+double measure_read_bandwidth(ThreadPool& pool, const CpuFeatures& features,
+                              std::span<const std::byte> memory);
 
 /// "fp32_fma  497 GFLOP/s = 3.88 GHz x 2.00 units x 32 x 2 threads".
 std::string describe(const Peak& peak);

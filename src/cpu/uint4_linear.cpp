@@ -13,7 +13,7 @@ namespace {
 
 // Half of a second-level cache of 1 MiB; the panel at work and the one on its way take little.
 constexpr int64_t kBlockBytes = int64_t{512} * 1024;
-constexpr int64_t kPrefetchDistance = 64 * kStepBytes;
+constexpr int64_t kPrefetchDistance = 128 * kStepBytes;
 constexpr int64_t kMaxTilesSharing = 8;  // of the asking for what comes next
 constexpr int32_t kMiddleCode = 8;       // the zero of weights that have none
 constexpr size_t kAlignment = 64;
@@ -36,9 +36,10 @@ class Uint4Linear {
         num_rows_(args.x.shape[0]),
         k_(args.k_extent()),
         num_groups_(args.num_groups()),
-        panels_per_tile_(micro.pair_tiles[0] != nullptr && num_rows_ > micro.max_rows ? 2 : 1),
-        num_tiles_(ceil_div(num_rows_, micro.max_rows)),
-        tiles_per_block_(std::max<int64_t>(1, kBlockBytes / (k_ * micro.max_rows))),
+        has_pairs_(micro.max_pair_rows > 0 && num_rows_ > micro.max_rows),
+        max_tile_rows_(has_pairs_ ? micro.max_pair_rows : micro.max_rows),
+        num_tiles_(ceil_div(num_rows_, max_tile_rows_)),
+        tiles_per_block_(std::max<int64_t>(1, kBlockBytes / (k_ * max_tile_rows_))),
         scale_type_(scale_type_of(args.w_scales.dtype)),
         panel_bytes_(k_ / kUint4StepColumns * kStepBytes),
         group_scale_bytes_(kPanelWidth * bytes_of(scale_type_)) {}
@@ -67,18 +68,20 @@ class Uint4Linear {
   void run(Range panels, const PackedRows& rows) const {
     for (int64_t begin = 0; begin < num_tiles_; begin += tiles_per_block_) {
       const Range tiles{begin, std::min(begin + tiles_per_block_, num_tiles_)};
-      for (int64_t panel = panels.begin; panel < panels.end; panel += panels_per_tile_)
+      for (int64_t panel = panels.begin; panel < panels.end; panel += panels_per_tile())
         for (int64_t i = tiles.begin; i < tiles.end; ++i)
-          run_tile({panel, std::min(panel + panels_per_tile_, panels.end)}, i, tiles, rows);
+          run_tile({panel, std::min(panel + panels_per_tile(), panels.end)}, i, tiles, rows);
     }
   }
 
  private:
   struct Prefetch {
-    const char* w = nullptr;
-    ptrdiff_t step = 0;
-    const char* scales = nullptr;
+    const char* w;
+    ptrdiff_t step;
+    const char* scales;
+    bool is_far;
   };
+  int64_t panels_per_tile() const { return has_pairs_ ? 2 : 1; }
   const char* weights(int64_t panel) const {
     return args_.w.as<const char>() + panel * panel_bytes_;
   }
@@ -86,19 +89,28 @@ class Uint4Linear {
     return args_.w_scales.as<const char>() + panel * num_groups_ * group_scale_bytes_;
   }
   /// A single tile uses each panel once: it runs ahead of itself, into the next panel too. A few
-  /// bring an equal share of the next panels each; of many, which compute for long, the first one
-  /// brings all.
+  /// bring an equal share of the next panels each, all the way: on the way to the second-level
+  /// cache alone, lines would hold up those that tiles read from there. Of many, which compute for
+  /// long, the first one brings all.
   Prefetch prefetch_of(Range panels, int64_t tile, Range tiles) const {
-    if (tiles.size() == 1)
-      return {weights(panels.begin) + kPrefetchDistance, kStepBytes,
-              scales(panels.begin) +
-                  ceil_div(kPrefetchDistance * num_groups_, panel_bytes_) * group_scale_bytes_};
+    if (num_rows_ <= micro_.max_rows)
+      return {
+          .w = weights(panels.begin) + kPrefetchDistance,
+          .step = kStepBytes,
+          .scales = scales(panels.begin) +
+                    ceil_div(kPrefetchDistance * num_groups_, panel_bytes_) * group_scale_bytes_,
+          .is_far = false};
     const int64_t idx = tile - tiles.begin;
     const char* const next_scales = idx == 0 ? scales(panels.end) : nullptr;
     if (tiles.size() > kMaxTilesSharing)
-      return {idx == 0 ? weights(panels.end) : nullptr, kStepBytes, next_scales};
-    return {weights(panels.end) + round_up(panel_bytes_ * idx / tiles.size(), kStepBytes),
-            ceil_div(kStepBytes, tiles.size()), next_scales};
+      return {.w = idx == 0 ? weights(panels.end) : nullptr,
+              .step = kStepBytes,
+              .scales = next_scales,
+              .is_far = true};
+    return {.w = weights(panels.end) + round_up(panel_bytes_ * idx / tiles.size(), kStepBytes),
+            .step = ceil_div(kStepBytes, tiles.size()),
+            .scales = next_scales,
+            .is_far = false};
   }
 
   Range rows_of(int64_t tile) const { return part_of(num_rows_, tile, num_tiles_); }
@@ -125,6 +137,7 @@ class Uint4Linear {
          .prefetch = prefetch.w,
          .prefetch_step = prefetch.step,
          .scale_prefetch = prefetch.scales,
+         .prefetch_is_far = prefetch.is_far,
          .sums = sums});
     store(rows, panels, sums);
   }
@@ -149,7 +162,8 @@ class Uint4Linear {
   const int64_t num_rows_;
   const int64_t k_;
   const int64_t num_groups_;
-  const int64_t panels_per_tile_;  // two where inputs are read often: each then serves both
+  const bool has_pairs_;  // where inputs are read often: each then serves two panels
+  const int64_t max_tile_rows_;
   const int64_t num_tiles_;
   const int64_t tiles_per_block_;
   const ScaleType scale_type_;

@@ -30,6 +30,14 @@ void run_uint4_tile(const Uint4Tile& shared) {
   const char* scale_prefetch = tile.scale_prefetch;
   const ptrdiff_t scale_bytes = kPanelWidth * bytes_of(tile.scale_type);
   const ptrdiff_t scale_stride = tile.num_groups * scale_bytes;
+  const auto ask_for = [&](const char* from, ptrdiff_t stride) {
+    for (int p = 0; p < kPanels; ++p) {
+      if (tile.prefetch_is_far)
+        __builtin_prefetch(from + p * stride, 0, 2);
+      else
+        __builtin_prefetch(from + p * stride);
+    }
+  };
   typename Simd::F sums[kRows][kPanels];
   for (auto& row : sums)
     for (auto& sum : row) sum = Simd::zero();
@@ -60,7 +68,7 @@ void run_uint4_tile(const Uint4Tile& shared) {
       };
       for (int64_t step = 0; step < kUint4ChunkSteps; ++step) {
         if (prefetch != nullptr) {
-          for (int p = 0; p < kPanels; ++p) __builtin_prefetch(prefetch + p * tile.w_stride, 0, 2);
+          ask_for(prefetch, tile.w_stride);
           prefetch += tile.prefetch_step;
         }
         typename Simd::Codes codes[kPanels], half[kPanels];
@@ -78,7 +86,7 @@ void run_uint4_tile(const Uint4Tile& shared) {
         for (int p = 0; p < kPanels; ++p) dots[r][p] = Simd::end_chunk(dots[r][p], products[r][p]);
     }
     if (scale_prefetch != nullptr) {
-      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(scale_prefetch + p * scale_stride, 0, 2);
+      ask_for(scale_prefetch, scale_stride);
       scale_prefetch += scale_bytes;
     }
     for (int p = 0; p < kPanels; ++p) {
@@ -112,20 +120,24 @@ void pack_uint4_rows(const Uint4Rows& rows) {
   }
 }
 
-/// Tiles of up to kRows, over one panel and, where kHasPairs, over two; the tables' other entries
-/// stay null.
-template <typename Simd, int kRows, bool kHasPairs = false>
-constexpr Uint4Micro make_uint4_micro() {
+/// Tiles of up to kRows over one panel, or of up to kPairRows over two and over a last one alone;
+/// the tables' other entries stay null.
+template <typename Simd, int kRows, int kPairRows = 0>
+constexpr Uint4Micro make_uint4_micro(void (*pack_rows)(const Uint4Rows&) = pack_uint4_rows) {
   Uint4Micro micro{.max_rows = kRows,
+                   .max_pair_rows = kPairRows,
                    .tiles = {},
                    .pair_tiles = {},
-                   .pack_rows = pack_uint4_rows,
+                   .pack_rows = pack_rows,
                    .store = store_tile<Fp32Sums>};
   [&]<int... i>(std::integer_sequence<int, i...>) {
     ((micro.tiles[i] = run_uint4_tile<Simd, i + 1, 1>), ...);
-    if constexpr (kHasPairs) ((micro.pair_tiles[i] = run_uint4_tile<Simd, i + 1, 2>), ...);
   }
-  (std::make_integer_sequence<int, kRows>());
+  (std::make_integer_sequence<int, (kRows > kPairRows ? kRows : kPairRows)>());
+  [&]<int... i>(std::integer_sequence<int, i...>) {
+    ((micro.pair_tiles[i] = run_uint4_tile<Simd, i + 1, 2>), ...);
+  }
+  (std::make_integer_sequence<int, kPairRows>());
   return micro;
 }
 

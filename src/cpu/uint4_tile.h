@@ -36,6 +36,7 @@ struct Uint4Tile {
   const char* prefetch;        // of the first of as many panels; null: nothing is asked for
   ptrdiff_t prefetch_step;     // bytes from step to step
   const char* scale_prefetch;  // likewise, group by group; may be null
+  bool prefetch_is_far;        // it need not come nearer than the second-level cache
   float* sums;                 // [rows][kUint4SumsStride]
 };
 inline constexpr int64_t kUint4SumsStride = 2 * kPanelWidth;
@@ -56,9 +57,10 @@ inline constexpr int64_t kMaxUint4Rows = 6;
 
 /// The micro-kernels of one instruction set.
 struct Uint4Micro {
-  int64_t max_rows;                                     // of a tile, at most kMaxUint4Rows
+  int64_t max_rows;       // of a tile over one panel, at most kMaxUint4Rows
+  int64_t max_pair_rows;  // of a tile over two, for more rows than that; 0: there are none
   void (*tiles[kMaxUint4Rows])(const Uint4Tile&);       // [rows - 1]
-  void (*pair_tiles[kMaxUint4Rows])(const Uint4Tile&);  // over two panels; null: there are none
+  void (*pair_tiles[kMaxUint4Rows])(const Uint4Tile&);  // [rows - 1]
   void (*pack_rows)(const Uint4Rows&);
   void (*store)(const GemmStore&);
 };

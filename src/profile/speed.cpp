@@ -13,27 +13,34 @@ constexpr double kStep_s = 2e-4;  // inputs, sampling, scheduling
 struct Shares {
   double memory = 0;
   double compute = 0;
-  double unhidden = 0.25;  // of the shorter of reading and computing
+  double unhidden = 0.1;        // of the shorter of reading and computing
+  double convert_per_byte = 0;  // operations at the compute roof that reading a byte takes at least
 };
-constexpr Shares kAttention = {.memory = 0.4, .compute = 0.33};  // short reads, softmax between
+// Softmax lies between its products, and each leaf is a short read.
+constexpr Shares kAttention = {.memory = 0.5, .compute = 0.33, .unhidden = 0.25};
 
 /// Integer products leave more of their higher peak to scales and quantization. Weights that are
-/// unpacked first leave more again, and where many rows read them several times, reading is hidden
-/// less well.
+/// unpacked first leave more again. FP8 becomes BF16 first, tile by tile: that hides reading less
+/// well, and fast memory is waiting for it.
 Shares shares_of(const CallCost& work) {
   if (work.op == ops::Op::paged_attention) return kAttention;
   const bool is_int8 = work.arithmetic == Roof::int8_dot;
-  if (work.converts_weights) return {.memory = 0.97, .compute = is_int8 ? 0.74 : 0.82};
-  return {.memory = 0.97, .compute = is_int8 ? 0.82 : 0.9, .unhidden = 0.1};
+  if (!work.converts_weights) return {.memory = 0.97, .compute = is_int8 ? 0.82 : 0.9};
+  if (is_int8) return {.memory = 0.97, .compute = 0.74};
+  return {.memory = 0.97,
+          .compute = 0.82,
+          .unhidden = 0.25,
+          .convert_per_byte = work.op == ops::Op::quantized_linear ? 17.0 : 0.0};
 }
 
 }  // namespace
 
 double predict_call_s(const CallCost& work, const MachinePeaks& peaks) {
   const Shares shares = shares_of(work);
-  const Roof compute = peaks.available(work.arithmetic);
-  const double memory_s = work.cost.bytes / (shares.memory * peaks.read_bytes_per_s);
-  const double compute_s = work.cost.flops / (shares.compute * peaks.rate(compute));
+  const double rate = peaks.rate(peaks.available(work.arithmetic));
+  const double memory_s = work.cost.bytes * std::max(1 / (shares.memory * peaks.read_bytes_per_s),
+                                                     shares.convert_per_byte / rate);
+  const double compute_s = work.cost.flops / (shares.compute * rate);
   return std::max(memory_s, compute_s) + shares.unhidden * std::min(memory_s, compute_s) + kCall_s;
 }
 

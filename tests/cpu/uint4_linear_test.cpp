@@ -96,16 +96,19 @@ TEST_P(Uint4LinearKernels, AddBiasAndReadAndWriteStridedRowsInBothDtypes) {
 /// Sums of the largest codes are still exact: nothing saturates or wraps.
 TEST_P(Uint4LinearKernels, AreExactAtTheEndsOfTheRangesOfCodes) {
   const int64_t k = 512;
+  constexpr int64_t kRows = 3;  // packed side by side
   for (const int x : {-128, 127})
     for (const uint8_t pair : {uint8_t{0x00}, uint8_t{0xff}})
       for (const uint8_t zero : {uint8_t{0}, uint8_t{255}}) {
-        const Rows rows(1, k, 1);
-        std::fill_n(rows.x.view().as<int8_t>(), k, static_cast<int8_t>(x));
-        rows.scales.view().as<float>()[0] = 1;
+        const Rows rows(kRows, k, 1);
+        std::fill_n(rows.x.view().as<int8_t>(), kRows * k, static_cast<int8_t>(x));
+        std::fill_n(rows.scales.view().as<float>(), kRows, 1.0f);
         const QuantizedWeight w({.n = 16, .k = k, .group = 128, .has_zeros = true, .seed = 1},
                                 {.pair = pair, .scale = 1.0f, .zero = zero});
         const OwnedTensor y = run(rows, w);
-        EXPECT_EQ(y.view().as<const float>()[3], static_cast<float>(k * x * ((pair & 15) - zero)));
+        for (int64_t r = 0; r < kRows; ++r)
+          EXPECT_EQ(y.view().as<const float>()[16 * r + 3],
+                    static_cast<float>(k * x * ((pair & 15) - zero)));
       }
 }
 

@@ -6,37 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/avx512/transpose_quads.h"
 #include "cpu/gemm_tile.h"
 
 namespace veloz::cpu {
 namespace {
 
 static_assert(kMaxPassRows == 16 && kStepBytesX == 4, "a register holds a step of all rows");
-
-/// Column i of 16 rows of 16 quads of bytes becomes row i.
-void transpose_quads(__m512i (&m)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(m[i], m[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(m[i], m[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {  // lane l of m[i + j]: column 4 l + j of rows i to i + 3
-    m[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    m[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    m[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    m[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  constexpr int kEvenLanes = 0x88, kOddLanes = 0xdd;
-  for (int i = 0; i < 16; i += 8)
-    for (int j = i; j < i + 4; ++j) {
-      t[j] = _mm512_shuffle_i32x4(m[j], m[j + 4], kEvenLanes);
-      t[j + 4] = _mm512_shuffle_i32x4(m[j], m[j + 4], kOddLanes);
-    }
-  for (int j = 0; j < 8; ++j) {
-    m[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], kEvenLanes);
-    m[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], kOddLanes);
-  }
-}
 
 void pack_pass_rows(const GemmPassRows& rows) {
   for (int64_t at = 0; at < rows.row_bytes; at += kStepBytes) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx512/pack_uint4_rows.h"
 #include "cpu/avx512/uint4_lanes.h"
 #include "cpu/uint4_loop.h"
 
@@ -21,6 +22,6 @@ struct WidenedUint4 : Uint4Lanes {
 }  // namespace
 
 // More rows would fit 32 registers, but the compiler then keeps sums in memory.
-constexpr Uint4Micro kUint4Avx512 = make_uint4_micro<WidenedUint4, 4>();
+constexpr Uint4Micro kUint4Avx512 = make_uint4_micro<WidenedUint4, 4>(transpose_uint4_rows);
 
 }  // namespace veloz::cpu

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx512/pack_uint4_rows.h"
 #include "cpu/avx512/uint4_lanes.h"
 #include "cpu/uint4_loop.h"
 
@@ -18,6 +19,6 @@ struct DotUint4 : Uint4Lanes {
 
 // Over two panels 6 rows have 12 sums of each kind; four registers of codes, their mask, one of
 // scales and one input make 31 of 32.
-constexpr Uint4Micro kUint4Avx512Vnni = make_uint4_micro<DotUint4, 6, true>();
+constexpr Uint4Micro kUint4Avx512Vnni = make_uint4_micro<DotUint4, 4, 6>(transpose_uint4_rows);
 
 }  // namespace veloz::cpu

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/peaks.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "support/tensors.h"
+
+namespace veloz::cpu {
+namespace {
+
+/// This processor, then the same one without AVX-512, without AVX2.
+std::vector<CpuFeatures> processors() {
+  std::vector<CpuFeatures> all(3, detect_features());
+  all[1].avx512f = all[1].avx512_bf16 = all[1].avx512_vnni = false;
+  all[2] = {};
+  return all;
+}
+
+TEST(Peaks, ReadMemoryToItsEndAndNoFurther) {
+  const test::GuardedTensor memory(
+      test::random_tensor(DType::fp32, {50000}, 1).view());  // no whole number of steps
+  const auto bytes = std::span(memory.view().as<const std::byte>(), memory.view().num_bytes());
+  for (const CpuFeatures& features : processors())
+    for (const int num_threads : {1, 3}) {
+      ThreadPool pool(num_threads);
+      const double rate = measure_read_bandwidth(pool, features, bytes);
+      EXPECT_TRUE(std::isfinite(rate) && rate > 0) << rate;
+    }
+}
+
+TEST(Peaks, AreMeasuredForWhatTheProcessorHas) {
+  ThreadPool pool(1);
+  for (const CpuFeatures& features : processors())
+    for (const PeakLoop loop : supported_peak_loops(features)) {
+      const Peak peak = measure_peak(pool, features, loop, 1e-3);
+      EXPECT_GT(peak.ops_per_s, 0) << to_string(loop);
+      EXPECT_GT(peak.units(), 0) << describe(peak);
+    }
+  EXPECT_TRUE(supported_peak_loops({}).empty());
+}
+
+}  // namespace
+}  // namespace veloz::cpu
