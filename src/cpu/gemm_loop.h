@@ -203,15 +203,15 @@ constexpr GemmMicro make_gemm_micro() {
   return make_micro<Simd, kRows, kPanels, false>();
 }
 
-/// With passes for more rows than the tiles have.
+/// With passes.
 template <typename Simd, int kRows, int kPanels>
 constexpr GemmMicro make_gemm_micro(void (*pack_rows)(const GemmPassRows&)) {
   GemmMicro micro = make_gemm_micro<Simd, kRows, kPanels>();
   micro.pack_rows = pack_rows;
   [&]<int... i>(std::integer_sequence<int, i...>) {
-    ((micro.passes[kRows + i] = run_pass<Simd, kRows + i + 1>), ...);
+    ((micro.passes[kMinPassRows + i - 1] = run_pass<Simd, kMinPassRows + i>), ...);
   }
-  (std::make_integer_sequence<int, kMaxPassRows - kRows>());
+  (std::make_integer_sequence<int, kMaxPassRows - kMinPassRows + 1>());
   return micro;
 }
 

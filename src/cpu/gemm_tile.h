@@ -47,10 +47,11 @@ struct GemmTile {
   bool prefetch_is_far = false;          // it need not come nearer than the second-level cache
 };
 
-/// Rows of a pass, at most.
-inline constexpr int64_t kMaxPassRows = 16;
-/// sums[r][c] = x[r] . w[c] over all of K, for one panel and more rows than a tile has: each line
-/// of the panel is read once, as fast as memory gives it. The chains are those of tiles.
+/// Rows of a pass. The chain of a single one would wait for itself: tiles have several panels.
+inline constexpr int kMinPassRows = 2;
+inline constexpr int kMaxPassRows = 16;
+/// sums[r][c] = x[r] . w[c] over all of K, for one panel and all rows: each line of the panel is
+/// read once, as fast as memory gives it. The chains are those of tiles.
 struct GemmPass {
   const std::byte* x;  // [num_steps][kMaxPassRows][kStepBytesX]
   const std::byte* w;  // [num_steps][kStepBytes]

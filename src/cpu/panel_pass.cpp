@@ -29,7 +29,7 @@ bool is_pass(const PanelProduct& product) {
 }
 
 size_t pass_scratch_bytes(int64_t num_rows, int64_t row_bytes) {
-  if (num_rows <= kMaxTileRows) return 0;
+  if (num_rows < kMinPassRows) return 0;
   return static_cast<size_t>(std::min(packed_bytes(row_bytes), kMaxPackedBytes));
 }
 

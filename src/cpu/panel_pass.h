@@ -8,9 +8,10 @@
 #include "base/thread_pool.h"
 #include "cpu/panel_product.h"
 
-/// Products of 7 to 16 rows, sequences that decode together: weights pass by once, each line
-/// multiplied with all rows. In tiles of 6 rows, each line would come from a cache for every tile
-/// but the first, and memory would rest meanwhile.
+/// Products of 2 to 16 rows, sequences that decode together: weights pass by once, panel by panel,
+/// each line multiplied with all rows. Tiles read several panels at once, too many streams for the
+/// processor's own prefetch, and of more than 6 rows each line would come from a cache for every
+/// tile but the first, while memory rests.
 namespace veloz::cpu {
 
 /// Whether run_panel_pass is the way: a question of the shape and of what the micro-kernels have.
