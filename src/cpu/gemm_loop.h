@@ -129,8 +129,6 @@ void run_grouped_tile(const GemmTile& tile) {
 
 /// The processor looks ahead as far as its window reaches, which so many products fill: a pass asks
 /// for lines itself, into the next panel too.
-constexpr ptrdiff_t kPassPrefetchBytes = 128 * kStepBytes;
-
 template <typename Simd, int kRows>
 void run_pass(const GemmPass& pass) {
   static_assert(Simd::kInputBytes == kStepBytesX, "as rows are packed");
@@ -140,7 +138,7 @@ void run_pass(const GemmPass& pass) {
     const auto* x = reinterpret_cast<const char*>(pass.x);
     const auto* w = reinterpret_cast<const char*>(pass.w);
     for (int64_t i = 0; i < pass.num_steps; ++i) {
-      __builtin_prefetch(w + kPassPrefetchBytes);
+      __builtin_prefetch(w + kReadAheadBytes);
       const typename Simd::Weights weights = Simd::load_weights(w);
       ((sums[r] = Simd::multiply_add(sums[r], Simd::load_inputs(x + r * kStepBytesX), weights)),
        ...);

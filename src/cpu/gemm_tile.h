@@ -11,6 +11,8 @@ inline constexpr int64_t kPanelWidth = 16;
 /// A panel is a row of steps of 64 bytes: 16 channels x 4 bytes, one fp32, two bf16 or four codes
 /// of K.
 inline constexpr int64_t kStepBytes = 64;
+/// How far ahead of itself a product asks for weights that it reads once, in order.
+inline constexpr int64_t kReadAheadBytes = 8192;
 /// What a step of unquantized weights, or of int8 codes, takes of a row of x.
 inline constexpr int64_t kStepBytesX = 4;
 

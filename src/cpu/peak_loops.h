@@ -20,6 +20,7 @@ void run_peak_int8_avx512(int64_t rounds);
 /// kReadBytes. The result, of no meaning, keeps the compiler from leaving it out.
 inline constexpr size_t kReadBytes = 256;
 inline constexpr size_t kReadAhead = 8192;
+uint64_t read_all_portable(const std::byte* memory, size_t bytes);
 uint64_t read_all_avx2(const std::byte* memory, size_t bytes);
 uint64_t read_all_avx512(const std::byte* memory, size_t bytes);
 

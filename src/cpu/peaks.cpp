@@ -8,7 +8,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
 
 #include "base/error.h"
 #include "cpu/parallel.h"
@@ -46,22 +45,6 @@ LoopCode loop_code([[maybe_unused]] const CpuFeatures& features, [[maybe_unused]
   }
 #endif
   return {};
-}
-
-/// As read_all_avx512, on any processor.
-uint64_t read_all_portable(const std::byte* memory, size_t bytes) {
-  constexpr size_t kWords = kReadBytes / sizeof(uint64_t);
-  std::array<uint64_t, kWords> sums{};
-  for (size_t at = 0; at < bytes; at += kReadBytes) {
-    std::array<uint64_t, kWords> words;
-    std::memcpy(&words, memory + at, kReadBytes);
-    for (size_t line = 0; line < kReadBytes; line += 64)
-      __builtin_prefetch(memory + at + line + kReadAhead);
-    for (size_t i = 0; i < kWords; ++i) sums[i] ^= words[i];
-  }
-  uint64_t all = 0;
-  for (const uint64_t sum : sums) all ^= sum;
-  return all;
 }
 
 auto read_code([[maybe_unused]] const CpuFeatures& features) {

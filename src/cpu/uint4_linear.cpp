@@ -13,7 +13,6 @@ namespace {
 
 // Half of a second-level cache of 1 MiB; the panel at work and the one on its way take little.
 constexpr int64_t kBlockBytes = int64_t{512} * 1024;
-constexpr int64_t kPrefetchDistance = 128 * kStepBytes;
 constexpr int64_t kMaxTilesSharing = 8;  // of the asking for what comes next
 constexpr int32_t kMiddleCode = 8;       // the zero of weights that have none
 constexpr size_t kAlignment = 64;
@@ -94,12 +93,11 @@ class Uint4Linear {
   /// long, the first one brings all.
   Prefetch prefetch_of(Range panels, int64_t tile, Range tiles) const {
     if (num_rows_ <= micro_.max_rows)
-      return {
-          .w = weights(panels.begin) + kPrefetchDistance,
-          .step = kStepBytes,
-          .scales = scales(panels.begin) +
-                    ceil_div(kPrefetchDistance * num_groups_, panel_bytes_) * group_scale_bytes_,
-          .is_far = false};
+      return {.w = weights(panels.begin) + kReadAheadBytes,
+              .step = kStepBytes,
+              .scales = scales(panels.begin) +
+                        ceil_div(kReadAheadBytes * num_groups_, panel_bytes_) * group_scale_bytes_,
+              .is_far = false};
     const int64_t idx = tile - tiles.begin;
     const char* const next_scales = idx == 0 ? scales(panels.end) : nullptr;
     if (tiles.size() > kMaxTilesSharing)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/peak_loops.h"
 
-#include <immintrin.h>
-
 #include <cstdint>
+
+#include "cpu/read_loop.h"
 
 namespace veloz::cpu {
 
@@ -24,18 +24,6 @@ void run_peak_fma_avx2(int64_t rounds) {
         "xmm11", "xmm14", "xmm15", "cc");
 }
 
-uint64_t read_all_avx2(const std::byte* memory, size_t bytes) {
-  constexpr size_t kLoads = 8, kStep = kReadBytes / kLoads;
-  __m256i sums[kLoads] = {};
-  for (size_t at = 0; at < bytes; at += kReadBytes)
-    for (size_t i = 0; i < kLoads; ++i) {
-      const std::byte* const from = memory + at + i * kStep;
-      if (i % 2 == 0) __builtin_prefetch(from + kReadAhead);  // once a line
-      sums[i] =
-          _mm256_xor_si256(sums[i], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-    }
-  for (size_t i = 1; i < kLoads; ++i) sums[0] = _mm256_xor_si256(sums[0], sums[i]);
-  return static_cast<uint64_t>(_mm256_extract_epi64(sums[0], 0));
-}
+uint64_t read_all_avx2(const std::byte* memory, size_t bytes) { return read_all(memory, bytes); }
 
 }  // namespace veloz::cpu

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/peak_loops.h"
 
-#include <immintrin.h>
-
 #include <cstdint>
+
+#include "cpu/read_loop.h"
 
 namespace veloz::cpu {
 namespace {
@@ -33,17 +33,6 @@ void run_peak_int8_avx512(int64_t rounds) { VELOZ_PEAK_LOOP("vpdpbusd"); }
 
 #undef VELOZ_PEAK_LOOP
 
-uint64_t read_all_avx512(const std::byte* memory, size_t bytes) {
-  constexpr size_t kLoads = 4, kStep = kReadBytes / kLoads;
-  __m512i sums[kLoads] = {};
-  for (size_t at = 0; at < bytes; at += kReadBytes)
-    for (size_t i = 0; i < kLoads; ++i) {
-      const std::byte* const from = memory + at + i * kStep;
-      __builtin_prefetch(from + kReadAhead);
-      sums[i] = _mm512_xor_si512(sums[i], _mm512_loadu_si512(from));
-    }
-  for (size_t i = 1; i < kLoads; ++i) sums[0] = _mm512_xor_si512(sums[0], sums[i]);
-  return static_cast<uint64_t>(_mm512_reduce_add_epi64(sums[0]));
-}
+uint64_t read_all_avx512(const std::byte* memory, size_t bytes) { return read_all(memory, bytes); }
 
 }  // namespace veloz::cpu
