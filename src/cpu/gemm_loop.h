@@ -23,6 +23,7 @@ namespace {
 struct Fp32Sums : Lanes {
   using Sums = F;
   static constexpr int64_t kInputBytes = kStepBytesX;
+  static constexpr bool kIsExact = false;
   static Sums no_sums() { return zero(); }
   static Sums load_sums(const float* from) { return load(from); }
   static void store_sums(float* to, const Sums& sums) { store(to, sums); }
@@ -34,6 +35,7 @@ struct Fp32Sums : Lanes {
 struct Int32Sums : Lanes {
   using Sums = I;
   static constexpr int64_t kInputBytes = kStepBytesX;
+  static constexpr bool kIsExact = true;
   static Sums no_sums() { return set1_int(0); }
   static Sums load_sums(const float* from) { return load_int(from); }
   static void store_sums(float* to, const Sums& sums) { store_int(to, sums); }
@@ -142,12 +144,34 @@ void run_pass(const GemmPass& pass) {
       const typename Simd::Weights weights = Simd::load_weights(w);
       ((sums[r] = Simd::multiply_add(sums[r], Simd::load_inputs(x + r * kStepBytesX), weights)),
        ...);
-      x += kMaxPassRows * kStepBytesX;
+      x += kRows * kStepBytesX;
       w += kStepBytes;
     }
     (Simd::store_sums(pass.sums + r * kPanelWidth, sums[r]), ...);
   }
   (std::make_integer_sequence<int, kRows>());
+}
+
+/// Of a single row, whose products would wait for each other in one chain. It leaves the window to
+/// the processor, whose own prefetch then does best.
+template <typename Simd>
+void run_row_pass(const GemmPass& pass) {
+  static_assert(Simd::kInputBytes == kStepBytesX, "as rows are packed");
+  constexpr int kChains = 4;
+  typename Simd::Sums sums[kChains];
+  for (auto& sum : sums) sum = Simd::no_sums();
+  const auto* x = reinterpret_cast<const char*>(pass.x);
+  const auto* w = reinterpret_cast<const char*>(pass.w);
+  const auto add_step = [&](int chain, int64_t step) {
+    sums[chain] = Simd::multiply_add(sums[chain], Simd::load_inputs(x + step * kStepBytesX),
+                                     Simd::load_weights(w + step * kStepBytes));
+  };
+  int64_t i = 0;
+  for (; i + kChains <= pass.num_steps; i += kChains)
+    for (int chain = 0; chain < kChains; ++chain) add_step(chain, i + chain);
+  for (; i < pass.num_steps; ++i) add_step(0, i);
+  for (int chain = 1; chain < kChains; ++chain) sums[0] = Simd::add_int(sums[0], sums[chain]);
+  Simd::store_sums(pass.sums, sums[0]);
 }
 
 template <typename Simd>
@@ -201,15 +225,16 @@ constexpr GemmMicro make_gemm_micro() {
   return make_micro<Simd, kRows, kPanels, false>();
 }
 
-/// With passes.
+/// With passes, of a single row too where sums are integers, whose order is free.
 template <typename Simd, int kRows, int kPanels>
 constexpr GemmMicro make_gemm_micro(void (*pack_rows)(const GemmPassRows&)) {
   GemmMicro micro = make_gemm_micro<Simd, kRows, kPanels>();
   micro.pack_rows = pack_rows;
+  if constexpr (Simd::kIsExact) micro.passes[0] = run_row_pass<Simd>;
   [&]<int... i>(std::integer_sequence<int, i...>) {
-    ((micro.passes[kMinPassRows + i - 1] = run_pass<Simd, kMinPassRows + i>), ...);
+    ((micro.passes[i + 1] = run_pass<Simd, i + 2>), ...);
   }
-  (std::make_integer_sequence<int, kMaxPassRows - kMinPassRows + 1>());
+  (std::make_integer_sequence<int, kMaxPassRows - 1>());
   return micro;
 }
 

@@ -49,13 +49,12 @@ struct GemmTile {
   bool prefetch_is_far = false;          // it need not come nearer than the second-level cache
 };
 
-/// Rows of a pass. The chain of a single one would wait for itself: tiles have several panels.
-inline constexpr int kMinPassRows = 2;
 inline constexpr int kMaxPassRows = 16;
 /// sums[r][c] = x[r] . w[c] over all of K, for one panel and all rows: each line of the panel is
-/// read once, as fast as memory gives it. The chains are those of tiles.
+/// read once, as fast as memory gives it. The chains are those of tiles; of a single row there is a
+/// pass where sums are integers.
 struct GemmPass {
-  const std::byte* x;  // [num_steps][kMaxPassRows][kStepBytesX]
+  const std::byte* x;  // [num_steps][rows][kStepBytesX]
   const std::byte* w;  // [num_steps][kStepBytes]
   int64_t num_steps;   // what is missing of the last one is zero in x
   float* sums;         // [rows][kPanelWidth]; int32 where codes are integers
@@ -67,8 +66,8 @@ struct GemmPassRows {
   ptrdiff_t x_stride;  // bytes from row to row
   int64_t num_rows;    // up to kMaxPassRows
   int64_t row_bytes;
-  std::byte* packed;  // [ceil_div(row_bytes, kStepBytesX)][kMaxPassRows][kStepBytesX], 64-byte
-                      // aligned; other rows, and what is missing of the last step, become zero
+  std::byte* packed;  // [ceil_div(row_bytes, kStepBytesX)][num_rows][kStepBytesX]; what is missing
+                      // of the last step becomes zero
 };
 
 /// y[r][c] = (sums[r][c] + row_offsets[r]) * w_scales[c] * x_scales[r] + bias[c], each operation

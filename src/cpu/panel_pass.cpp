@@ -13,7 +13,9 @@ namespace {
 // Half of a second-level cache of 1 MiB: packed rows are read again with every panel.
 constexpr int64_t kMaxPackedBytes = int64_t{512} * 1024;
 
-int64_t packed_bytes(int64_t row_bytes) { return ceil_div(row_bytes, kStepBytesX) * kStepBytes; }
+int64_t packed_bytes(int64_t num_rows, int64_t row_bytes) {
+  return round_up(num_rows * round_up(row_bytes, kStepBytesX), kStepBytes);
+}
 
 int64_t row_bytes_of(const PanelProduct& product) {
   return product.num_steps * product.micro->step_bytes_x + product.tail_bytes;
@@ -25,12 +27,12 @@ bool is_pass(const PanelProduct& product) {
   return product.expansion == nullptr && product.dequantization == nullptr &&
          product.groups.steps == 0 && product.num_rows <= kMaxPassRows &&
          product.micro->passes[product.num_rows - 1] != nullptr &&
-         packed_bytes(row_bytes_of(product)) <= kMaxPackedBytes;
+         packed_bytes(product.num_rows, row_bytes_of(product)) <= kMaxPackedBytes;
 }
 
 size_t pass_scratch_bytes(int64_t num_rows, int64_t row_bytes) {
-  if (num_rows < kMinPassRows) return 0;
-  return static_cast<size_t>(std::min(packed_bytes(row_bytes), kMaxPackedBytes));
+  const int64_t bytes = packed_bytes(std::min<int64_t>(num_rows, kMaxPassRows), row_bytes);
+  return static_cast<size_t>(std::min(bytes, kMaxPackedBytes));
 }
 
 void run_panel_pass(ThreadPool& pool, std::span<std::byte> workspace,
@@ -40,7 +42,7 @@ void run_panel_pass(ThreadPool& pool, std::span<std::byte> workspace,
   const int64_t num_steps = ceil_div(row_bytes, kStepBytesX);
   const int64_t num_panels = ceil_div(product.store.num_columns, kPanelWidth);
   const int num_threads = pool.num_threads();
-  const auto bytes = static_cast<size_t>(packed_bytes(row_bytes));
+  const auto bytes = static_cast<size_t>(packed_bytes(product.num_rows, row_bytes));
   VELOZ_DCHECK(workspace.size() >= static_cast<size_t>(num_threads) * bytes,
                "workspace of {} bytes", workspace.size());
   pool.run([&](int thread_idx) {

@@ -74,12 +74,44 @@ class PanelWorker {
         panel_bytes_((product.num_steps + (product.tail_bytes > 0 ? 1 : 0)) * kStepBytes) {}
 
   void run() {
+    if (runs_ahead()) return run_ahead();
     for (int64_t begin = 0; begin < product_.num_rows; begin += blocking_.rows)
       run_rows({begin, std::min(begin + blocking_.rows, product_.num_rows)});
   }
 
  private:
+  /// A single tile that converts codes: so many operations for a line fill the processor's window,
+  /// and its own prefetch falls behind.
+  bool runs_ahead() const {
+    return product_.expansion != nullptr && !is_expanded_ && product_.num_rows <= micro_.max_rows;
+  }
+
+  /// Asks for the lines of its panels kReadAheadBytes, of all together, before it comes to them, in
+  /// the end for those of the next panels.
+  void run_ahead() {
+    const Range rows{0, product_.num_rows};
+    const int64_t ahead = round_up(kReadAheadBytes / kStepBytes / micro_.max_panels,
+                                   std::max<int64_t>(1, product_.groups.steps));
+    const int64_t num_groups = num_panel_groups();
+    for (int64_t i = 0; i < num_groups; ++i) {
+      const Range panels = panel_group(i);
+      const Range next = panel_group(std::min(i + 1, num_groups - 1));
+      const int64_t last = std::max<int64_t>(0, product_.num_steps - ahead);
+      const PanelBlock first_block{panels, {0, last}, /*is_first=*/true, /*is_last=*/false};
+      const PanelBlock last_block{
+          panels, {last, product_.num_steps}, /*is_first=*/last == 0, /*is_last=*/true};
+      if (last > 0)
+        run_tile(rows, first_block, scratch_.sums, {weights(panels, ahead), panels.size()});
+      run_tile(rows, last_block, scratch_.sums, {weights(next, 0), next.size()});
+      store_panels(product_, micro_, rows, panels, scratch_.sums, kSumsStride);
+    }
+  }
+
   int64_t num_panel_groups() const { return ceil_div(panels_.size(), micro_.max_panels); }
+  Range panel_group(int64_t idx) const {
+    const Range group = part_of(panels_.size(), idx, num_panel_groups());
+    return {panels_.begin + group.begin, panels_.begin + group.end};
+  }
   int64_t num_k_blocks() const {
     return std::max<int64_t>(1, ceil_div(product_.num_steps, blocking_.steps));
   }
@@ -87,18 +119,18 @@ class PanelWorker {
   /// Blocks in the order of work: all of K for some panels, then the next panels.
   PanelBlock block(int64_t idx) const {
     const int64_t k_block = idx % num_k_blocks();
-    const Range group = part_of(panels_.size(), idx / num_k_blocks(), num_panel_groups());
-    return {.panels = {panels_.begin + group.begin, panels_.begin + group.end},
+    return {.panels = panel_group(idx / num_k_blocks()),
             .steps = {k_block * blocking_.steps,
                       std::min((k_block + 1) * blocking_.steps, product_.num_steps)},
             .is_first = k_block == 0,
             .is_last = k_block + 1 == num_k_blocks()};
   }
 
-  const char* weights(const PanelBlock& b) const {
-    return reinterpret_cast<const char*>(product_.w) + b.panels.begin * panel_bytes_ +
-           b.steps.begin * kStepBytes;
+  const char* weights(Range panels, int64_t first_step) const {
+    return reinterpret_cast<const char*>(product_.w) + panels.begin * panel_bytes_ +
+           first_step * kStepBytes;
   }
+  const char* weights(const PanelBlock& b) const { return weights(b.panels, b.steps.begin); }
 
   void run_rows(Range rows) {
     const int64_t num_blocks = num_panel_groups() * num_k_blocks();
@@ -155,7 +187,8 @@ class PanelWorker {
   };
   /// The tiles of a pass bring the next block, an equal share of it each: memory would rest while
   /// one asks for nothing. Of many tiles, which compute for long, the first bring a panel each.
-  /// A single tile reads its panels once, in order: the processor's own prefetch does better.
+  /// A single tile reads its panels once, in order: where it converts nothing, the processor's own
+  /// prefetch does better.
   Prefetch prefetch_next(const PanelBlock& next, int64_t tile_idx, int64_t num_tiles) const {
     if (num_tiles == 1) return {nullptr, 0};
     const int64_t share = ceil_div(next.panels.size(), num_tiles);

@@ -15,6 +15,15 @@ namespace {
 static_assert(kMaxPassRows == 16 && kStepBytesX == 4, "a register holds a step of all rows");
 
 void pack_pass_rows(const GemmPassRows& rows) {
+  if (rows.num_rows == 1) {
+    const int64_t missing = -rows.row_bytes & (kStepBytesX - 1);
+    __builtin_memcpy(rows.packed, rows.x, static_cast<size_t>(rows.row_bytes));
+    __builtin_memset(rows.packed + rows.row_bytes, 0, static_cast<size_t>(missing));
+    return;
+  }
+  const __mmask16 all_rows = static_cast<__mmask16>((1U << rows.num_rows) - 1);
+  const ptrdiff_t quad_bytes = rows.num_rows * kStepBytesX;
+  std::byte* packed = rows.packed;
   for (int64_t at = 0; at < rows.row_bytes; at += kStepBytes) {
     const int64_t left = rows.row_bytes - at;
     const int64_t bytes = left < kStepBytes ? left : kStepBytes;
@@ -25,8 +34,8 @@ void pack_pass_rows(const GemmPassRows& rows) {
                                : _mm512_setzero_si512();
     transpose_quads(m);
     const int64_t num_steps = (bytes + kStepBytesX - 1) / kStepBytesX;
-    for (int64_t i = 0; i < num_steps; ++i)
-      _mm512_store_si512(rows.packed + (at / kStepBytesX + i) * kStepBytes, m[i]);
+    for (int64_t i = 0; i < num_steps; ++i, packed += quad_bytes)
+      _mm512_mask_storeu_epi32(packed, all_rows, m[i]);
   }
 }
 
