@@ -24,7 +24,7 @@ inline Range part_of(int64_t n, int64_t idx, int64_t parts) {
 /// threads as have enough to do: a few microseconds, since waking one costs about that.
 template <typename F>
 void for_each_row_of_thread(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {
-  constexpr int64_t kElementsPerThread = 16384;
+  constexpr int64_t kElementsPerThread = 4096;
   const int64_t rows_per_part = std::max<int64_t>(1, kElementsPerThread / width);
   const int64_t num_parts = (num_rows + rows_per_part - 1) / rows_per_part;
   if (num_parts <= 1) {

@@ -50,18 +50,20 @@ class Uint4Linear {
             .x = reinterpret_cast<int8_t*>(memory) + 4 * num_rows_ * num_groups_};
   }
 
-  void pack(Range tiles, const PackedRows& to) const {
-    for (int64_t i = tiles.begin; i < tiles.end; ++i) {
-      const Range rows = rows_of(i);
-      micro_.pack_rows({.x = args_.x.row<const int8_t>(rows.begin),
-                        .x_stride = args_.x.row_stride,
-                        .num_rows = rows.size(),
-                        .num_groups = num_groups_,
-                        .group = args_.group(),
-                        .factor = args_.w_zeros.data == nullptr ? -kMiddleCode : -1,
-                        .packed = rows.size() == 1 ? nullptr : to.x + rows.begin * k_,
-                        .corrections = to.corrections + rows.begin * num_groups_});
-    }
+  int64_t num_groups() const { return num_groups_; }
+
+  void pack(int64_t tile, Range groups, const PackedRows& to) const {
+    const Range rows = rows_of(tile);
+    const int64_t column = groups.begin * args_.group();
+    micro_.pack_rows(
+        {.x = args_.x.row<const int8_t>(rows.begin) + column,
+         .x_stride = args_.x.row_stride,
+         .num_rows = rows.size(),
+         .num_groups = groups.size(),
+         .group = args_.group(),
+         .factor = args_.w_zeros.data == nullptr ? -kMiddleCode : -1,
+         .packed = rows.size() == 1 ? nullptr : to.x + rows.begin * k_ + column * rows.size(),
+         .corrections = to.corrections + rows.begin * num_groups_ + groups.begin * rows.size()});
   }
 
   void run(Range panels, const PackedRows& rows) const {
@@ -193,8 +195,10 @@ void uint4_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
       "workspace of {} bytes", context.workspace.size());
   // To wait for each other would cost more than to pack a few rows once on each thread.
   if (!is_one_tile)
-    context.pool->for_range(linear.num_tiles(), 1, [&](int64_t begin, int64_t end) {
-      linear.pack({begin, end}, linear.packed_rows(memory));
+    context.pool->run([&](int thread_idx) {
+      const Range groups = part_of(linear.num_groups(), thread_idx, num_threads);
+      for (int64_t tile = 0; tile < linear.num_tiles() && groups.size() > 0; ++tile)
+        linear.pack(tile, groups, linear.packed_rows(memory));
     });
   const int64_t num_panels = ceil_div(args.y.shape[1], kPanelWidth);
   context.pool->run([&](int thread_idx) {
@@ -202,7 +206,7 @@ void uint4_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
     if (panels.size() == 0) return;
     const PackedRows rows = linear.packed_rows(
         memory + (is_one_tile ? static_cast<size_t>(thread_idx) * copy_bytes : 0));
-    if (is_one_tile) linear.pack({0, 1}, rows);
+    if (is_one_tile) linear.pack(0, {0, linear.num_groups()}, rows);
     linear.run(panels, rows);
   });
 }
