@@ -29,7 +29,7 @@ Lanes::F exp2_of_nonpositive(Lanes::F x) {
 /// Lanes of a vector that `left` elements fill.
 int64_t lanes_of(int64_t left) { return left < 16 ? left : 16; }
 
-float reduce_max(Lanes::F a) {
+[[gnu::noinline]] float reduce_max(Lanes::F a) {  // as reduce_add
   float lanes[16];
   Lanes::store(lanes, a);
   for (int width = 8; width > 0; width /= 2)

@@ -57,6 +57,7 @@ void run_panel_pass(ThreadPool& pool, std::span<std::byte> workspace,
                      .packed = x});
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
       alignas(kStepBytes) float sums[kMaxPassRows * kPanelWidth];
+      ask_for_scales(product, {panel + 1, panel + 2});
       micro.passes[product.num_rows - 1]({.x = x,
                                           .w = product.w + panel * num_steps * kStepBytes,
                                           .num_steps = num_steps,

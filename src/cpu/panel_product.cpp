@@ -102,6 +102,7 @@ class PanelWorker {
           panels, {last, product_.num_steps}, /*is_first=*/last == 0, /*is_last=*/true};
       if (last > 0)
         run_tile(rows, first_block, scratch_.sums, {weights(panels, ahead), panels.size()});
+      ask_for_scales(product_, next);
       run_tile(rows, last_block, scratch_.sums, {weights(next, 0), next.size()});
       store_panels(product_, micro_, rows, panels, scratch_.sums, kSumsStride);
     }
@@ -254,6 +255,12 @@ size_t scratch_bytes(int64_t num_rows, bool has_expansion) {
 }
 
 }  // namespace
+
+void ask_for_scales(const PanelProduct& product, Range panels) {
+  if (product.store.w_scales == nullptr) return;
+  for (int64_t panel = panels.begin; panel < panels.end; ++panel)
+    __builtin_prefetch(product.store.w_scales + panel * kPanelWidth);
+}
 
 void store_panels(const PanelProduct& product, const GemmMicro& micro, Range rows, Range panels,
                   const float* sums, int64_t sums_stride) {

@@ -69,6 +69,9 @@ PanelBlocking choose_panel_blocking(int64_t num_rows, int64_t num_steps,
 size_t panel_product_workspace_bytes(int64_t num_rows, int64_t row_bytes, int num_threads);
 size_t expanded_product_workspace_bytes(int64_t num_rows, int num_threads);
 
+/// One line of scales for each panel: they come too rarely for the processor to expect them.
+void ask_for_scales(const PanelProduct& product, Range panels);
+
 /// Some rows' sums over some panels to their place in y.
 void store_panels(const PanelProduct& product, const GemmMicro& micro, Range rows, Range panels,
                   const float* sums, int64_t sums_stride);

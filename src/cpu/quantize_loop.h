@@ -9,6 +9,13 @@
 namespace veloz::cpu {
 namespace {
 
+[[gnu::noinline]] int32_t largest_lane(Lanes::I a) {  // as reduce_add
+  int32_t lanes[kLanes];
+  Lanes::store_int(lanes, a);
+  for (int64_t i = 1; i < kLanes; ++i) lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
+  return lanes[0];
+}
+
 /// The largest magnitude of a row. Magnitudes are compared as integers, so that infinity is above
 /// all numbers and NaN above infinity.
 template <typename Row>
@@ -19,11 +26,9 @@ float largest_of_row(const void* x, int64_t width) {
     largest =
         Lanes::max_int(largest, Lanes::and_int(Lanes::bits_of(Row::load(x, i, span)), magnitude));
   });
-  int32_t bits[kLanes];
-  Lanes::store_int(bits, largest);
-  for (int64_t i = 1; i < kLanes; ++i) bits[0] = bits[i] > bits[0] ? bits[i] : bits[0];
+  const int32_t bits = largest_lane(largest);
   float value;
-  __builtin_memcpy(&value, bits, sizeof(value));
+  __builtin_memcpy(&value, &bits, sizeof(value));
   return value;
 }
 
