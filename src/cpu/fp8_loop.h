@@ -24,6 +24,7 @@ struct Fp8Step {
 template <typename Decoder, typename Bf16>
 struct Fp8As : Fp32Sums {
   static constexpr int64_t kInputBytes = 2 * kStepBytesX;
+  static constexpr bool kRunsAhead = true;
   struct Weights {
     typename Bf16::Weights first;
     typename Bf16::Weights second;

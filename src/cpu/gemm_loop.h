@@ -8,7 +8,7 @@
 // A `Simd` says how one kind of weights is multiplied: Sums and what Fp32Sums or Int32Sums has;
 // Weights, one step of a panel, ready to multiply, and load_weights(w); Inputs, one step of a row,
 // broadcast, load_inputs(x) and load_part_inputs(x, bytes), kInputBytes of x each;
-// multiply_add(sums, inputs, weights).
+// multiply_add(sums, inputs, weights); kRunsAhead where tiles ask for lines of their own panels.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +24,7 @@ struct Fp32Sums : Lanes {
   using Sums = F;
   static constexpr int64_t kInputBytes = kStepBytesX;
   static constexpr bool kIsExact = false;
+  static constexpr bool kRunsAhead = false;
   static Sums no_sums() { return zero(); }
   static Sums load_sums(const float* from) { return load(from); }
   static void store_sums(float* to, const Sums& sums) { store(to, sums); }
@@ -36,6 +37,7 @@ struct Int32Sums : Lanes {
   using Sums = I;
   static constexpr int64_t kInputBytes = kStepBytesX;
   static constexpr bool kIsExact = true;
+  static constexpr bool kRunsAhead = false;
   static Sums no_sums() { return set1_int(0); }
   static Sums load_sums(const float* from) { return load_int(from); }
   static void store_sums(float* to, const Sums& sums) { store_int(to, sums); }
@@ -72,6 +74,17 @@ template <typename Simd, int kRows, int kPanels>
     for (int64_t i = begin; i < end; ++i)
       add_step<Simd, kRows, kPanels>(tile, i, sums, Simd::load_inputs);
     return;
+  }
+  if constexpr (Simd::kRunsAhead) {
+    // One line of each panel: the general loop below would take longer than the products.
+    if (tile.prefetch_panels == kPanels && !tile.prefetch_is_far) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int p = 0; p < kPanels; ++p)
+          __builtin_prefetch(tile.prefetch + p * tile.prefetch_stride + i * tile.prefetch_step);
+        add_step<Simd, kRows, kPanels>(tile, i, sums, Simd::load_inputs);
+      }
+      return;
+    }
   }
   const int64_t prefetch_end = tile.prefetch_panels * tile.prefetch_stride;
   for (int64_t i = begin; i < end; ++i) {
