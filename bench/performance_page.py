@@ -224,6 +224,8 @@ def server_cost(result: ResultFile) -> str:
         handover = (
             f"; handing over alone {number(line['handover_us_per_token'])}" if "handover_us_per_token" in line else ""
         )
+        if "send_us_per_token" in line:
+            handover += f", the system call that sends alone {number(line['send_us_per_token'])}"
         return [streams, f"{number(cost)} (goal {target}{missed}{handover})", number(line["output_tokens_per_s"])]
 
     return (

@@ -10,7 +10,7 @@ server's: connections, HTTP, JSON and events (veloz-io, veloz-work), and schedul
 (veloz-engine). Medians over the rounds; the load generator's own time is not in it.
 
 A lone stream pays for every token what waking the threads and sending costs. How much that is where nothing else is
-done, at the same pace, is measured beside it by veloz_bench_handover.
+done, at the same pace, is measured beside it by veloz_bench_handover, and how much of it is the sending.
 """
 
 import argparse
@@ -70,11 +70,11 @@ def measure(veloz: Path, url: str, flags: str, seed: int) -> tuple[dict[str, flo
     return {name: s / tokens * 1e6 for name, s in spent.items()}, result["output_throughput"]
 
 
-def handover_us(program: Path, tokens_per_s: float) -> float:
-    """Microseconds of CPU for a token that is only handed over, at that pace."""
+def handover_us(program: Path, tokens_per_s: float) -> tuple[float, float]:
+    """Microseconds of CPU for a token that is only handed over at that pace, and for one that is only sent."""
     command = [str(program), "--gap-us", f"{1e6 / tokens_per_s:.1f}", "--json"]
-    result: float = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["us_per_token"]
-    return result
+    result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return result["us_per_token"], result["send_us_per_token"]
 
 
 def main() -> int:
@@ -115,7 +115,8 @@ def main() -> int:
                 "output_tokens_per_s": statistics.median(rate for _, rate in rounds),
             }
             if handovers:
-                line["handover_us_per_token"] = statistics.median(handovers)
+                line["handover_us_per_token"] = statistics.median(us for us, _ in handovers)
+                line["send_us_per_token"] = statistics.median(us for _, us in handovers)
             lines.append(json.dumps(line))
             print(f"{flags}\n  {line['output_tokens_per_s']:.0f} tokens/s; per token, in us of CPU:")
             for name in names:
@@ -123,6 +124,7 @@ def main() -> int:
             print(f"    {'the server':16} {line['server_us_per_token']:8.2f}  (goal <= {TARGET_US})", flush=True)
             if handovers:
                 print(f"    {'handing over':16} {line['handover_us_per_token']:8.2f}  (of it, at the least)")
+                print(f"    {'sending':16} {line['send_us_per_token']:8.2f}  (of that)")
     output = arguments.output or ROOT / "bench/results" / f"{today}-cpu-server-cost.jsonl"
     output.write_text("\n".join(lines) + "\n")
     print(f"wrote {output}")
