@@ -230,8 +230,9 @@ def server_cost(result: ResultFile) -> str:
 
     return (
         "## What the server itself costs\n\n"
-        "CPU time of all threads that do not compute, per streamed token, on a model of a few megabytes. A lone stream "
-        "pays for the waking of threads and the sending of every token by itself, which many share.\n\n"
+        "CPU time of all threads that do not compute, per streamed token, on a model of a few megabytes; of a large one "
+        "see [benchmarking](benchmarking.md). A lone stream pays for the waking of threads and the sending of every "
+        "token by itself, which many share.\n\n"
         + table(["streams", "µs per token", "tokens/s"], map(row, result.lines))
         + "\n"
         + facts(result, "python3 bench/server_cost.py ENGINE")

@@ -20,17 +20,18 @@ struct Shares {
 constexpr Shares kAttention = {.memory = 0.5, .compute = 0.33, .unhidden = 0.25};
 
 /// Integer products leave more of their higher peak to scales and quantization. Weights that are
-/// unpacked first leave more again. FP8 becomes BF16 first, tile by tile: that hides reading less
-/// well, and fast memory is waiting for it.
+/// unpacked first leave more again. FP8 becomes BF16 first, tile by tile, and other codes become
+/// numbers block by block: that hides reading less well, and fast memory is waiting for FP8.
 Shares shares_of(const CallCost& work) {
   if (work.op == ops::Op::paged_attention) return kAttention;
   const bool is_int8 = work.arithmetic == Roof::int8_dot;
   if (!work.converts_weights) return {.memory = 0.97, .compute = is_int8 ? 0.82 : 0.9};
   if (is_int8) return {.memory = 0.97, .compute = 0.74};
+  const bool is_fp8 = work.op == ops::Op::quantized_linear;
   return {.memory = 0.97,
           .compute = 0.82,
-          .unhidden = 0.25,
-          .convert_per_byte = work.op == ops::Op::quantized_linear ? 17.0 : 0.0};
+          .unhidden = is_fp8 ? 0.15 : 0.25,
+          .convert_per_byte = is_fp8 ? 14.5 : 0.0};
 }
 
 }  // namespace
