@@ -149,37 +149,31 @@ class Handover {
   }
 
   double send_tokens(const Descriptor& socket) {
-    const std::string message = message_of_token();
     const double begin = thread_us();
     for (int64_t num_sent = 0; num_sent < options_.tokens;) {
       epoll_event event{};
       check(::epoll_wait(epoll_.get(), &event, 1, -1) == 1, "epoll_wait");
       uint64_t num_new = 0;
       check(::read(event_.get(), &num_new, sizeof(num_new)) == sizeof(num_new), "eventfd");
-      for (; num_new > 0; --num_new, ++num_sent) send(socket, message);
+      for (; num_new > 0; --num_new, ++num_sent) send(socket);
     }
     return thread_us() - begin;
   }
 
   double send_awake(const Descriptor& socket) const {
-    const std::string message = message_of_token();
     double spent_us = 0;
     for (int64_t i = 0; i < options_.tokens; ++i) {
       compute();
       const double begin = thread_us();
-      send(socket, message);
+      send(socket);
       spent_us += thread_us() - begin;
     }
     return spent_us;
   }
 
-  std::string message_of_token() const {
-    return std::string(static_cast<size_t>(options_.bytes), 'x');
-  }
-
-  static void send(const Descriptor& socket, const std::string& message) {
-    check(::send(socket.get(), message.data(), message.size(), MSG_NOSIGNAL) ==
-              static_cast<ssize_t>(message.size()),
+  void send(const Descriptor& socket) const {
+    check(::send(socket.get(), message_.data(), message_.size(), MSG_NOSIGNAL) ==
+              static_cast<ssize_t>(message_.size()),
           "send");
   }
 
@@ -190,6 +184,7 @@ class Handover {
   }
 
   const HandoverBench& options_;
+  const std::string message_ = std::string(static_cast<size_t>(options_.bytes), 'x');
   Descriptor event_{::eventfd(0, EFD_CLOEXEC)};
   Descriptor epoll_{::epoll_create1(EPOLL_CLOEXEC)};
   std::mutex mutex_;

@@ -92,11 +92,11 @@ class PanelWorker {
     const Range rows{0, product_.num_rows};
     const int64_t ahead = round_up(kReadAheadBytes / kStepBytes / micro_.max_panels,
                                    std::max<int64_t>(1, product_.groups.steps));
+    const int64_t last = std::max<int64_t>(0, product_.num_steps - ahead);
     const int64_t num_groups = num_panel_groups();
     for (int64_t i = 0; i < num_groups; ++i) {
       const Range panels = panel_group(i);
       const Range next = panel_group(std::min(i + 1, num_groups - 1));
-      const int64_t last = std::max<int64_t>(0, product_.num_steps - ahead);
       const PanelBlock first_block{panels, {0, last}, /*is_first=*/true, /*is_last=*/false};
       const PanelBlock last_block{
           panels, {last, product_.num_steps}, /*is_first=*/last == 0, /*is_last=*/true};

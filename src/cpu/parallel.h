@@ -21,7 +21,8 @@ inline Range part_of(int64_t n, int64_t idx, int64_t parts) {
 }
 
 /// Calls f(thread_idx, row) for each of `num_rows` independent rows of `width` elements, on as many
-/// threads as have enough to do: a few microseconds, since waking one costs about that.
+/// threads as have enough to do. Within a step they wait awake: norms of four rows of 2048 gain
+/// from a second one.
 template <typename F>
 void for_each_row_of_thread(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {
   constexpr int64_t kElementsPerThread = 4096;

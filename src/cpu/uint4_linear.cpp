@@ -50,8 +50,6 @@ class Uint4Linear {
             .x = reinterpret_cast<int8_t*>(memory) + 4 * num_rows_ * num_groups_};
   }
 
-  int64_t num_groups() const { return num_groups_; }
-
   void pack(int64_t tile, Range groups, const PackedRows& to) const {
     const Range rows = rows_of(tile);
     const int64_t column = groups.begin * args_.group();
@@ -196,8 +194,8 @@ void uint4_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
   // To wait for each other would cost more than to pack a few rows once on each thread.
   if (!is_one_tile)
     context.pool->run([&](int thread_idx) {
-      const Range groups = part_of(linear.num_groups(), thread_idx, num_threads);
-      for (int64_t tile = 0; tile < linear.num_tiles() && groups.size() > 0; ++tile)
+      const Range groups = part_of(args.num_groups(), thread_idx, num_threads);
+      for (int64_t tile = 0; tile < linear.num_tiles(); ++tile)
         linear.pack(tile, groups, linear.packed_rows(memory));
     });
   const int64_t num_panels = ceil_div(args.y.shape[1], kPanelWidth);
@@ -206,7 +204,7 @@ void uint4_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
     if (panels.size() == 0) return;
     const PackedRows rows = linear.packed_rows(
         memory + (is_one_tile ? static_cast<size_t>(thread_idx) * copy_bytes : 0));
-    if (is_one_tile) linear.pack(0, {0, linear.num_groups()}, rows);
+    if (is_one_tile) linear.pack(0, {0, args.num_groups()}, rows);
     linear.run(panels, rows);
   });
 }
