@@ -7,13 +7,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/thread_clock.h"
 #include "bench/harness.h"
 #include "grammar/grammar.h"
 #include "text/tokenizer.h"
@@ -50,16 +50,10 @@ constexpr std::string_view kArithmetic =
     "ws ::= \" \"?\n";
 
 /// Of this thread: a fill waits for nothing, and other programs must not count.
-double cpu_microseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) * 1e-3;
-}
-
 double microseconds_of(const std::function<void()>& f) {
-  const double start = cpu_microseconds();
+  const double start_s = thread_cpu_s();
   f();
-  return cpu_microseconds() - start;
+  return (thread_cpu_s() - start_s) * 1e6;
 }
 
 struct GrammarCase {

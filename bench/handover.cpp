@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What handing a token from thread to thread to client costs where nothing is done with it: a
-// thread that computes wakes one that sleeps on a condition variable (the engine's), which wakes
-// one that sleeps in epoll (the connections'), which sends to a sleeping reader. The least that a
-// lone stream costs a server of these threads: veloz serve's own figure is from
-// bench/server_cost.py. And what the sending alone costs a thread that is awake: the least for any
-// server.
+// thread that computes (the engine's) wakes one that sleeps in epoll (the connections'), which
+// sends to a sleeping reader. The least that a lone stream costs a server of these threads: veloz
+// serve's own figure is from bench/server_cost.py. And what the sending alone costs a thread that
+// is awake: the least for any server.
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -19,14 +18,13 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <ctime>
-#include <mutex>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
+
+#include "base/thread_clock.h"
 
 namespace veloz::bench {
 namespace {
@@ -68,12 +66,6 @@ sockaddr_in listen_on(const Descriptor& socket) {
   return address;
 }
 
-double thread_us() {
-  timespec time{};
-  check(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0, "clock_gettime");
-  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
-}
-
 struct Cost {
   double engine_us = 0;
   double io_us = 0;
@@ -103,8 +95,7 @@ class Handover {
     std::jthread reader([&] { read_all(client); });
     {
       const std::jthread io([&] { cost.io_us = send_tokens(server); });
-      const std::jthread engine([&] { cost.engine_us = pass_tokens(); });
-      make_tokens();
+      cost.engine_us = make_tokens();
     }
     cost.send_us = send_awake(server);
     ::shutdown(server.get(), SHUT_WR);
@@ -123,33 +114,16 @@ class Handover {
     }
   }
 
-  void make_tokens() {
-    for (int64_t i = 0; i < options_.tokens; ++i) {
-      compute();
-      {
-        const std::lock_guard lock(mutex_);
-        ++num_made_;
-      }
-      made_.notify_one();
-    }
-  }
-
-  double pass_tokens() {
-    const double begin = thread_us();
-    for (int64_t num_passed = 0; num_passed < options_.tokens;) {
-      uint64_t num_new = 0;
-      {
-        std::unique_lock lock(mutex_);
-        made_.wait(lock, [&] { return num_made_ > num_passed; });
-        num_new = static_cast<uint64_t>(num_made_ - std::exchange(num_passed, num_made_));
-      }
+  /// Microseconds that the handing over took of the computing thread.
+  double make_tokens() const {
+    return sum_after_computing([this] {
+      const uint64_t num_new = 1;
       check(::write(event_.get(), &num_new, sizeof(num_new)) == sizeof(num_new), "eventfd");
-    }
-    return thread_us() - begin;
+    });
   }
 
-  double send_tokens(const Descriptor& socket) {
-    const double begin = thread_us();
+  double send_tokens(const Descriptor& socket) const {
+    const double begin_s = thread_cpu_s();
     for (int64_t num_sent = 0; num_sent < options_.tokens;) {
       epoll_event event{};
       check(::epoll_wait(epoll_.get(), &event, 1, -1) == 1, "epoll_wait");
@@ -157,18 +131,24 @@ class Handover {
       check(::read(event_.get(), &num_new, sizeof(num_new)) == sizeof(num_new), "eventfd");
       for (; num_new > 0; --num_new, ++num_sent) send(socket);
     }
-    return thread_us() - begin;
+    return (thread_cpu_s() - begin_s) * 1e6;
   }
 
   double send_awake(const Descriptor& socket) const {
-    double spent_us = 0;
+    return sum_after_computing([&] { send(socket); });
+  }
+
+  /// Microseconds of CPU that `f` takes for all tokens, each some computing after the last.
+  template <typename F>
+  double sum_after_computing(const F& f) const {
+    double spent_s = 0;
     for (int64_t i = 0; i < options_.tokens; ++i) {
       compute();
-      const double begin = thread_us();
-      send(socket);
-      spent_us += thread_us() - begin;
+      const double begin_s = thread_cpu_s();
+      f();
+      spent_s += thread_cpu_s() - begin_s;
     }
-    return spent_us;
+    return spent_s * 1e6;
   }
 
   void send(const Descriptor& socket) const {
@@ -187,9 +167,6 @@ class Handover {
   const std::string message_ = std::string(static_cast<size_t>(options_.bytes), 'x');
   Descriptor event_{::eventfd(0, EFD_CLOEXEC)};
   Descriptor epoll_{::epoll_create1(EPOLL_CLOEXEC)};
-  std::mutex mutex_;
-  std::condition_variable made_;
-  int64_t num_made_ = 0;  // guarded by mutex_
 };
 
 int run(const HandoverBench& options) {

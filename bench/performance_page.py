@@ -217,25 +217,28 @@ def serving(result: ResultFile) -> str:
 
 def server_cost(result: ResultFile) -> str:
     def row(line: Line) -> list[str]:
-        flags = line["flags"].split()
-        streams = flags[flags.index("--max-concurrency") + 1]
         cost, target = line["server_us_per_token"], line["target"]
         missed = "" if cost <= target else ", missed"
-        handover = (
-            f"; handing over alone {number(line['handover_us_per_token'])}" if "handover_us_per_token" in line else ""
-        )
-        if "send_us_per_token" in line:
-            handover += f", the system call that sends alone {number(line['send_us_per_token'])}"
-        return [streams, f"{number(cost)} (goal {target}{missed}{handover})", number(line["output_tokens_per_s"])]
+        least = ""
+        if "handover_us_per_token" in line:
+            least = (
+                f"; handing over alone {number(line['handover_us_per_token'])}"
+                f", the system call that sends alone {number(line['send_us_per_token'])}"
+            )
+        return [
+            f"{number(line['weights'] / 1e6)} M",
+            str(line["streams"]),
+            f"{number(cost)} (goal {target}{missed}{least})",
+            number(line["output_tokens_per_s"]),
+        ]
 
     return (
         "## What the server itself costs\n\n"
-        "CPU time of all threads that do not compute, per streamed token, on a model of a few megabytes; of a large one "
-        "see [benchmarking](benchmarking.md). A lone stream pays for the waking of threads and the sending of every "
-        "token by itself, which many share.\n\n"
-        + table(["streams", "µs per token", "tokens/s"], map(row, result.lines))
+        "CPU time, per streamed token, of all that does not compute steps. A lone stream pays for the waking of a thread "
+        "and the sending of every token by itself, which many share.\n\n"
+        + table(["weights", "streams", "µs per token", "tokens/s"], map(row, result.lines))
         + "\n"
-        + facts(result, "python3 bench/server_cost.py ENGINE")
+        + facts(result, "python3 bench/server_cost.py SMALL_ENGINE LARGE_ENGINE")
     )
 
 

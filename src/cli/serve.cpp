@@ -23,6 +23,7 @@
 #include "cli/yaml_config.h"
 #include "http/openai/service.h"
 #include "http/server.h"
+#include "net/post_together.h"
 
 namespace veloz::cli {
 namespace {
@@ -100,6 +101,7 @@ Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
       resolved.engine, flags.llm_options(), [&](serving::ExecutorOptions& executor) {
         executor.max_logprobs = std::max(executor.max_logprobs, flags.max_logprobs);
         executor.on_step = on_step;
+        executor.event_scope = net::post_together;
       });
   if (!model->warning().empty()) log.warning("device", {{"problem", model->warning()}});
   for (const std::string& notice : model->notices()) log.info("tuning", {{"notice", notice}});

@@ -91,8 +91,8 @@ struct Metrics::State {
     return success->Add(with_reason);
   }
   /// Brings a counter to what the executor counted.
-  static void raise_to(Counter& counter, int64_t value) {
-    counter.Increment(std::max(0.0, count(value) - counter.Value()));
+  static void raise_to(Counter& counter, double value) {
+    counter.Increment(std::max(0.0, value - counter.Value()));
   }
 
   prometheus::Registry registry;
@@ -107,6 +107,9 @@ struct Metrics::State {
       counter("prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache");
   Counter& prefix_hits = counter("prefix_cache_hits_total", "Prompt tokens found there");
   Counter& preemptions = counter("num_preemptions_total", "Requests paused to make room");
+  Counter& compute_cpu =
+      counter("engine_compute_cpu_seconds_total",
+              "CPU time of the engine's thread that ran steps; the rest of its time is serving");
   Counter& prompt_tokens = counter("prompt_tokens_total", "Prompt tokens of ended requests");
   Counter& generation_tokens =
       counter("generation_tokens_total", "Generated tokens of ended requests");
@@ -175,9 +178,10 @@ std::string Metrics::text(const serving::ExecutorStats& stats) const {
   state_->kv_usage.Set(stats.num_blocks == 0 ? 0
                                              : count(stats.num_blocks - stats.num_free_blocks) /
                                                    count(stats.num_blocks));
-  State::raise_to(state_->prefix_queries, stats.num_prefix_queries);
-  State::raise_to(state_->prefix_hits, stats.num_prefix_hits);
-  State::raise_to(state_->preemptions, stats.num_preemptions);
+  State::raise_to(state_->prefix_queries, count(stats.num_prefix_queries));
+  State::raise_to(state_->prefix_hits, count(stats.num_prefix_hits));
+  State::raise_to(state_->preemptions, count(stats.num_preemptions));
+  State::raise_to(state_->compute_cpu, stats.compute_cpu_s);
   return prometheus::TextSerializer().Serialize(state_->registry.Collect());
 }
 

@@ -3,15 +3,15 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string_view>
 #include <thread>
 #include <unordered_set>
-#include <utility>
 #include <vector>
 
 namespace veloz::net {
@@ -27,10 +27,10 @@ class Connection {
   virtual void abort() = 0;
 };
 
-/// One thread that runs handlers of sockets and tasks of others. Deadlines are looked at by one
-/// sweep over all connections every `tick`: a timer per operation would cost more than the
-/// operation.
-class IoThread {
+/// One thread that runs handlers of sockets and tasks of others. It is woken once for all tasks
+/// that have come until it runs. Deadlines are looked at by one sweep over all connections every
+/// `tick`: a timer per operation would cost more than the operation.
+class IoThread : public std::enable_shared_from_this<IoThread> {
  public:
   IoThread(std::chrono::milliseconds tick, std::function<void(std::string_view)> on_problem);
   ~IoThread();
@@ -40,14 +40,7 @@ class IoThread {
   boost::asio::io_context& context() { return context_; }
   bool is_current() const { return std::this_thread::get_id() == thread_.get_id(); }
   /// From any thread; in order. Dropped once the thread is stopping, then false.
-  template <typename Task>
-  bool post(Task&& task) {
-    // Under the lock: a task posted to a context that runs no more would be kept with all it holds.
-    const std::lock_guard lock(mutex_);
-    if (is_closed_) return false;
-    boost::asio::post(context_, std::forward<Task>(task));
-    return true;
-  }
+  bool post(std::function<void()> task);
   /// These three on this thread only.
   void add(Connection& connection) { connections_.insert(&connection); }
   void remove(Connection& connection) { connections_.erase(&connection); }
@@ -62,7 +55,12 @@ class IoThread {
   void join();
 
  private:
+  friend void post_together(const std::function<void()>& post_all);
+
   void run();
+  void wake();
+  void run_tasks();
+  void report(const std::exception& e) const;
   void sweep();
 
   boost::asio::io_context context_{1};
@@ -72,8 +70,12 @@ class IoThread {
   std::function<void(std::string_view)> on_problem_;
   std::unordered_set<Connection*> connections_;
   bool is_ending_ = false;  // on this thread only
-  std::mutex mutex_;        // guards is_closed_
+  std::mutex mutex_;
+  // All guarded by mutex_.
   bool is_closed_ = false;
+  bool is_woken_ = false;  // for the tasks, or soon will be
+  std::vector<std::function<void()>> tasks_;
+
   std::thread thread_;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/thread_clock.h"
 #include "base/thread_name.h"
 
 namespace veloz::runtime {
@@ -22,9 +23,16 @@ std::exception_ptr error_of(const F& f) {
 }  // namespace
 
 StepPipeline::StepPipeline(StepRunner& runner, const SamplerLimits& limits)
-    : runner_(runner),
-      sampler_(runner, limits),
-      thread_([this](const std::stop_token& stop) { work(stop); }) {}
+    : runner_(runner), sampler_(runner, limits) {
+  if (runner.takes_device_tokens())
+    thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
+}
+
+StepPipeline::~StepPipeline() {
+  thread_ = {};
+  // The device may still be at work on what is about to be freed.
+  error_of([this] { runner_.stream().synchronize(); });
+}
 
 template <typename F>
 void StepPipeline::update(const F& f) {
@@ -33,6 +41,13 @@ void StepPipeline::update(const F& f) {
     f();
   }
   changed_.notify_all();
+}
+
+template <typename F>
+void StepPipeline::run_here(const F& f) {
+  const double start_s = thread_cpu_s();
+  f(jobs_.front());
+  caller_cpu_s_ += thread_cpu_s() - start_s;
 }
 
 void StepPipeline::launch(StepInput input) {
@@ -48,14 +63,19 @@ void StepPipeline::sample(std::vector<SampleGroup> groups) {
 }
 
 void StepPipeline::wait_for_logits() {
-  std::unique_lock lock(mutex_);
   VELOZ_CHECK(!jobs_.empty(), "no step was launched");
+  if (!has_own_thread())
+    return run_here([this](Job& job) {
+      if (!job.has_begun) begin(job, {});
+    });
+  std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return jobs_.front().has_logits; });
 }
 
 std::vector<GroupResult> StepPipeline::collect() {
-  std::unique_lock lock(mutex_);
   VELOZ_CHECK(!jobs_.empty() && jobs_.front().groups, "no step was told how to sample");
+  if (!has_own_thread()) run_here([this](Job& job) { run(job, {}); });
+  std::unique_lock lock(mutex_);
   is_collecting_ = true;
   changed_.notify_all();
   changed_.wait(lock, [this] { return jobs_.front().is_done; });
@@ -80,8 +100,6 @@ void StepPipeline::work(const std::stop_token& stop) {
     }
     if (!run(*job, stop)) break;
   }
-  // The device may still be at work on what is about to be freed.
-  error_of([this] { runner_.stream().synchronize(); });
 }
 
 /// False where it was stopped on the way.

@@ -24,18 +24,19 @@ struct StepInput {
   Batch batch;
 };
 
-/// Steps on their way through the device, in order, while the host does something else. Each is
-/// launched, told how to sample (which may be decided while it runs), and collected. One step may
-/// be launched before the step ahead of it was collected: a token that the step ahead samples goes
-/// straight into the batch behind it (Batch::feeds). A device that works while the host goes on
-/// hands it over by itself: the step behind is in its queue before the step ahead is done. On the
-/// CPU a thread of its own stands for that queue. All methods are called by one thread.
+/// Steps on their way through the device, in order. Each is launched, told how to sample (which may
+/// be decided while it runs), and collected. One step may be launched before the step ahead of it
+/// was collected: a token that the step ahead samples goes straight into the batch behind it
+/// (Batch::feeds). A device that works while the host goes on hands it over by itself: a thread of
+/// the pipeline's own puts the step behind into its queue before the step ahead is done. Any other
+/// computes on the host's cores, and there the calling thread runs each step where it would wait
+/// for it: nothing is handed over, nobody has to wake. All methods are called by one thread.
 class StepPipeline {
  public:
-  /// `runner` outlives the pipeline and is used by its thread alone from now on.
+  /// `runner` outlives the pipeline and is used by it alone from now on.
   StepPipeline(StepRunner& runner, const SamplerLimits& limits);
   /// Waits for the step that runs; what is behind it never does.
-  ~StepPipeline() = default;
+  ~StepPipeline();
   StepPipeline(const StepPipeline&) = delete;
   StepPipeline& operator=(const StepPipeline&) = delete;
 
@@ -47,12 +48,14 @@ class StepPipeline {
   void wait_for_logits();
   /// Waits for the oldest step, which was told how to sample. Throws what it threw.
   std::vector<GroupResult> collect();
+  /// CPU seconds of the calling thread that went into running steps, since the start.
+  double caller_cpu_s() const { return caller_cpu_s_; }
 
  private:
   struct Job {
     StepInput input;
     std::optional<std::vector<SampleGroup>> groups;
-    bool has_begun = false;  // the next two are the working thread's alone, as the results
+    bool has_begun = false;  // of who runs the steps, as the next and the results
     TensorView logits;
     bool has_logits = false;
     bool is_done = false;
@@ -60,6 +63,9 @@ class StepPipeline {
     std::exception_ptr error;
   };
 
+  bool has_own_thread() const { return thread_.joinable(); }
+  template <typename F>
+  void run_here(const F& f);
   void work(const std::stop_token& stop);
   bool run(Job& job, const std::stop_token& stop);
   void begin(Job& job, const TensorView& sampled);
@@ -69,7 +75,8 @@ class StepPipeline {
   void update(const F& f);
 
   StepRunner& runner_;
-  Sampler sampler_;              // the thread's, as the next
+  double caller_cpu_s_ = 0;
+  Sampler sampler_;              // of who runs the steps, as the next
   std::vector<int32_t> tokens_;  // of each row of the last step
 
   std::mutex mutex_;
@@ -77,7 +84,7 @@ class StepPipeline {
   std::deque<Job> jobs_;        // guarded by mutex_; those at work keep their address
   bool is_collecting_ = false;  // guarded by mutex_: nothing is launched before that ends
 
-  std::jthread thread_;  // last: it ends before what it uses
+  std::jthread thread_;  // none where the calling thread runs the steps
 };
 
 }  // namespace veloz::runtime

@@ -25,8 +25,9 @@ void EngineBooks::note_step(const Step* oldest) {
   stats_.step_predicted_s = oldest->predicted_s;
 }
 
-void EngineBooks::note_outcome(const Error* error) {
+void EngineBooks::note_outcome(const Error* error, double compute_cpu_s) {
   const std::lock_guard lock(mutex_);
+  stats_.compute_cpu_s = compute_cpu_s;
   stats_.num_failed_steps = error == nullptr ? 0 : stats_.num_failed_steps + 1;
   stats_.step_error = error == nullptr ? "" : error->message();
 }

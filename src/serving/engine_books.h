@@ -20,8 +20,9 @@ class EngineBooks {
   void note_launch(const Step& step);
   /// The oldest step in flight is another one, or none.
   void note_step(const Step* oldest);
-  /// A step ended: well, or by an error (null: well).
-  void note_outcome(const Error* error);
+  /// A step ended: well, or by an error (null: well). The engine thread has spent `compute_cpu_s`
+  /// on steps since the start.
+  void note_outcome(const Error* error, double compute_cpu_s);
   void note_scheduler(const Scheduler& scheduler);
   /// The request left the scheduler, having been submitted so long ago.
   void note_end(double age_s);

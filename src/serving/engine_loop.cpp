@@ -182,21 +182,31 @@ void EngineLoop::finish_oldest() {
   books_.note_step(in_flight_.empty() ? nullptr : &in_flight_.front().step);
   const TimePoint start = std::max(done.launched, std::exchange(last_collect_, Clock::now()));
   const double duration_s = seconds_between(start, last_collect_);
-  books_.note_outcome(error ? &*error : nullptr);
+  books_.note_outcome(error ? &*error : nullptr, pipeline_.caller_cpu_s());
   if (error) {
     scheduler_.abandon(done.step);
     for (const auto& group : done.step.groups) fail(group->id, *error);
   } else {
     scheduler_.complete(done.step);
     scheduler_.observe(done.step.work, duration_s);
-    for (size_t i = 0; i < results.size(); ++i)
-      if (done.requests[i] != nullptr && !done.step.rows[i].group->has_ended)
-        take(done.step.rows[i], *done.requests[i], std::move(results[i]), done.step.number);
+    take_all(done, results);
   }
 #ifdef VELOZ_DEBUG_CHECKS
   scheduler_.check_invariants();
 #endif
   report(done, start, duration_s);
+}
+
+void EngineLoop::take_all(const InFlight& done, std::vector<runtime::GroupResult>& results) {
+  const auto give_events = [&] {
+    for (size_t i = 0; i < results.size(); ++i)
+      if (done.requests[i] != nullptr && !done.step.rows[i].group->has_ended)
+        take(done.step.rows[i], *done.requests[i], std::move(results[i]), done.step.number);
+  };
+  if (options_.event_scope)
+    options_.event_scope(give_events);
+  else
+    give_events();
 }
 
 void EngineLoop::take(const GroupRows& rows, ActiveRequest& request, runtime::GroupResult result,

@@ -44,6 +44,7 @@ class EngineLoop {
   runtime::SampleGroup sample_group(const GroupRows& rows, ActiveRequest* request,
                                     int64_t step_number);
   void finish_oldest();
+  void take_all(const InFlight& done, std::vector<runtime::GroupResult>& results);
   void take(const GroupRows& rows, ActiveRequest& request, runtime::GroupResult result,
             int64_t step_number);
   void report(const InFlight& done, TimePoint start, double duration_s) const;

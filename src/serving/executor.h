@@ -32,6 +32,10 @@ struct StepRecord {
 /// Called on the engine's thread after each step; hands over and returns.
 using StepCallback = std::function<void(const StepRecord&)>;
 
+/// Called on the engine's thread with what gives the events of a step to its requests' sinks; calls
+/// it, once, and may do something before and after.
+using EventScope = std::function<void(const std::function<void()>& give_events)>;
+
 /// The queue is full; nothing was kept of the request.
 struct QueueFull {
   std::string reason;        // what is full, value and limit
@@ -51,6 +55,7 @@ struct ExecutorOptions {
   int64_t max_queued_requests = 0;  // waiting ones; 0: any number
   int64_t max_queued_tokens = 0;    // of the prompts of waiting ones; 0: any number
   StepCallback on_step = {};
+  EventScope event_scope = {};
 
   /// As the engine's manifest says; banned ids are for the caller to add.
   static ExecutorOptions of(const engine::Manifest& manifest, int64_t num_kv_blocks);
@@ -69,6 +74,7 @@ struct ExecutorStats {
   int64_t num_prefix_queries = 0;  // prompt tokens looked up in the prefix cache
   int64_t num_prefix_hits = 0;     // of them, found
   int64_t num_queued_tokens = 0;   // prompt tokens of waiting requests
+  double compute_cpu_s = 0;        // of the engine thread: the part that ran steps
   // The step in flight, for watchdogs; absent between steps.
   std::optional<std::chrono::steady_clock::time_point> step_start;
   double step_predicted_s = 0;

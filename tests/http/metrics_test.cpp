@@ -28,6 +28,7 @@ TEST(Metrics, TellsTheExecutorsNumbersAsGaugesAndCounters) {
   stats.num_preemptions = 4;
   stats.num_prefix_queries = 100;
   stats.num_prefix_hits = 64;
+  stats.compute_cpu_s = 1.5;
   for (int reading = 0; reading < 2; ++reading) {  // counters stay where they are
     const std::string text = metrics.text(stats);
     EXPECT_EQ(value_of(text, "veloz:num_requests_running" + kLabels), "3");
@@ -36,6 +37,7 @@ TEST(Metrics, TellsTheExecutorsNumbersAsGaugesAndCounters) {
     EXPECT_EQ(value_of(text, "veloz:num_preemptions_total" + kLabels), "4");
     EXPECT_EQ(value_of(text, "veloz:prefix_cache_queries_total" + kLabels), "100");
     EXPECT_EQ(value_of(text, "veloz:prefix_cache_hits_total" + kLabels), "64");
+    EXPECT_EQ(value_of(text, "veloz:engine_compute_cpu_seconds_total" + kLabels), "1.5");
   }
 }
 

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
 #include <string>
 #include <thread>
 
 #include "base/error.h"
+#include "net/post_together.h"
 #include "net/raw_client.h"
 #include "net/test_server.h"
 
@@ -196,6 +198,47 @@ TEST(Server, RunsPostedTasksInOrderOnTheIoThread) {
     exchange->post([=] { exchange->respond({.body = *order}); });
   }));
   EXPECT_EQ(ask(server.port(), kGet)->body, "abc");
+}
+
+TEST(Server, RunsWhatIsPostedTogetherInOrder) {
+  Mailbox<std::shared_ptr<Exchange>> exchanges;
+  Mailbox<char> order;
+  Server server(test_options([&](auto exchange) { exchanges.put(std::move(exchange)); }));
+  RawClient client(server.port());
+  client.send(kGet);
+  const std::shared_ptr<Exchange> exchange = *exchanges.take();
+  const auto post = [&](char c) { exchange->post([&order, c] { order.put(c); }); };
+  for (int round = 0; round < 50; ++round) {
+    EXPECT_THROW(post_together([&] {
+                   post('a');
+                   post_together([&] { post('b'); });
+                   post('c');
+                   throw std::runtime_error("half of it was posted");
+                 }),
+                 std::runtime_error);
+    for (const char c : {'a', 'b', 'c'}) EXPECT_EQ(order.take(), c);
+  }
+  post_together([] {});
+  post('d');
+  EXPECT_EQ(order.take(), 'd');
+}
+
+TEST(Server, LosesNoTaskBehindOneThatThrows) {
+  Mailbox<std::string> problems;
+  Mailbox<std::shared_ptr<Exchange>> exchanges;
+  ServerOptions options = test_options([&](auto exchange) { exchanges.put(std::move(exchange)); });
+  options.on_problem = [&](std::string_view problem) { problems.put(std::string(problem)); };
+  Server server(std::move(options));
+  RawClient client(server.port());
+  client.send(kGet);
+  std::shared_ptr<Exchange> exchange = *exchanges.take();
+  post_together([&] {
+    exchange->post([] { throw std::runtime_error("a task broke"); });
+    exchange->post([exchange] { exchange->respond({.body = "answered"}); });
+  });
+  exchange.reset();
+  EXPECT_EQ(client.read_response()->body, "answered");
+  EXPECT_EQ(problems.take(), "a task broke");
 }
 
 TEST(Server, SpreadsConnectionsOverItsIoThreads) {

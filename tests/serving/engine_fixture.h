@@ -34,8 +34,8 @@ inline ExecutorOptions options_for(const HashModel& model, const SchedulerLimits
 struct Engine {
   explicit Engine(const HashModel& model = kModel, const SchedulerLimits& limits = small_limits())
       : Engine(model, options_for(model, limits)) {}
-  Engine(const HashModel& model, const ExecutorOptions& options)
-      : runner(model, options.limits), executor(runner, options) {}
+  Engine(const HashModel& model, const ExecutorOptions& options, bool takes_tokens = true)
+      : runner(model, options.limits, takes_tokens), executor(runner, options) {}
 
   std::shared_ptr<Inbox> submit(Request request, RequestId* id = nullptr) {
     auto inbox = std::make_shared<Inbox>();

@@ -21,16 +21,16 @@ namespace veloz::serving {
 /// changes the output. Throws where a step breaks the limits or writes what another sequence reads.
 class FakeRunner final : public test::DeferredRunner {
  public:
-  FakeRunner(HashModel model, const SchedulerLimits& limits)
+  /// With `takes_tokens` feeds are left to it, as to a device that works while the host goes on.
+  FakeRunner(HashModel model, const SchedulerLimits& limits, bool takes_tokens = true)
       : model_(std::move(model)),
+        takes_tokens_(takes_tokens),
         limits_(limits),
         cache_(static_cast<size_t>(limits.num_kv_blocks * limits.block_size), -1),
         logits_(static_cast<size_t>(limits.max_num_seqs * model_.vocab_size)) {}
 
   /// Called at the start of each step with its number, from 1: to throw in the middle of things.
   std::function<void(int64_t)> on_step;
-  /// Whether feeds are left to it, as to a device that works while the host goes on.
-  bool takes_tokens = true;
   /// A sequence that holds this token has NaN logits.
   int32_t poison_token = -1;
 
@@ -49,7 +49,7 @@ class FakeRunner final : public test::DeferredRunner {
             {static_cast<int64_t>(batch.logit_rows.size()), int64_t{model_.vocab_size}}};
   }
 
-  bool takes_device_tokens() const override { return takes_tokens; }
+  bool takes_device_tokens() const override { return takes_tokens_; }
 
   void copy_kv_blocks(std::span<const std::pair<int32_t, int32_t>> pairs) override {
     num_copies += std::ssize(pairs);
@@ -126,6 +126,7 @@ class FakeRunner final : public test::DeferredRunner {
   }
 
   const HashModel model_;
+  const bool takes_tokens_;
   const SchedulerLimits limits_;
   std::vector<int32_t> cache_;  // [num_kv_blocks * block_size] token ids
   std::vector<float> logits_;

@@ -5,8 +5,11 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -159,6 +162,34 @@ TEST(Usage, CountsHowOftenARequestWasPaused) {
   EXPECT_GE(engine.wait_until_idle().num_preemptions, 1);
 }
 
+TEST(Steps, GiveTheirEventsWithinTheScopeOfTheOwner) {
+  int64_t num_scopes = 0;  // the engine thread's until the executor is gone, as the next
+  std::vector<int64_t> num_tokens_before;
+  const auto inbox = std::make_shared<Inbox>();
+  {
+    ExecutorOptions options = options_for(kModel, small_limits());
+    const auto count = [&] {
+      const Outcome outcome = inbox->peek();
+      num_tokens_before.push_back(
+          outcome.choices.empty() ? 0 : std::ssize(outcome.choices.begin()->second.tokens));
+    };
+    options.event_scope = [&](const std::function<void()>& give_events) {
+      ++num_scopes;
+      count();
+      give_events();
+      count();
+    };
+    Engine engine(kModel, options);
+    Request asked = request({1, 2, 3}, 5);
+    asked.params.ignore_eos = true;
+    std::ignore = engine.executor.submit(std::move(asked), std::make_unique<Collector>(inbox));
+    EXPECT_EQ(inbox->wait().num_ends, 1);
+  }
+  // One step a token; none comes between two scopes.
+  EXPECT_EQ(num_tokens_before, (std::vector<int64_t>{0, 1, 1, 2, 2, 3, 3, 4, 4, 5}));
+  EXPECT_EQ(num_scopes, 5);
+}
+
 TEST(Steps, AreReportedWithWhatTheyDid) {
   std::vector<StepRecord> records;  // the engine thread's until the executor is gone
   {
@@ -244,14 +275,14 @@ TEST(RunningAhead, GivesTheTokensThatWaitingGives) {
   for (const auto& [run_ahead, takes_tokens] : {Mode{false, true}, {true, false}, {true, true}}) {
     ExecutorOptions options = options_for(kModel, small_limits());
     options.run_ahead = run_ahead;
-    Engine engine(kModel, options);
-    engine.runner.takes_tokens = takes_tokens;
+    Engine engine(kModel, options, takes_tokens);
     std::vector<std::shared_ptr<Inbox>> inboxes;
     for (Request& r : awkward_requests()) inboxes.push_back(engine.submit(std::move(r)));
     results.emplace_back();
     for (const auto& inbox : inboxes) results.back().push_back(inbox->wait().choices);
     EXPECT_EQ(engine.runner.num_fed_tokens > 0, run_ahead);
     EXPECT_EQ(engine.runner.num_taken_tokens > 0, run_ahead && takes_tokens);
+    EXPECT_EQ(engine.executor.stats().compute_cpu_s > 0, !takes_tokens);
     EXPECT_EQ(results.back(), results.front());
   }
 }

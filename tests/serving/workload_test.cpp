@@ -121,7 +121,8 @@ TEST(Workload, ResultsDoNotDependOnNeighboursChunksBlocksOrPolicy) {
     for (int64_t i = random.in(3, 14); i > 0; --i) jobs.push_back(random_job(random));
     const std::vector<Outcome> alone = run_alone(jobs);
     const ExecutorOptions options = random_options(random);
-    Engine engine(kModel, options);
+    const bool takes_tokens = seed % 2 == 0;
+    Engine engine(kModel, options, takes_tokens);
     std::vector<std::shared_ptr<Inbox>> inboxes;
     for (const Job& job : jobs) inboxes.push_back(engine.submit({job.prompt, job.params, nullptr}));
     for (size_t i = 0; i < jobs.size(); ++i) {
@@ -147,7 +148,8 @@ TEST(Workload, EveryRequestEndsOnceWhileOthersAreCancelled) {
     std::vector<Job> jobs;
     for (int64_t i = 0; i < 16; ++i) jobs.push_back(random_job(random));
     const std::vector<Outcome> alone = run_alone(jobs);
-    Engine engine(kModel, random_options(random));
+    const bool takes_tokens = seed % 2 == 0;
+    Engine engine(kModel, random_options(random), takes_tokens);
     std::vector<std::shared_ptr<Inbox>> inboxes;
     std::vector<RequestId> ids(jobs.size());
     for (size_t i = 0; i < jobs.size(); ++i)
@@ -169,7 +171,8 @@ TEST(Workload, BrokenStepsLoseNoBlocksAndHangNobody) {
   for (uint32_t seed = 200; seed < 220; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Random random(seed);
-    Engine engine(kModel, random_options(random));
+    const bool takes_tokens = seed % 2 == 0;
+    Engine engine(kModel, random_options(random), takes_tokens);
     engine.runner.on_step = [](int64_t step) {
       if (step % 9 == 0) throw std::runtime_error("a step broke");
     };
