@@ -64,22 +64,24 @@ AttentionWorker::Lines AttentionWorker::k_lines(const Ahead& ahead) const {
 
 /// Whether rows of softmax ask for half of K: few rows take less time for their scores than K takes
 /// to come. Codes come in half the time.
-bool AttentionWorker::softmax_asks(int64_t num_positions, Range rows) const {
+bool AttentionWorker::softmax_asks(int64_t num_positions, int64_t num_rows) const {
   return !g_.is_widened && !g_.is_integer && part_.count == 1 &&
-         rows.size() >= ceil_div(num_positions, g_.kv.block_size);
+         num_rows >= ceil_div(num_positions, g_.kv.block_size);
 }
 
-/// What one of the rows asks for: a share of the second half of K of one block.
-AttentionWorker::Lines AttentionWorker::lines_of_softmax(int64_t num_positions, Range rows,
-                                                         int64_t row) const {
-  if (!softmax_asks(num_positions, rows)) return {};
+/// What each row of softmax asks for: a share of the second half of K of one block.
+void AttentionWorker::spread_lines(int64_t num_positions, std::span<Lines> lines_of_rows) const {
+  const int64_t num_rows = std::ssize(lines_of_rows);
+  if (!softmax_asks(num_positions, num_rows)) return;
   const int64_t num_blocks = ceil_div(num_positions, g_.kv.block_size);
-  const int64_t idx = row - rows.begin;
-  const int64_t block = ((idx + 1) * num_blocks - 1) / rows.size();
-  const std::optional<Ahead> ahead = ahead_of(block * g_.kv.block_size);
-  if (!ahead || ahead->count < g_.kv.block_size) return {};
-  const Range askers = part_of(rows.size(), block, num_blocks);
-  return share_of(share_of(k_lines(*ahead), 1, 2), idx - askers.begin, askers.size());
+  for (int64_t block = 0; block < num_blocks; ++block) {
+    const std::optional<Ahead> ahead = ahead_of(block * g_.kv.block_size);
+    if (!ahead || ahead->count < g_.kv.block_size) continue;
+    const Range askers = part_of(num_rows, block, num_blocks);
+    const Lines lines = share_of(k_lines(*ahead), 1, 2);
+    for (int64_t i = askers.begin; i < askers.end; ++i)
+      lines_of_rows[static_cast<size_t>(i)] = share_of(lines, i - askers.begin, askers.size());
+  }
 }
 
 /// Lets a tile of scores ask for K of what is read next, all of it or the first half.

@@ -93,9 +93,18 @@ struct AttentionItem {
   int64_t num_tokens() const { return sequences.size() * tokens.size(); }
 };
 
+/// One query of an item. Rows are token-major: the heads of a group lie side by side.
+struct AttentionRow {
+  int64_t sequence;
+  int64_t visible;  // positions that it sees
+  int64_t q_row;    // its row and first column in q and y
+  int64_t q_column;
+};
+
 /// Scratch of one thread.
 struct AttentionScratch {
   std::byte* queries;  // [rows_per_item][padded_dim], q's dtype or int16
+  AttentionRow* rows;  // [rows_per_item]
   float* steps;        // [rows_per_item], of queries in int16
   float* scores;       // [kMaxLeafRows][kAttentionLeaf]
   float* leaf;         // sums of up to kMaxLeafRows rows over one leaf
@@ -108,18 +117,20 @@ struct AttentionScratch {
   std::byte* values;  // [kAttentionLeaf][head_dim] bf16, behind the keys
 
   static size_t bytes(const AttentionGeometry& g) {
-    return query_bytes(g) +
+    return query_bytes(g) + row_bytes(g) +
            static_cast<size_t>(num_floats(g) + 2 * ops::kAttentionLeaf) * sizeof(float) +
            (g.is_widened ? 2 * leaf_bytes(g) : 0);
   }
   static AttentionScratch at(std::byte* begin, const AttentionGeometry& g) {
     const int64_t row = SumsArray::floats_per_row(g);
-    auto* const floats = reinterpret_cast<float*>(begin + query_bytes(g));
+    auto* const rows = reinterpret_cast<AttentionRow*>(begin + query_bytes(g));
+    auto* const floats = reinterpret_cast<float*>(begin + query_bytes(g) + row_bytes(g));
     float* const leaf = floats + kMaxLeafRows * ops::kAttentionLeaf;
     float* const group = leaf + kMaxLeafRows * row;
     float* const scales = floats + num_floats(g);
     auto* const keys = reinterpret_cast<std::byte*>(scales + 2 * ops::kAttentionLeaf);
     return {.queries = begin,
+            .rows = rows,
             .steps = scales - round_up(g.rows_per_item, kPanelWidth),
             .scores = floats,
             .leaf = leaf,
@@ -134,6 +145,9 @@ struct AttentionScratch {
  private:
   static size_t query_bytes(const AttentionGeometry& g) {
     return round_up(static_cast<size_t>(g.rows_per_item * g.padded_dim * g.q_bytes), size_t{64});
+  }
+  static size_t row_bytes(const AttentionGeometry& g) {
+    return round_up(static_cast<size_t>(g.rows_per_item) * sizeof(AttentionRow), size_t{64});
   }
   static int64_t num_floats(const AttentionGeometry& g) {
     return kMaxLeafRows * ops::kAttentionLeaf +

@@ -29,13 +29,9 @@ Lanes::F exp2_of_nonpositive(Lanes::F x) {
 /// Lanes of a vector that `left` elements fill.
 int64_t lanes_of(int64_t left) { return left < 16 ? left : 16; }
 
-[[gnu::noinline]] float reduce_max(Lanes::F a) {  // as reduce_add
-  float lanes[16];
-  Lanes::store(lanes, a);
-  for (int width = 8; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i)
-      lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
-  return lanes[0];
+float reduce_max(Lanes::F a) {
+  return Lanes::first_lane(
+      reduce(a, [](const Lanes::F& x, const Lanes::F& y) { return Lanes::max(x, y); }));
 }
 
 /// 0 where there is no score at all, so that its weights are 0 and not NaN.
@@ -127,11 +123,7 @@ void scale_sums(float* sums, int64_t count, float step) {
                  Lanes::mul(Lanes::int_to_fp32(Lanes::load_int(sums + d)), Lanes::set1(step)));
 }
 
-float exp2_scalar(float x) {
-  float lanes[16];
-  Lanes::store(lanes, exp2_of_nonpositive(Lanes::set1(x)));
-  return lanes[0];
-}
+float exp2_scalar(float x) { return Lanes::first_lane(exp2_of_nonpositive(Lanes::set1(x))); }
 
 void merge_sums(AttentionSums& into, const AttentionSums& from, int64_t head_dim) {
   const float max = into.max > from.max ? into.max : from.max;

@@ -30,39 +30,53 @@ bool share_leaf(const ops::PagedAttentionArgs& a, int64_t sequence, int64_t othe
 }
 
 void AttentionWorker::run(const AttentionItem& item) {
+  open(item);
   load_queries(item);
   const int64_t num_rows = item.num_tokens() * g_.group;
   int64_t end = 0;
-  for (int64_t r = 0; r < num_rows; ++r) end = std::max(end, visible(item, r));
+  for (int64_t r = 0; r < num_rows; ++r) end = std::max(end, scratch_.rows[r].visible);
   open_reading(reading_of(item, 0, end));
   for (int64_t begin = 0; begin < end; begin += kAttentionLeaf) {
     const int64_t leaf_idx = begin / kAttentionLeaf;
     for_each_reading(item, leaf_idx, [&](Range rows) {
-      sum_leaf(item, rows);
+      sum_leaf(rows);
       for (int64_t r = rows.begin; r < rows.end; ++r)
-        fold(r, leaf_idx, visible(item, r) <= begin + kAttentionLeaf,
+        fold(r, leaf_idx, scratch_.rows[r].visible <= begin + kAttentionLeaf,
              SumsArray(scratch_.leaf, g_).load(r - rows.begin));
     });
   }
-  for (int64_t r = 0; r < num_rows; ++r) finish(item, r);
+  for (int64_t r = 0; r < num_rows; ++r) finish(r);
 }
 
 void AttentionWorker::run_fold(const AttentionItem& item, float* partials) {
-  const int64_t num_leaves = ceil_div(visible(item, 0), kAttentionLeaf);
+  open(item);
+  const int64_t num_leaves = ceil_div(scratch_.rows[0].visible, kAttentionLeaf);
   for (int64_t r = 0; r < g_.group; ++r) {
     for (int64_t leaf = 0; leaf < num_leaves; ++leaf)
       fold(r, leaf, leaf + 1 == num_leaves, SumsArray(partials, g_).load(leaf * g_.group + r));
-    finish(item, r);
+    finish(r);
   }
+}
+
+/// Looks up once what all that follows asks of the rows.
+void AttentionWorker::open(const AttentionItem& item) {
+  AttentionRow* row = scratch_.rows;
+  for (int64_t s = item.sequences.begin; s < item.sequences.end; ++s)
+    for (int64_t token = item.tokens.begin; token < item.tokens.end; ++token)
+      for (int64_t head = item.kv_head * g_.group; head < (item.kv_head + 1) * g_.group; ++head)
+        *row++ = {.sequence = s,
+                  .visible = visible(s, token),
+                  .q_row = a_.q_starts.as<const int32_t>()[s] + token,
+                  .q_column = head * a_.head_dim};
 }
 
 /// Side by side, so that tiles may reach from one token to the next.
 void AttentionWorker::load_queries(const AttentionItem& item) {
   const int64_t row_bytes = g_.padded_dim * g_.q_bytes;
   for (int64_t r = 0; r < item.num_tokens() * g_.group; ++r) {
+    const AttentionRow& row = scratch_.rows[r];
     const std::byte* const from =
-        a_.q.as<const std::byte>() +
-        (q_row(item, r) * a_.q.row_stride + q_column(item, r)) * g_.q_bytes;
+        a_.q.as<const std::byte>() + (row.q_row * a_.q.row_stride + row.q_column) * g_.q_bytes;
     std::byte* const to = scratch_.queries + r * row_bytes;
     if (!g_.is_integer) {
       std::memcpy(to, from, static_cast<size_t>(a_.head_dim * g_.q_bytes));
@@ -74,11 +88,11 @@ void AttentionWorker::load_queries(const AttentionItem& item) {
   }
 }
 
-void AttentionWorker::open_leaf(const AttentionItem& item, int64_t leaf_idx, Range rows) {
-  table_ = table_of(sequence_of(item, rows.begin));
-  kv_head_ = item.kv_head;
+void AttentionWorker::open_leaf(int64_t kv_head, int64_t leaf_idx, Range rows) {
+  table_ = table_of(scratch_.rows[rows.begin].sequence);
+  kv_head_ = kv_head;
   leaf_begin_ = leaf_idx * kAttentionLeaf;
-  const int64_t num_positions = seen(item, rows.end - 1);
+  const int64_t num_positions = seen(rows.end - 1);
   if (g_.has_scales()) load_scales(num_positions);
   if (g_.is_widened) widen_leaf(num_positions);
 }
@@ -184,56 +198,57 @@ void AttentionWorker::copy(const SumsArray& into, int64_t row, const AttentionSu
   std::memcpy(into.load(row).values, from.values, static_cast<size_t>(a_.head_dim) * sizeof(float));
 }
 
-void AttentionWorker::finish(const AttentionItem& item, int64_t row) const {
-  const int64_t at = q_row(item, row) * a_.y.row_stride + q_column(item, row);
+void AttentionWorker::finish(int64_t row) const {
+  const int64_t at = scratch_.rows[row].q_row * a_.y.row_stride + scratch_.rows[row].q_column;
   AttentionSums sums = SumsArray(scratch_.total, g_).load(row);
   sums.weights /= a_.v_scale;
   micro_.finish(a_.y.as<std::byte>() + at * g_.q_bytes, sums, a_.head_dim,
                 a_.y.dtype == DType::bf16);
 }
 
-SoftmaxRow AttentionWorker::softmax_row(const AttentionItem& item, Range rows, int64_t row) const {
-  const Lines ahead = lines_of_softmax(seen(item, rows.end - 1), rows, row);
+SoftmaxRow AttentionWorker::softmax_row(Range rows, int64_t row, const Lines& asked) const {
   return {.scores = scratch_.scores + (row - rows.begin) * kAttentionLeaf,
-          .num_positions = seen(item, row),
+          .num_positions = seen(row),
           .scale = a_.scale * a_.k_scale * std::numbers::log2e_v<float>,
           .k_scales = g_.has_scales() ? scratch_.k_scales : nullptr,
           .v_scales = g_.has_scales() ? scratch_.v_scales : nullptr,
-          .prefetch = ahead.begin,
-          .prefetch_lines = ahead.count,
+          .prefetch = asked.begin,
+          .prefetch_lines = asked.count,
           .max = 0,
           .weights = 0};
 }
 
 /// Sums of rows over the positions of the open leaf that each of them sees, at least one.
-void AttentionWorker::sum_leaf(const AttentionItem& item, Range rows) const {
-  if (g_.is_integer) return sum_leaf_integers(item, rows);
-  score(*micro_.scores, seen(item, rows.end - 1), rows);
+void AttentionWorker::sum_leaf(Range rows) const {
+  if (g_.is_integer) return sum_leaf_integers(rows);
+  score(*micro_.scores, seen(rows.end - 1), rows);
   const SumsArray leaf(scratch_.leaf, g_);
+  Lines asked[kMaxLeafRows];
+  spread_lines(seen(rows.end - 1), std::span(asked).first(static_cast<size_t>(rows.size())));
   for (int64_t r = rows.begin; r < rows.end; ++r) {
-    SoftmaxRow softmax = softmax_row(item, rows, r);
+    SoftmaxRow softmax = softmax_row(rows, r, asked[r - rows.begin]);
     micro_.softmax(softmax);
     leaf.store(r - rows.begin, {.max = softmax.max, .weights = softmax.weights, .values = nullptr});
   }
   // Rows see more and more positions: those of all rows together, then what only the later see.
   int64_t from = 0;
   for (int64_t r = rows.begin; r < rows.end; ++r) {
-    if (seen(item, r) == from) continue;
-    weigh(*micro_.values, {from, seen(item, r)}, {r, rows.end}, rows.begin);
-    from = seen(item, r);
+    if (seen(r) == from) continue;
+    weigh(*micro_.values, {from, seen(r)}, {r, rows.end}, rows.begin);
+    from = seen(r);
   }
 }
 
 /// As sum_leaf. What a row does not see has weight 0, and 0 times any code is 0.
-void AttentionWorker::sum_leaf_integers(const AttentionItem& item, Range rows) const {
-  const int64_t num_positions = seen(item, rows.end - 1);
+void AttentionWorker::sum_leaf_integers(Range rows) const {
+  const int64_t num_positions = seen(rows.end - 1);
   score(*micro_.integers, num_positions, rows);
   const SumsArray leaf(scratch_.leaf, g_);
   float steps[kMaxLeafRows];
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     const int64_t row = r - rows.begin;
     IntegerSoftmaxRow softmax{
-        .row = softmax_row(item, rows, r), .num_weights = num_positions, .step = 0};
+        .row = softmax_row(rows, r, {}), .num_weights = num_positions, .step = 0};
     softmax.row.scale *= scratch_.steps[r];
     micro_.softmax_integers(softmax);
     leaf.store(row, {.max = softmax.row.max, .weights = softmax.row.weights, .values = nullptr});
@@ -290,7 +305,7 @@ void AttentionWorker::score(const GemmMicro& gemm, int64_t num_positions, Range 
                   .sums_stride = kAttentionLeaf,
                   .prefetch = nullptr,
                   .prefetch_panels = 0};
-    ask_for_k(tile, s.at, softmax_asks(num_positions, rows));
+    ask_for_k(tile, s.at, softmax_asks(num_positions, rows.size()));
     run_gemm(gemm, rows.size(), ceil_div(s.count, kPanelWidth), tile);
   });
 }

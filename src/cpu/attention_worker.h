@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/numeric.h"
@@ -36,12 +37,13 @@ class AttentionWorker {
   /// array of `group` rows.
   template <typename PartialsOf>
   void run_leaf(const AttentionItem& item, int64_t leaf_idx, const PartialsOf& partials_of) {
+    open(item);
     load_queries(item);
     open_reading(leaf_of(item, leaf_idx));
     for_each_reading(item, leaf_idx, [&](Range rows) {
-      sum_leaf(item, rows);
+      sum_leaf(rows);
       for (int64_t r = rows.begin; r < rows.end; ++r)
-        copy(partials_of(sequence_of(item, r)), r % g_.group,
+        copy(partials_of(scratch_.rows[r].sequence), r % g_.group,
              SumsArray(scratch_.leaf, g_).load(r - rows.begin));
     });
   }
@@ -84,38 +86,24 @@ class AttentionWorker {
     return {lines.begin + part.begin * kLine, part.size()};
   }
 
-  // Rows of an item are token-major.
-  int64_t sequence_of(const AttentionItem& item, int64_t row) const {
-    return item.sequences.begin + row / g_.group / item.tokens.size();
-  }
-  int64_t token_of(const AttentionItem& item, int64_t row) const {
-    return item.tokens.begin + row / g_.group % item.tokens.size();
-  }
-  /// Positions that a row sees.
-  int64_t visible(const AttentionItem& item, int64_t row) const {
-    const int64_t sequence = sequence_of(item, row);
+  /// Positions that a token of a sequence sees.
+  int64_t visible(int64_t sequence, int64_t token) const {
     return a_.kv_lens.as<const int32_t>()[sequence] - a_.q_lens.as<const int32_t>()[sequence] +
-           token_of(item, row) + 1;
+           token + 1;
   }
-  /// Of the open leaf; more than none.
-  int64_t seen(const AttentionItem& item, int64_t row) const {
-    return std::min(visible(item, row) - leaf_begin_, ops::kAttentionLeaf);
-  }
-  /// Row and column of an item's row in q and y.
-  int64_t q_row(const AttentionItem& item, int64_t row) const {
-    return a_.q_starts.as<const int32_t>()[sequence_of(item, row)] + token_of(item, row);
-  }
-  int64_t q_column(const AttentionItem& item, int64_t row) const {
-    return (item.kv_head * g_.group + row % g_.group) * a_.head_dim;
+  /// Positions of the open leaf that a row sees; more than none.
+  int64_t seen(int64_t row) const {
+    return std::min(scratch_.rows[row].visible - leaf_begin_, ops::kAttentionLeaf);
   }
 
+  void open(const AttentionItem& item);
   void load_queries(const AttentionItem& item);
   const int32_t* table_of(int64_t sequence) const {
     return a_.block_tables.as<const int32_t>() + sequence * a_.block_tables.row_stride;
   }
   /// Positions that some row of the item's first sequence sees.
   int64_t most_visible(const AttentionItem& item) const {
-    return visible(item, item.tokens.size() * g_.group - 1);
+    return visible(item.sequences.begin, item.tokens.end - 1);
   }
   Reading reading_of(const AttentionItem& item, int64_t begin, int64_t end) const {
     return {table_of(item.sequences.begin), item.kv_head, begin, std::min(end, most_visible(item))};
@@ -140,9 +128,9 @@ class AttentionWorker {
                  (end - item.sequences.begin) * rows_of_sequence};
       s = end;
       const int64_t begin = leaf_idx * ops::kAttentionLeaf;
-      while (rows.size() > 0 && visible(item, rows.begin) <= begin) ++rows.begin;
+      while (rows.size() > 0 && scratch_.rows[rows.begin].visible <= begin) ++rows.begin;
       if (rows.size() == 0) continue;
-      open_leaf(item, leaf_idx, rows);
+      open_leaf(item.kv_head, leaf_idx, rows);
       const int64_t num_parts = ceil_div(rows.size(), kMaxLeafRows);
       for (int64_t i = 0; i < num_parts; ++i) {
         const Range part = part_of(rows.size(), i, num_parts);
@@ -152,7 +140,7 @@ class AttentionWorker {
     }
   }
 
-  void open_leaf(const AttentionItem& item, int64_t leaf_idx, Range rows);
+  void open_leaf(int64_t kv_head, int64_t leaf_idx, Range rows);
   void load_scales(int64_t num_positions) const;
   void widen_leaf(int64_t num_positions) const;
   void widen(const CodeRows& rows) const;
@@ -161,14 +149,14 @@ class AttentionWorker {
   void fold(int64_t row, int64_t leaf_idx, bool is_last, const AttentionSums& leaf);
   void add(const SumsArray& into, int64_t row, const AttentionSums& from, bool is_first) const;
   void copy(const SumsArray& into, int64_t row, const AttentionSums& from) const;
-  void finish(const AttentionItem& item, int64_t row) const;
-  void sum_leaf(const AttentionItem& item, Range rows) const;
+  void finish(int64_t row) const;
+  void sum_leaf(Range rows) const;
   template <typename F>
   void for_each_block(Range positions, const F& f) const;
   template <typename F>
   void for_each_stretch(Range positions, const F& f) const;
-  SoftmaxRow softmax_row(const AttentionItem& item, Range rows, int64_t row) const;
-  void sum_leaf_integers(const AttentionItem& item, Range rows) const;
+  SoftmaxRow softmax_row(Range rows, int64_t row, const Lines& asked) const;
+  void sum_leaf_integers(Range rows) const;
   void score(const GemmMicro& gemm, int64_t num_positions, Range rows) const;
   void weigh(const GemmMicro& gemm, Range positions, Range rows, int64_t first_row) const;
   void weigh_last_channels(const GemmMicro& gemm, int64_t num_rows, const GemmTile& tile) const;
@@ -178,8 +166,8 @@ class AttentionWorker {
   void ask_for_codes(int64_t at) const;
   void ask_for_lines(GemmTile& tile, const Lines& all) const;
   Lines k_lines(const Ahead& ahead) const;
-  bool softmax_asks(int64_t num_positions, Range rows) const;
-  Lines lines_of_softmax(int64_t num_positions, Range rows, int64_t row) const;
+  bool softmax_asks(int64_t num_positions, int64_t num_rows) const;
+  void spread_lines(int64_t num_positions, std::span<Lines> lines_of_rows) const;
   void ask_for_k(GemmTile& scores, int64_t at, bool is_half) const;
   void ask_for_v(GemmTile& values, int64_t at) const;
 

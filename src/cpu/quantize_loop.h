@@ -9,13 +9,6 @@
 namespace veloz::cpu {
 namespace {
 
-[[gnu::noinline]] int32_t largest_lane(Lanes::I a) {  // as reduce_add
-  int32_t lanes[kLanes];
-  Lanes::store_int(lanes, a);
-  for (int64_t i = 1; i < kLanes; ++i) lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
-  return lanes[0];
-}
-
 /// The largest magnitude of a row. Magnitudes are compared as integers, so that infinity is above
 /// all numbers and NaN above infinity.
 template <typename Row>
@@ -26,10 +19,10 @@ float largest_of_row(const void* x, int64_t width) {
     largest =
         Lanes::max_int(largest, Lanes::and_int(Lanes::bits_of(Row::load(x, i, span)), magnitude));
   });
-  const int32_t bits = largest_lane(largest);
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof(value));
-  return value;
+  return Lanes::first_lane(
+      reduce(Lanes::from_bits(largest), [](const Lanes::F& a, const Lanes::F& b) {
+        return Lanes::from_bits(Lanes::max_int(Lanes::bits_of(a), Lanes::bits_of(b)));
+      }));
 }
 
 Lanes::F clamp(const Lanes::F& x, float limit) {

@@ -17,14 +17,19 @@ Lanes::F polynomial(Lanes::F x, const float (&coefficients)[n]) {  // lowest pow
   return sum;
 }
 
-/// Sum of the 16 lanes, halves onto halves. A function of its own: where GCC 12 puts it into the
-/// loop that made the lanes, it keeps them in memory there.
-[[gnu::noinline]] float reduce_add(Lanes::F a) {
-  float lanes[16];
-  Lanes::store(lanes, a);
-  for (int width = 8; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return lanes[0];
+/// The 16 lanes as one, halves onto halves. In registers: an array of the lanes would have GCC 12
+/// keep them in memory already in the loop that makes them.
+template <typename Combine>
+Lanes::F reduce(Lanes::F a, const Combine& combine) {
+  a = combine(a, Lanes::move_down<8>(a));
+  a = combine(a, Lanes::move_down<4>(a));
+  a = combine(a, Lanes::move_down<2>(a));
+  return combine(a, Lanes::move_down<1>(a));
+}
+
+float reduce_add(Lanes::F a) {
+  return Lanes::first_lane(
+      reduce(a, [](const Lanes::F& x, const Lanes::F& y) { return Lanes::add(x, y); }));
 }
 
 }  // namespace

@@ -97,6 +97,17 @@ struct Lanes {
     return {_mm256_blendv_ps(no.low, yes.low, _mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ)),
             _mm256_blendv_ps(no.high, yes.high, _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))};
   }
+  template <int n>
+  static F move_down(const F& a) {
+    if constexpr (n == 8) return {a.high, a.high};
+    const auto within = [](__m256 half) {
+      if constexpr (n == 4) return _mm256_permute2f128_ps(half, half, 0b00010001);
+      if constexpr (n == 2) return _mm256_permute_ps(half, 0b11101110);
+      return _mm256_permute_ps(half, 0b11110101);
+    };
+    return {within(a.low), a.high};
+  }
+  static float first_lane(const F& a) { return _mm256_cvtss_f32(a.low); }
   static F keep_first(const F& a, int64_t count, const F& other) {
     const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const auto keep = [&](int64_t n) {

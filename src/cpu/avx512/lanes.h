@@ -53,6 +53,14 @@ struct Lanes {
   static F where_less(F a, F b, F yes, F no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
   }
+  template <int n>
+  static F move_down(F a) {
+    if constexpr (n == 8) return _mm512_shuffle_f32x4(a, a, 0b11101110);
+    if constexpr (n == 4) return _mm512_shuffle_f32x4(a, a, 0b11110101);
+    if constexpr (n == 2) return _mm512_permute_ps(a, 0b11101110);
+    if constexpr (n == 1) return _mm512_permute_ps(a, 0b11110101);
+  }
+  static float first_lane(F a) { return _mm512_cvtss_f32(a); }
   static F keep_first(F a, int64_t count, F other) {
     return _mm512_mask_blend_ps(first(count), other, a);
   }
