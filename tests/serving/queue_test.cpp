@@ -154,8 +154,12 @@ TEST(Usage, CountsHowOftenARequestWasPaused) {
   options.limits.num_kv_blocks = 12;
   Engine engine(kModel, options);
   const Outcome alone = engine.generate({1, 2, 3}, tokens(40));
+  engine.wait_until_idle();
+  Gate gate;
+  engine.runner.on_step = [&](int64_t) { gate.pass(); };
   const auto first = engine.submit(request({5, 6, 7}, 40));
   const auto second = engine.submit(request({1, 2, 3}, 40));
+  gate.open();
   EXPECT_EQ(second->wait().choices, alone.choices);
   EXPECT_EQ(first->wait().usage->num_preemptions, 0);
   EXPECT_GE(second->wait().usage->num_preemptions, 1);
