@@ -81,7 +81,7 @@ void Answer::on_abort(std::function<void()> callback) {
       return;
     }
   }
-  notify(std::move(callback));
+  notify(callback);
 }
 
 void Answer::post(std::function<void()> task) { setup_.io_thread->post(std::move(task)); }
@@ -148,7 +148,7 @@ void Answer::give_up() {
   });
 }
 
-void Answer::notify(std::function<void()> callback) {
+void Answer::notify(const std::function<void()>& callback) {
   if (setup_.io_thread->is_current() || !setup_.io_thread->post(callback)) callback();
 }
 

@@ -65,7 +65,7 @@ class Answer final : public Exchange, public std::enable_shared_from_this<Answer
   void drop();
   void schedule_flush();
   void give_up();
-  void notify(std::function<void()> callback);
+  void notify(const std::function<void()>& callback);
 
   Setup setup_;
   mutable std::mutex mutex_;
