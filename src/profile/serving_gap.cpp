@@ -29,13 +29,18 @@ struct StepTime {
   double outside_s = 0;  // of ops between this step and the next
 };
 
-/// A runner that notes when steps begin and end. Read when the thread that runs it is gone.
+/// A runner that notes when steps begin and end. Its first step waits until all requests are there:
+/// those of a small model could end one before the other. Read when the thread that runs it is
+/// gone.
 class TimedRunner final : public runtime::StepRunner {
  public:
   TimedRunner(runtime::Session& session, int64_t batch_size)
       : runner_(session), batch_size_(batch_size) {}
 
+  void open() { is_open_.count_down(); }
+
   TensorView run(const runtime::Batch& batch) override {
+    is_open_.wait();
     StepTime& step = steps_.emplace_back();
     step.is_whole_decode = batch.num_seqs() == batch_size_ && batch.num_tokens() == batch_size_;
     step.begin = Clock::now();
@@ -74,7 +79,14 @@ class TimedRunner final : public runtime::StepRunner {
  private:
   runtime::SessionRunner runner_;
   const int64_t batch_size_;
+  std::latch is_open_{1};
   std::vector<StepTime> steps_;
+};
+
+/// Opens at its end, come what may: an executor that is destroyed waits for the step it runs.
+struct Opener {
+  TimedRunner& runner;
+  ~Opener() { runner.open(); }
 };
 
 /// How the requests of a load ended.
@@ -134,10 +146,14 @@ ServingGap measure_serving_gap(runtime::Session& session, const engine::Manifest
   Outcome outcome(load.batch_size);
   {
     serving::Executor executor(runner, std::move(options));
-    for (int64_t i = 0; i < load.batch_size; ++i) {
-      const auto id = executor.submit(make_request(load, i, manifest.model.vocab_size),
-                                      std::make_unique<OutcomeSink>(outcome));
-      VELOZ_CHECK(std::holds_alternative<serving::RequestId>(id), "a queue without bound is full");
+    {
+      const Opener opener{runner};
+      for (int64_t i = 0; i < load.batch_size; ++i) {
+        const auto id = executor.submit(make_request(load, i, manifest.model.vocab_size),
+                                        std::make_unique<OutcomeSink>(outcome));
+        VELOZ_CHECK(std::holds_alternative<serving::RequestId>(id),
+                    "a queue without bound is full");
+      }
     }
     outcome.wait();
   }
