@@ -33,9 +33,9 @@ from typing import Any
 from peers.machine import cpu_name
 from serving_peer import ROOT, bench_serve, running
 
-COMPUTING = {"veloz-pool"}
 ENGINE_THREAD = "veloz-engine"
 STEPS = "steps"  # what the engine's thread computes
+COMPUTING = {"veloz-pool", STEPS}
 COMPUTE_METRIC = "veloz:engine_compute_cpu_seconds_total"
 TARGET_US = 15
 LARGE = 100_000_000  # weights
@@ -129,9 +129,7 @@ def measure_load(arguments: argparse.Namespace, url: str, load: Load) -> dict[st
         if load.streams == 1:
             handovers.append(handover_us(arguments.handover, rounds[-1][1]))
     names = sorted({name for threads, _ in rounds for name in threads})
-    server = [
-        sum(us for name, us in threads.items() if name not in COMPUTING and name != STEPS) for threads, _ in rounds
-    ]
+    server = [sum(us for name, us in threads.items() if name not in COMPUTING) for threads, _ in rounds]
     line: dict[str, Any] = {
         "streams": load.streams,
         "flags": " ".join(load.flags()),
@@ -150,7 +148,7 @@ def measure_load(arguments: argparse.Namespace, url: str, load: Load) -> dict[st
 def print_load(line: dict[str, Any]) -> None:
     print(f"{line['flags']}\n  {line['output_tokens_per_s']:.0f} tokens/s; per token, in us of CPU:")
     for name, us in line["us_per_token_by_thread"].items():
-        print(f"    {name:16} {us:8.2f}{'  (computes)' if name in COMPUTING or name == STEPS else ''}")
+        print(f"    {name:16} {us:8.2f}{'  (computes)' if name in COMPUTING else ''}")
     print(f"    {'the server':16} {line['server_us_per_token']:8.2f}  (goal <= {TARGET_US})", flush=True)
     if "handover_us_per_token" in line:
         print(f"    {'handing over':16} {line['handover_us_per_token']:8.2f}  (of it, at the least)")

@@ -196,7 +196,9 @@ class ServeVerb {
       if (signal == SIGHUP) {
         server_.reload();
       } else if (signal) {
-        log_.info("shutting down", {{"signal", *signal}, {"timeout_s", flags_.shutdown_timeout_s}});
+        log_.info("shutting down", {{"signal", *signal},
+                                    {"open_requests", server_.num_open_requests()},
+                                    {"timeout_s", flags_.shutdown_timeout_s}});
         return;
       }
       server_.tick(Clock::now());

@@ -221,10 +221,11 @@ SoftmaxRow AttentionWorker::softmax_row(Range rows, int64_t row, const Lines& as
 /// Sums of rows over the positions of the open leaf that each of them sees, at least one.
 void AttentionWorker::sum_leaf(Range rows) const {
   if (g_.is_integer) return sum_leaf_integers(rows);
-  score(*micro_.scores, seen(rows.end - 1), rows);
+  const int64_t num_positions = seen(rows.end - 1);
+  score(*micro_.scores, num_positions, rows);
   const SumsArray leaf(scratch_.leaf, g_);
   Lines asked[kMaxLeafRows];
-  spread_lines(seen(rows.end - 1), std::span(asked).first(static_cast<size_t>(rows.size())));
+  spread_lines(num_positions, std::span(asked).first(static_cast<size_t>(rows.size())));
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     SoftmaxRow softmax = softmax_row(rows, r, asked[r - rows.begin]);
     micro_.softmax(softmax);

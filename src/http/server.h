@@ -67,7 +67,8 @@ class Server {
   void tick(std::chrono::steady_clock::time_point now);
   /// New work is answered with 503 from here on.
   void begin_drain();
-  bool is_drained() const { return transport_->stats().num_exchanges == 0; }
+  bool is_drained() const { return num_open_requests() == 0; }
+  int64_t num_open_requests() const { return transport_->stats().num_exchanges; }
   /// Aborts what is left. Afterwards no handler runs.
   void stop() { transport_->stop(); }
 

@@ -45,11 +45,9 @@ bool Answer::write(std::string piece) {
   if (stage_ == Stage::aborted) return false;
   VELOZ_CHECK(stage_ == Stage::streaming, "a piece is written outside of a stream");
   if (piece.empty() || setup_.framing.is_head) return true;
-  const size_t num_buffered = buffered_.size() + num_in_flight_;
-  if (num_buffered > 0 && num_buffered + piece.size() > setup_.max_buffered_bytes) {
-    give_up();
-    return false;
-  }
+  // What has not been offered to the client yet is not held by it.
+  const bool is_much = num_in_flight_ > 0 &&
+                       num_in_flight_ + buffered_.size() + piece.size() > setup_.max_buffered_bytes;
   if (setup_.framing.is_http_1_0) {
     buffered_ += piece;
   } else {
@@ -58,6 +56,7 @@ bool Answer::write(std::string piece) {
     buffered_ += "\r\n";
   }
   schedule_flush();
+  if (is_much) schedule_check();
   return true;
 }
 
@@ -110,7 +109,7 @@ void Answer::abort() {
   {
     const std::lock_guard lock(mutex_);
     if (stage_ != Stage::finished) stage_ = Stage::aborted;
-    buffered_.clear();
+    buffered_ = {};
     callback = std::exchange(on_abort_, nullptr);
   }
   if (callback) callback();
@@ -139,13 +138,22 @@ void Answer::schedule_flush() {
   });
 }
 
-void Answer::give_up() {
-  stage_ = Stage::aborted;
-  buffered_ = {};
-  setup_.io_thread->post([self = shared_from_this()] {
-    self->abort();
-    if (const auto outlet = self->setup_.outlet.lock()) outlet->give_up();
-  });
+/// Posts, because the bytes counted as in flight may have gone out without our having heard of it.
+void Answer::schedule_check() {
+  if (is_check_posted_) return;
+  is_check_posted_ = setup_.io_thread->post([self = shared_from_this()] { self->check(); });
+}
+
+void Answer::check() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_check_posted_ = false;
+    if (stage_ != Stage::streaming) return;
+  }
+  const auto outlet = setup_.outlet.lock();
+  if (!outlet || outlet->has_room()) return;
+  abort();
+  outlet->give_up();
 }
 
 void Answer::notify(const std::function<void()>& callback) {

@@ -19,12 +19,15 @@ class AnswerOutlet {
   virtual ~AnswerOutlet() = default;
   /// There are bytes to take, or the answer is complete.
   virtual void flush() = 0;
+  /// The client takes bytes at this moment.
+  virtual bool has_room() = 0;
   /// The client is not to be waited for any more.
   virtual void give_up() = 0;
 };
 
-/// The server's Exchange: frames what is answered and keeps it, bounded, until the connection takes
-/// it. The handler's threads write, the I/O thread takes; one mutex is between them.
+/// The server's Exchange: frames what is answered and keeps it until the connection takes it;
+/// bounded while the client does not take what was sent before. The handler's threads write, the
+/// I/O thread takes; one mutex is between them.
 class Answer final : public Exchange, public std::enable_shared_from_this<Answer> {
  public:
   struct Setup {
@@ -64,7 +67,8 @@ class Answer final : public Exchange, public std::enable_shared_from_this<Answer
 
   void drop();
   void schedule_flush();
-  void give_up();
+  void schedule_check();
+  void check();
   void notify(const std::function<void()>& callback);
 
   Setup setup_;
@@ -73,6 +77,7 @@ class Answer final : public Exchange, public std::enable_shared_from_this<Answer
   std::string buffered_;      // framed, not yet taken
   size_t num_in_flight_ = 0;  // taken, not yet sent
   bool is_flush_posted_ = false;
+  bool is_check_posted_ = false;
   std::function<void()> on_abort_;
 };
 

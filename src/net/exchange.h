@@ -44,8 +44,8 @@ class Exchange {
   virtual void respond(Response response) = 0;
   /// Sends status and headers; the body follows in pieces (chunked).
   virtual void start_stream(Response head) = 0;
-  /// False where the client is gone, or reads so slowly that its buffer is full: the stream is then
-  /// aborted, and nothing more need be written.
+  /// False where the client is gone, or has read so slowly that its buffer was full: the stream is
+  /// then aborted, and nothing more need be written.
   virtual bool write(std::string piece) = 0;
   virtual void finish() = 0;
   /// Called once on the I/O thread if the client goes away, is too slow, or the server stops before

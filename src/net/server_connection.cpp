@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/server_connection.h"
 
+#include <poll.h>
+
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -78,6 +80,7 @@ class ServerConnection final : public Connection,
   }
 
   void flush() override;
+  bool has_room() override;
   void give_up() override { reset(); }
   void check_deadlines(Clock::time_point now) override;
   void close_if_idle() override {
@@ -293,6 +296,12 @@ void ServerConnection<Stream>::flush() {
     write_some();
   else if (answer_->is_finished())
     finish_answer();
+}
+
+template <typename Stream>
+bool ServerConnection<Stream>::has_room() {
+  pollfd poll{.fd = socket().native_handle(), .events = POLLOUT, .revents = 0};
+  return is_closed_ || ::poll(&poll, 1, 0) != 0;
 }
 
 template <typename Stream>

@@ -122,7 +122,9 @@ class BadModelTest(CliTest):
         known = "GPTJForCausalLM, LlamaForCausalLM, Qwen2ForCausalLM"
         self.refuse_config({"architectures": ["BertModel"]}, ['architecture "BertModel" is not supported', known])
         self.refuse_config({"quantization_config": {"quant_method": "bitsandbytes"}}, ['"bitsandbytes"', "awq, gptq"])
-        self.refuse_config({"quantization_config": {"quant_method": "awq"}}, ["says awq", 'no module has a tensor "qweight"'])
+        self.refuse_config(
+            {"quantization_config": {"quant_method": "awq"}}, ["says awq", 'no module has a tensor "qweight"']
+        )
         self.refuse_config({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, ['"yarn"', "default, linear, llama3"])
         self.refuse_config({"hidden_act": "mish"}, ['"mish"', "silu"])
         self.refuse_config({"dtype": "float8"}, ['"float8"', "float32, float16, bfloat16"])

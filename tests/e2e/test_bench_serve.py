@@ -242,7 +242,7 @@ class BenchServeTest(CliTest):
         with serving(Behaviour(ttft_s=0.02, itl_s=0.02)) as server:
             flags = ["--base-url", server.url, "--num-prompts", "1000", "--max-concurrency", "4"]
             process = self.start("bench", "serve", *flags, "--random-output-len", "5", "--json")
-            while len(server.requests) < 20:
+            while len(server.requests) < 20 and process.poll() is None:
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=20)

@@ -97,7 +97,9 @@ class BadEvalTest(CliTest):
         self.refuse(["line 1", 'no "reference" and no "answer"'], GPTJ, "--dataset", self.dataset({"prompt": "x"}))
         item = {"messages": [{"role": "user", "content": "x"}], "answer": "y"}
         self.refuse(["line 1", "no chat template"], GPTJ, "--dataset", self.dataset(item))
-        self.refuse(["line 1", "the model takes"], GPTJ, "--dataset", self.dataset({"prompt": "x " * 5000, "answer": "y"}))
+        self.refuse(
+            ["line 1", "the model takes"], GPTJ, "--dataset", self.dataset({"prompt": "x " * 5000, "answer": "y"})
+        )
 
     def test_flags_that_cannot_be(self) -> None:
         self.refuse(['no task "translate"', "summarize"], GPTJ, "--task", "translate")

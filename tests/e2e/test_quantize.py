@@ -13,8 +13,20 @@ LLAMA = MODELS / "tiny-llama"
 
 class QuantizeTest(CliTest):
     def quantize(self, recipe: str, *flags: str) -> Any:
-        return self.succeed("quantize", LLAMA, "-o", self.dir / "out", "--recipe", recipe, "--num-samples", "16",
-                            "--limit", "8", "--json", *flags).json()
+        return self.succeed(
+            "quantize",
+            LLAMA,
+            "-o",
+            self.dir / "out",
+            "--recipe",
+            recipe,
+            "--num-samples",
+            "16",
+            "--limit",
+            "8",
+            "--json",
+            *flags,
+        ).json()
 
     def refuse(self, parts: list[str], *flags: str | Path) -> None:
         self.fail_with(2, parts, "quantize", LLAMA, "-o", self.dir / "out", *flags)

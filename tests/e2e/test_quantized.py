@@ -44,7 +44,7 @@ class QuantizedTest(ServeTest):
         text = self.succeed("inspect", engine, "--passes").out
         self.assertIn("== quantize: 28 rewrites", text)
         self.assertIn("+ %layers.0.mlp.down = quantized_linear(", text)
-        self.assertIn("%logits left alone: the plan has no \"lm_head\"", text)
+        self.assertIn('%logits left alone: the plan has no "lm_head"', text)
 
     def test_patterns_choose_per_layer(self) -> None:
         flags = ("--quant", "int4", "--quant-layer", "*.mlp.down_proj=int8", "--quant-layer", "*.layers.0.*=none")
@@ -88,8 +88,9 @@ class QuantizedTest(ServeTest):
         engine = self.build(self.judged_model("PASS-99"))
         self.assertEqual(self.manifest(engine)["verdict"], "PASS-99")
         self.assertEqual(json.loads((engine / "gate.json").read_text()), {"verdict": "PASS-99"})
-        self.fail_with(2, ['"verdict" is "GOOD"', "veloz_gate.json"], "build", self.judged_model("GOOD"), "-o",
-                       self.dir / "other")
+        self.fail_with(
+            2, ['"verdict" is "GOOD"', "veloz_gate.json"], "build", self.judged_model("GOOD"), "-o", self.dir / "other"
+        )
 
     def test_a_failed_model_is_served_only_by_force(self) -> None:
         engine = self.build(self.judged_model("FAIL"))

@@ -66,7 +66,10 @@ class Connection:
         return body
 
     async def read_answer(self) -> Answer:
-        status, headers = await self.read_head()
+        return await self.read_rest(*await self.read_head())
+
+    async def read_rest(self, status: int, headers: dict[str, str]) -> Answer:
+        """What follows the head."""
         body = await self.read_body(headers)
         if status != 200:
             raise ValueError(f"status {status}: {body!r}")

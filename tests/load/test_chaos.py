@@ -3,10 +3,12 @@
 
 import asyncio
 import random
+import re
 import signal
 import time
 import unittest
 from collections import Counter
+from collections.abc import Callable
 
 from chaos_clients import FLAGS, Rude, ask_for_megabytes, behave_badly
 from connection import Answer, Connection, encode
@@ -19,8 +21,13 @@ SECONDS = size("VELOZ_LOAD_CHAOS_S", 6)
 SEED = size("VELOZ_LOAD_SEED", 1)
 
 
-def request(idx: int) -> dict:
-    return greedy(idx % NUM_DISTINCT, 24 + idx % NUM_DISTINCT)
+def request(idx: int, min_tokens: int = 24) -> dict:
+    return greedy(idx % NUM_DISTINCT, min_tokens + idx % NUM_DISTINCT)
+
+
+def long_request(idx: int) -> dict:
+    """Goes on for long after its first token has been read."""
+    return request(idx, 500)
 
 
 class Chaos(unittest.TestCase):
@@ -31,20 +38,22 @@ class Chaos(unittest.TestCase):
         self.num_checked = 0
         self.bad: Counter[str] = Counter()
 
-    async def run_alone(self) -> None:
+    async def answers_alone(self, make_request: Callable[[int], dict]) -> list[Answer]:
         connection = await Connection.open(self.server.port)
-        self.alone = [await connection.generate("/v1/completions", request(idx)) for idx in range(NUM_DISTINCT)]
+        answers = [await connection.generate("/v1/completions", make_request(idx)) for idx in range(NUM_DISTINCT)]
         connection.close()
+        for idx, answer in enumerate(answers):
+            self.assertEqual(len(answer.choices[0].token_ids), make_request(idx)["max_tokens"])
+        return answers
 
-    def check(self, idx: int, answer: Answer) -> None:
-        self.assertEqual(answer.choices, self.alone[idx % NUM_DISTINCT].choices, idx)
-        self.assertEqual(len(answer.choices[0].token_ids), request(idx)["max_tokens"])
+    def check(self, idx: int, answer: Answer, alone: list[Answer]) -> None:
+        self.assertEqual(answer.choices, alone[idx % NUM_DISTINCT].choices, idx)
         self.num_checked += 1
 
     async def stream_again_and_again(self, idx: int) -> None:
         connection = await Connection.open(self.server.port)
         while time.monotonic() < self.end:
-            self.check(idx, await connection.generate("/v1/completions", request(idx)))
+            self.check(idx, await connection.generate("/v1/completions", request(idx)), self.alone)
         connection.close()
 
     async def behave_badly_again_and_again(self, idx: int) -> None:
@@ -69,22 +78,19 @@ class Chaos(unittest.TestCase):
 
     async def terminate_while_streaming(self) -> None:
         """What has begun when the signal comes is finished as if it had not come."""
+        alone = await self.answers_alone(long_request)
         connections = [await Connection.open(self.server.port) for _ in range(NUM_STREAMS)]
         for idx, connection in enumerate(connections):
-            connection.writer.write(encode("/v1/completions", request(idx)))
-        await asyncio.to_thread(self.wait_until_running)
+            connection.writer.write(encode("/v1/completions", long_request(idx)))
+        heads = [await connection.read_head() for connection in connections]
         self.server.process.send_signal(signal.SIGTERM)
-        for idx, connection in enumerate(connections):
-            self.check(idx, await connection.read_answer())
+        for idx, (connection, head) in enumerate(zip(connections, heads, strict=True)):
+            self.check(idx, await connection.read_rest(*head), alone)
             connection.close()
-
-    def wait_until_running(self) -> None:
-        while self.server.metrics()["num_requests_running"] < NUM_STREAMS:
-            time.sleep(0.01)
 
     def test_good_streams_are_as_alone(self) -> None:
         num_fds = self.server.num_idle_fds()
-        asyncio.run(self.run_alone())
+        self.alone = asyncio.run(self.answers_alone(request))
         rss = self.server.rss_mib()
         asyncio.run(self.run_chaos())
         self.server.wait_until_settled(num_fds)
@@ -96,6 +102,8 @@ class Chaos(unittest.TestCase):
         asyncio.run(self.terminate_while_streaming())
         self.assertEqual(self.server.process.wait(30), 0)
         log = self.server.log.read_text(errors="replace")
+        num_open = int(re.search(r"shutting down .*\bopen_requests=(\d+)", log)[1])
+        self.assertGreater(num_open, 0, "all streams had ended before the signal")
         self.assertNotRegex(log, r"Z error |Sanitizer|terminate called")
 
     async def ask_and_read_nothing(self) -> None:

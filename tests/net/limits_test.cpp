@@ -15,6 +15,7 @@
 namespace veloz::net {
 namespace {
 
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -166,11 +167,32 @@ TEST(Limits, AClientThatDoesNotReadLosesItsStreamAndItsMemory) {
   const auto exchange = exchanges.take();
   (*exchange)->start_stream({});
   const std::string piece(8 * 1024, 'x');
-  int num_pieces = 0;
-  while ((*exchange)->write(piece)) ASSERT_LT(++num_pieces, 10'000) << "no limit is felt";
+  for (int num_pieces = 0; (*exchange)->write(piece); ++num_pieces) {
+    ASSERT_LT(num_pieces, 10'000) << "no limit is felt";
+    std::this_thread::sleep_for(microseconds(100));  // the connection's thread sends
+  }
   wait_until([&] { return num_aborts == 1; });
   EXPECT_FALSE((*exchange)->write("more"));
   wait_until([&] { return server.stats().num_connections == 0; });
+}
+
+TEST(Limits, AThreadThatIsLateIsNotTakenForASlowClient) {
+  ServerOptions options = test_options({});
+  options.max_stream_buffer_bytes = 1024;
+  const std::string piece(1000, 'x');
+  const auto write_much = [&](Exchange& exchange) {
+    for (int i = 0; i < 50; ++i) EXPECT_TRUE(exchange.write(piece)) << i;
+  };
+  options.handler = [&](auto exchange) {  // keeps the thread that sends
+    exchange->start_stream({});
+    write_much(*exchange);
+    exchange->post([&, exchange] {  // the first half is with the kernel, but nobody has heard of it
+      write_much(*exchange);
+      exchange->finish();
+    });
+  };
+  Server server(std::move(options));
+  EXPECT_EQ(ask(server.port(), kGet)->body.size(), 100 * piece.size());
 }
 
 TEST(Limits, AClientThatStopsReadingTheEndOfAnAnswerIsClosed) {

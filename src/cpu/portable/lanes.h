@@ -101,13 +101,13 @@ struct Lanes {
   static F where_less(const F& a, const F& b, const F& yes, const F& no) {
     return make([&](int i) { return a.lane[i] < b.lane[i] ? yes.lane[i] : no.lane[i]; });
   }
-  /// Lanes from `count` on are replaced.
   /// Lane i is lane i + n, for i below n (1, 2, 4 or 8); what the others are is not said.
   template <int n>
   static F move_down(const F& a) {
     return make([&](int i) { return a.lane[(i + n) % 16]; });
   }
   static float first_lane(const F& a) { return a.lane[0]; }
+  /// Lanes from `count` on are replaced.
   static F keep_first(const F& a, int64_t count, const F& other) {
     return make([&](int i) { return i < count ? a.lane[i] : other.lane[i]; });
   }
