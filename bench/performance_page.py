@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,6 +101,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def percent_beside(goal: float) -> Callable[[float], str]:
+    """Shows a decimal where none would hide on which side of the goal a share is."""
+    return lambda share: f"{100 * share:.1f} %" if share < goal and percent(share) == percent(goal) else percent(share)
+
+
 def ratio_cell(line: Line) -> str:
     """The ratio to the best peer; where it misses its goal, also what it were at 100 % of the machine's limit.
 
@@ -130,11 +136,19 @@ def ratio_note(result: ResultFile) -> str:
     )
 
 
+def rounds(result: ResultFile) -> str:
+    counts = sorted({line["rounds"] for line in result.lines})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
 def beside_peers(result: ResultFile, title: str, lead: str) -> str:
     def row(line: Line) -> list[str]:
         best = line["best_peer"]
         peer = f"{with_spread(line['peers'][best])} {best}" if best else "–"
-        share = against_goal(line["share"], line["share_goal"], percent) + f" of {line['limit']}"
+        share = (
+            against_goal(line["share"], line["share_goal"], percent_beside(line["share_goal"] or 0))
+            + f" of {line['limit']}"
+        )
         if line.get("share_of_bf16") is not None:
             share += f"; {against_goal(line['share_of_bf16'], line['share_of_bf16_goal'], percent)} of our BF16"
         return [
@@ -152,7 +166,7 @@ def beside_peers(result: ResultFile, title: str, lead: str) -> str:
     return (
         f"## {title}\n\n{lead}\n{ratio_note(result)}\n\n"
         + table(["weights", "load", "veloz", "best peer", "ratio", "share of the limit"], map(row, result.lines))
-        + f"\n{engines}{result.lines[0]['rounds']} alternated rounds. Limits of the machine, medians of our processes: {peaks}. "
+        + f"\n{engines}{rounds(result)} alternated rounds. Limits of the machine, medians of our processes: {peaks}. "
         + facts(result, "` and\n`".join(dict.fromkeys(line["command"] for line in result.lines)))
     )
 
@@ -170,6 +184,59 @@ def long_context(result: ResultFile) -> str:
         result,
         "Decoding behind a long context",
         "The same shape with its cache in three formats, beside the better of a peer's two (16 bits, q8_0).",
+    )
+
+
+def step_losses(result: ResultFile) -> str:
+    """Of several `veloz profile`: milliseconds of a decode step beyond those that the machine's limits ask for."""
+
+    def kind_of(group: Line) -> str:
+        if "linear" in group["op"]:
+            return "linears"
+        return "attention" if group["op"] == "paged_attention" else "others"
+
+    def lost(phase: Line, kind: str) -> float:
+        return float(sum(group["ms"] - group["roof_ms"] for group in phase["groups"] if kind_of(group) == kind))
+
+    def row(weights: str, batch_size: int) -> list[str]:
+        runs = [line for line in result.lines if Path(line["engine"]).name == weights]
+        phases = [
+            phase
+            for line in runs
+            for phase in line["phases"]
+            if phase["phase"] == "decode" and phase["batch_size"] == batch_size
+        ]
+
+        def middle(value: Callable[[Line], float]) -> str:
+            return f"{median(map(value, phases)):.2f}"
+
+        num_others = sum(group["steps"] for group in phases[0]["groups"] if kind_of(group) == "others")
+        return [
+            weights,
+            str(batch_size),
+            middle(lambda phase: phase["step_ms"]),
+            f"{middle(lambda phase: phase['roof_ms'])} ({median(phase['percent_of_roof'] for phase in phases):.0f} %)",
+            middle(lambda phase: lost(phase, "linears")),
+            middle(lambda phase: lost(phase, "attention")),
+            f"{middle(lambda phase: lost(phase, 'others'))} in {num_others} ops",
+            middle(lambda phase: phase["host_ms"]),
+            number(median(line["peaks"]["dram_read_gb_per_s"] for line in runs)),
+        ]
+
+    keys = dict.fromkeys(
+        (Path(line["engine"]).name, phase["batch_size"])
+        for line in result.lines
+        for phase in line["phases"]
+        if phase["phase"] == "decode"
+    )
+    head = ["weights", "sequences", "step", "at the limits", "linears", "attention", "other ops", "between ops", "GB/s"]
+    return (
+        "## What keeps a decode step from its limits\n\n"
+        "Milliseconds: the step, what its bytes and operations take at the machine's limits, and what each kind of op takes\n"
+        "beyond that. Medians of several runs; the last column is what memory gave in them.\n\n"
+        + table(head, [row(*key) for key in keys])
+        + "\n"
+        + facts(result, "veloz profile ENGINE --threads 2 --prefill 0 --batch-sizes 1,4,16 --repeats 15 --json")
     )
 
 
@@ -250,6 +317,7 @@ def others(results: Sequence[ResultFile]) -> str:
 # In the order of the page; a topic without results has no section.
 SECTIONS: dict[str, Callable[[ResultFile], str]] = {
     "cpu-low-precision-1b": low_precision,
+    "cpu-step-profile-1b": step_losses,
     "cpu-long-context-1b": long_context,
     "cpu-engine-1b": engine_limits,
     "cpu-serving-1b": serving,

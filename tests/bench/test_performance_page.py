@@ -95,6 +95,35 @@ class PerformancePageTest(unittest.TestCase):
         self.assertIn("The ratio is that of the two medians", self.page())
         self.assertNotIn("at the limit", self.page())
 
+    def test_a_share_just_below_its_goal_shows_a_decimal(self) -> None:
+        self.write("2026-11-27-cpu-low-precision-1b.jsonl", LOW_PRECISION | {"share": 0.7974})
+        self.assertIn("79.7 % (goal 80 %, missed) of dram_read", self.page())
+
+    def test_a_step_is_shown_with_what_it_loses_where(self) -> None:
+        def group(op: str, steps: int, ms: float, roof_ms: float) -> dict[str, Any]:
+            return {"op": op, "steps": steps, "ms": ms, "roof_ms": roof_ms}
+
+        groups = [
+            group("quantized_linear", 88, 11.0, 10.0),
+            group("linear", 1, 1.25, 1.2),
+            group("paged_attention", 22, 0.35, 0.1),
+            group("rms_norm", 45, 0.09, 0.02),
+            group("quantize", 22, 0.01, 0.005),
+        ]
+        decode = {"phase": "decode", "batch_size": 1, "roof_ms": 11.325, "percent_of_roof": 87.1, "groups": groups}
+        self.write(
+            "2026-11-27-cpu-step-profile-1b.jsonl",
+            *(
+                {
+                    "engine": "engines/4-bit",
+                    "peaks": {"dram_read_gb_per_s": 53.8},
+                    "phases": [decode | {"step_ms": step_ms, "host_ms": 0.1}, {"phase": "prefill"}],
+                }
+                for step_ms in (13, 12, 14)
+            ),
+        )
+        self.assertIn("| 4-bit | 1 | 13.00 | 11.32 (87 %) | 1.05 | 0.25 | 0.07 in 67 ops | 0.10 | 53.8 |", self.page())
+
     def test_rows_without_a_peer_or_a_goal_say_so(self) -> None:
         alone = LOW_PRECISION | {"best_peer": None, "peers": {}, "ratio": None, "share_goal": None, "kv_cache": "fp8"}
         self.write("2026-11-27-cpu-low-precision-1b.jsonl", alone)
