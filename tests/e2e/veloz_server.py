@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -18,10 +19,11 @@ START_S = 60
 
 
 class Server:
-    """A running server. `log` grows while it runs; `wait` gives its exit code."""
+    """A running server. `log` grows while it runs; `wait` gives its exit code. `tls` is what its clients trust."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], tls: ssl.SSLContext | None = None) -> None:
         self.process = process
+        self.tls = tls
         self.log: list[str] = []
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -36,8 +38,15 @@ class Server:
         assert self.process.stderr is not None
         self.log.extend(line.rstrip("\n") for line in self.process.stderr)
 
+    @staticmethod
+    def connect_to(url: str, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+        address = urlsplit(url).netloc
+        if tls is None:
+            return http.client.HTTPConnection(address, timeout=START_S)
+        return http.client.HTTPSConnection(address, timeout=START_S, context=tls)
+
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=START_S)
+        return self.connect_to(self.url, self.tls)
 
     def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
@@ -88,10 +97,17 @@ class Server:
 
 
 class ServeTest(CliTest):
-    def serve(self, model: Path, *flags: str, env: dict[str, str] | None = None, wait: bool = True) -> Server:
+    def serve(
+        self,
+        model: Path,
+        *flags: str,
+        env: dict[str, str] | None = None,
+        wait: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> Server:
         process = self.start("serve", model, "--port", "0", *flags, env=self.env | (env or {}))
         self.addCleanup(self._close, process)
-        server = Server(process)
+        server = Server(process, tls)
         if wait:
             server.wait_ready()
         return server

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flags of `veloz serve` that change what clients meet: HTTPS, web pages of other origins, sampling defaults."""
+
+import json
+import shutil
+import signal
+import ssl
+import subprocess
+import unittest
+from pathlib import Path
+from typing import Any
+
+from veloz_cli import MODELS
+from veloz_server import Server, ServeTest
+
+LLAMA = MODELS / "tiny-llama"
+PAGE = "https://page.example"
+
+
+class HttpsTest(ServeTest):
+    def write_certificate(self) -> ssl.SSLContext:
+        """A new pair of key.pem and cert.pem; gives a client that trusts it alone."""
+        names = {"-keyout": self.dir / "key.pem", "-out": self.dir / "cert.pem"}
+        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+            + [str(part) for pair in names.items() for part in pair]
+            + subject,
+            check=True,
+            capture_output=True,
+        )
+        return ssl.create_default_context(cafile=str(self.dir / "cert.pem"))
+
+    def flags(self) -> list[str]:
+        return ["--ssl-certfile", str(self.dir / "cert.pem"), "--ssl-keyfile", str(self.dir / "key.pem")]
+
+    def test_answers_over_tls_and_takes_a_renewed_certificate_on_sighup(self) -> None:
+        first = self.write_certificate()
+        server = self.serve(LLAMA, *self.flags(), tls=first)
+        self.assertTrue(server.url.startswith("https://"))
+        status, answer = server.complete()
+        self.assertEqual((status, answer["usage"]["completion_tokens"]), (200, 4))
+
+        second = self.write_certificate()
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("reloaded")
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            server.complete()
+        server.tls = second
+        self.assertEqual(server.complete()[1]["choices"], answer["choices"])
+
+        (self.dir / "cert.pem").write_text("no certificate")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("cert.pem")
+        self.assertEqual(server.complete()[0], 200, "a bad certificate leaves the old one in place")
+        self.assertEqual(server.stop(), 0)
+
+    def test_plain_http_is_not_answered(self) -> None:
+        server = self.serve(LLAMA, *self.flags(), tls=self.write_certificate())
+        plain = Server.connect_to(server.url, None)
+        with self.assertRaises((ConnectionError, OSError)):
+            plain.request("GET", "/health")
+            plain.getresponse()
+        plain.close()
+        self.assertEqual(server.status("/health"), 200)
+
+    def test_a_bad_pair_ends_the_server_before_it_listens(self) -> None:
+        def refuse(key: str) -> None:
+            flags = ["--ssl-certfile", self.dir / "cert.pem", "--ssl-keyfile", self.dir / key]
+            self.fail_with(2, [key], "serve", LLAMA, "--port", "0", *flags)
+
+        self.write_certificate()
+        refuse("missing.pem")
+        shutil.copy(self.dir / "key.pem", self.dir / "old.pem")
+        self.write_certificate()
+        refuse("old.pem")
+
+
+class OriginsTest(ServeTest):
+    def test_pages_of_allowed_origins_may_use_the_server(self) -> None:
+        server = self.serve(LLAMA, "--allowed-origins", PAGE)
+        ask = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+        status, headers, _ = server.request("OPTIONS", "/v1/completions", headers=ask)
+        self.assertEqual((status, headers["access-control-allow-origin"]), (204, PAGE))
+        self.assertIn("POST", headers["access-control-allow-methods"])
+        _, headers, _ = server.request("GET", "/v1/models", headers={"Origin": PAGE})
+        self.assertEqual(headers["access-control-allow-origin"], PAGE)
+        _, headers, _ = server.request("GET", "/v1/models", headers={"Origin": "https://other.example"})
+        self.assertNotIn("access-control-allow-origin", headers)
+
+
+class GenerationConfigTest(ServeTest):
+    def model_with(self, config: dict[str, Any]) -> Path:
+        model = self.dir / "model"
+        shutil.copytree(LLAMA, model)
+        path = model / "generation_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | config))
+        return model
+
+    def sampled(self, server: Server, **fields: Any) -> set[str]:
+        """Texts of a few seeds, by the server's own temperature."""
+        body = {"prompt": "Tomas lives in", "ignore_eos": True} | fields
+        answers = [server.request("POST", "/v1/completions", body | {"seed": seed})[2] for seed in range(4)]
+        return {json.loads(answer)["choices"][0]["text"] for answer in answers}
+
+    def chat_tokens(self, server: Server, **fields: Any) -> int:
+        body = {"messages": [{"role": "user", "content": "Where?"}], "ignore_eos": True} | fields
+        return json.loads(server.request("POST", "/v1/chat/completions", body)[2])["usage"]["completion_tokens"]
+
+    def test_the_models_own_defaults_hold_unless_they_are_left_aside(self) -> None:
+        model = self.model_with({"do_sample": False, "max_new_tokens": 7})
+        own = self.serve(model)
+        self.assertEqual(len(self.sampled(own)), 1, "do_sample: false is greedy")
+        self.assertGreater(len(self.sampled(own, temperature=1.5)), 1, "a request has the last word")
+        self.assertEqual([self.chat_tokens(own), self.chat_tokens(own, max_completion_tokens=9)], [7, 9])
+        self.assertEqual(own.stop(), 0)
+
+        neutral = self.serve(model, "--generation-config", "vllm")
+        self.assertGreater(len(self.sampled(neutral)), 1)
+        self.assertGreater(self.chat_tokens(neutral), 500, "as far as the model goes")
+        self.assertEqual(neutral.stop(), 0)
+
+    def test_what_narrows_sampling_is_taken_over(self) -> None:
+        narrow = self.serve(self.model_with({"do_sample": True, "temperature": 1.5, "top_k": 1}))
+        self.assertEqual(len(self.sampled(narrow)), 1)
+        self.assertGreater(len(self.sampled(narrow, top_k=0)), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
