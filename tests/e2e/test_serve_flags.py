@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flags of `veloz serve` that change what clients meet: HTTPS, web pages of other origins, sampling defaults."""
+"""Flags of `veloz serve` that change what clients meet: HTTPS, origins, limits, sampling defaults."""
 
 import json
 import shutil
@@ -87,6 +87,60 @@ class OriginsTest(ServeTest):
         self.assertEqual(headers["access-control-allow-origin"], PAGE)
         _, headers, _ = server.request("GET", "/v1/models", headers={"Origin": "https://other.example"})
         self.assertNotIn("access-control-allow-origin", headers)
+
+
+class LimitsTest(ServeTest):
+    def test_requests_of_a_key_per_minute(self) -> None:
+        server = self.serve(LLAMA, "--api-key", "k", "--api-key-rpm", "2")
+        key = {"Authorization": "Bearer k"}
+        self.assertEqual([server.complete(key)[0] for _ in range(3)], [200, 200, 429])
+        status, headers, _ = server.request("GET", "/v1/models", headers=key)
+        self.assertEqual(status, 429)
+        self.assertGreaterEqual(int(headers["retry-after"]), 1)
+        self.assertEqual(server.status("/health"), 200)
+
+    def test_headers_and_idle_connections(self) -> None:
+        server = self.serve(LLAMA, "--max-header-bytes", "512", "--keep-alive-timeout", "0.2", "--io-threads", "2")
+        self.assertEqual(server.status("/health", {"X-Long": "x" * 400}), 200)
+        self.assertEqual(server.status("/health", {"X-Long": "x" * 600}), 431)
+        idle = server.connect()
+        idle.request("HEAD", "/health")
+        self.assertEqual(idle.getresponse().status, 200)
+        assert idle.sock is not None
+        self.assertEqual(idle.sock.recv(1), b"", "closed by the server")
+        idle.close()
+
+    def test_what_the_queue_has_no_room_for_is_told_when_to_come_back(self) -> None:
+        for flag, limit in (("--max-queued-requests", "2"), ("--max-queued-tokens", "6")):
+            server = self.serve(LLAMA, "--max-num-seqs", "1", flag, limit)
+            streams = [self.open_stream(server, max_tokens=900) for _ in range(12)]
+            heads = [stream.recv(4096).partition(b"\r\n\r\n")[0].lower() for stream in streams]
+            served = [head for head in heads if head.startswith(b"http/1.1 200 ")]
+            refused = [head for head in heads if head.startswith(b"http/1.1 429 ")]
+            self.assertEqual(len(served) + len(refused), len(heads), flag)
+            self.assertGreater(len(served), 1, flag)
+            self.assertGreater(len(refused), 0, flag)
+            for head in refused:
+                self.assertRegex(head, rb"\r\nretry-after: [1-9][0-9]*(\r\n|$)")
+
+    def test_prompts_are_cut_and_shared_as_asked(self) -> None:
+        prompt = " ".join(["Tomas lives in Berlin."] * 40)
+
+        def cached_tokens(server: Server) -> int:
+            answers = [server.complete(prompt=prompt)[1] for _ in range(2)]
+            self.assertEqual(answers[0]["choices"], answers[1]["choices"])
+            return answers[1]["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+        def most_prefill_tokens(server: Server) -> int:
+            events = json.loads(server.request("GET", "/debug/trace")[2])["traceEvents"]
+            return max(event["args"]["num_prefill_tokens"] for event in events if event["ph"] == "X")
+
+        default = self.serve(LLAMA)
+        self.assertGreater(cached_tokens(default), 64)
+        self.assertGreater(most_prefill_tokens(default), 128)
+        cut = self.serve(LLAMA, "--no-enable-prefix-caching", "--max-prefill-chunk", "32")
+        self.assertEqual(cached_tokens(cut), 0)
+        self.assertEqual(most_prefill_tokens(cut), 32)
 
 
 class GenerationConfigTest(ServeTest):

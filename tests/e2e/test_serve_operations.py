@@ -148,17 +148,6 @@ class ShutdownTest(ServeTest):
         self.assertEqual(server.status("/livez"), 200)
         self.assertEqual(server.stop(signal.SIGINT), 0)
 
-    def open_stream(self, server, **fields) -> socket.socket:
-        body = json.dumps({"prompt": "Once", "stream": True, "temperature": 0, "ignore_eos": True} | fields)
-        address = urlsplit(server.url)
-        stream = socket.create_connection((address.hostname, address.port), timeout=60)
-        self.addCleanup(stream.close)
-        stream.sendall(
-            f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-        )
-        return stream
-
 
 class ChaosTest(ServeTest):
     """Clients that misbehave change nothing for those that do not."""

@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -111,6 +112,18 @@ class ServeTest(CliTest):
         if wait:
             server.wait_ready()
         return server
+
+    def open_stream(self, server: Server, **fields: Any) -> socket.socket:
+        """A completion that has been asked for, on a socket of its own."""
+        body = json.dumps({"prompt": "Once", "stream": True, "temperature": 0, "ignore_eos": True} | fields)
+        address = urlsplit(server.url)
+        stream = socket.create_connection((address.hostname, address.port), timeout=60)
+        self.addCleanup(stream.close)
+        stream.sendall(
+            f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        return stream
 
     @staticmethod
     def _close(process: subprocess.Popen[str]) -> None:
