@@ -2,6 +2,7 @@
 """`veloz quantize` as people use it: its result is a model like any other, with a report and a verdict."""
 
 import json
+import time
 import unittest
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from veloz_cli import MODELS, CliTest
 
 LLAMA = MODELS / "tiny-llama"
+GPTJ = MODELS / "tiny-gptj"
 
 
 class QuantizeTest(CliTest):
@@ -61,6 +63,61 @@ class QuantizeTest(CliTest):
         self.refuse(["matches no linear"], "--recipe", "int8", "--keep", "*.wrong")
         (self.dir / "there").mkdir()
         self.fail_with(2, ["exists", "--force"], "quantize", LLAMA, "-o", self.dir / "there", "--recipe", "int8")
+
+
+class RecipeFlagsTest(CliTest):
+    """Each flag changes what it says it changes, nothing else being different."""
+
+    def report(self, recipe: str, *flags: str | Path, model: Path = LLAMA) -> Any:
+        command = ["quantize", model, "-o", self.dir / "out", "--recipe", recipe, "--no-gate", "--force", "--json"]
+        return self.succeed(*command, "--num-samples", "16", *flags).json()
+
+    def error(self, recipe: str, *flags: str | Path) -> float:
+        return sum(linear["output_error"] for linear in self.report(recipe, *flags)["linears"])
+
+    def test_ranges(self) -> None:
+        self.assertLess(self.error("int4", "--weight-range", "mse"), 0.95 * self.error("int4"))
+        largest = self.error("fp8")
+        cut = self.error("fp8", "--activation-range", "percentile", "--percentile", "90")
+        self.assertGreater(cut, 1.5 * largest, "a tenth of the activations saturates")
+        self.assertNotEqual(self.error("fp8", "--activation-range", "mse"), largest)
+
+    def test_gptq(self) -> None:
+        default = self.error("int4-gptq")
+        self.assertLess(default, self.error("int4"))
+        self.assertGreater(self.error("int4-gptq", "--gptq-damping", "1"), default)
+        self.assertNotEqual(self.error("int4-gptq", "--no-act-order"), default)
+
+    def test_calibration_data(self) -> None:
+        text = self.dir / "text.txt"
+        text.write_text("Tomas lives in Berlin and plays the violin.\n\n" * 200)
+        whole = self.report("int8-smoothquant")["calibration"]
+        self.assertEqual(whole["texts"], 16)
+        short = self.report("int8-smoothquant", "--max-length", "40")["calibration"]
+        self.assertEqual((short["texts"], short["tokens"]), (16, 16 * 40))
+        own = self.report("int8-smoothquant", "--calibration", text)["calibration"]
+        self.assertNotEqual(own, whole)
+
+    def test_lm_head_is_left_out_unless_it_is_asked_for(self) -> None:
+        modules = [
+            {linear["module"] for linear in self.report("int8", *flags, model=GPTJ)["linears"]}
+            for flags in ([], ["--lm-head"])
+        ]
+        self.assertEqual(modules[1] - modules[0], {"lm_head"})
+
+    def test_what_an_interrupted_run_left_is_for_the_same_command(self) -> None:
+        process = self.start("quantize", LLAMA, "-o", self.dir / "out", "--recipe", "int4-awq")
+        unfinished = self.dir / "out.unfinished"
+        while not unfinished.exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+        self.assertTrue(unfinished.exists() and not (self.dir / "out").exists(), "it was killed at work")
+        other = ["quantize", LLAMA, "-o", self.dir / "out", "--recipe", "int8", "--no-gate"]
+        self.fail_with(2, ["out.unfinished", "--restart"], *other)
+        self.succeed(*other, "--restart")
+        self.assertTrue((self.dir / "out" / "config.json").exists())
+        self.assertFalse(unfinished.exists())
 
 
 if __name__ == "__main__":
