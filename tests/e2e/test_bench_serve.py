@@ -119,6 +119,22 @@ class BenchServeTest(CliTest):
         self.assertEqual(prompts[0:5], prompts[5:10])
         self.assertNotEqual(prompts[0:5], prompts[10:15])
 
+    def test_prompts_begin_alike_where_that_is_asked_for(self) -> None:
+        lengths = ["--random-input-len", "8", "--random-prefix-len", "16", "--random-output-len", "1"]
+        with serving(Behaviour()) as server:
+            result = self.bench_json(server, "--num-prompts", "6", "--random-vocab-size", "50", *lengths)
+            prompts = [seen.body["prompt"] for seen in server.requests]
+        self.assertEqual(result["total_input_tokens"], 6 * 24)
+        self.assertEqual(len({tuple(prompt[:16]) for prompt in prompts}), 1)
+        self.assertGreater(len({tuple(prompt[16:]) for prompt in prompts}), 1)
+        self.assertLess(max(max(prompt) for prompt in prompts), 50)
+
+    def test_another_path_can_be_named(self) -> None:
+        path = "/behind/a/proxy/v1/completions"
+        with serving(Behaviour()) as server:
+            self.bench(server, "--num-prompts", "1", "--random-output-len", "1", "--endpoint", path)
+            self.assertEqual({seen.path for seen in server.requests}, {path})
+
     def test_counts_failures_tells_examples_and_tries_nothing_again(self) -> None:
         kinds = {2: "429", 3: "429", 5: "500", 7: "break", 8: "error-event", 9: "no-finish"}
         with serving(Behaviour(fail=kinds.get)) as server:

@@ -3,6 +3,8 @@
 
 import json
 import unittest
+from itertools import pairwise
+from typing import Any
 
 from veloz_cli import MODELS, CliTest, bundled_models, read_jsonl
 
@@ -45,6 +47,19 @@ class RunTest(CliTest):
         self.assertEqual(
             answer["usage"]["total_tokens"], answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"]
         )
+
+    def test_penalties_keep_from_repeating(self) -> None:
+        def tokens(*flags: str) -> list[int]:
+            answer = self.succeed("run", self.engine, PROMPT, *GREEDY, "--json", *flags).json()
+            return list(answer["token_ids"])
+
+        def num_repeats(items: list[Any]) -> int:
+            return len(items) - len(set(items))
+
+        plain = tokens()
+        self.assertLess(num_repeats(tokens("--frequency-penalty", "2")), num_repeats(plain))
+        self.assertGreater(num_repeats(list(pairwise(plain))), 0)
+        self.assertEqual(num_repeats(list(pairwise(tokens("--no-repeat-ngram-size", "2")))), 0)
 
     def test_text_and_json_and_any_number_of_threads_agree(self) -> None:
         text = self.succeed("run", self.engine, PROMPT, *GREEDY).out
