@@ -108,7 +108,7 @@ class RecipeFlagsTest(CliTest):
     def test_what_an_interrupted_run_left_is_for_the_same_command(self) -> None:
         process = self.start("quantize", LLAMA, "-o", self.dir / "out", "--recipe", "int4-awq")
         unfinished = self.dir / "out.unfinished"
-        while not unfinished.exists() and process.poll() is None:
+        while not (unfinished / "job.txt").exists() and process.poll() is None:
             time.sleep(0.001)
         process.kill()
         process.communicate()

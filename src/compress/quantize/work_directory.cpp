@@ -22,7 +22,9 @@ WorkDirectory WorkDirectory::open(const fs::path& output, std::string_view key, 
   fs::path path = output;
   if (!path.has_filename()) path = path.parent_path();  // "dir/"
   path += ".unfinished";
-  if (fs::exists(path)) {
+  std::error_code failure;
+  // One that is empty is what a command left that ended before it wrote its key.
+  if (fs::exists(path) && !fs::is_empty(path, failure)) {
     const fs::path key_file = path / kKeyFile;
     if (!fs::exists(key_file))
       throw Error(
@@ -39,7 +41,6 @@ WorkDirectory WorkDirectory::open(const fs::path& output, std::string_view key, 
                   "give that command again to finish it, or drop it with --restart");
     fs::remove_all(path);
   }
-  std::error_code failure;
   fs::create_directories(path, failure);
   if (failure)
     throw Error(ErrorKind::io,

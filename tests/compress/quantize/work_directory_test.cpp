@@ -38,9 +38,18 @@ TEST(WorkDirectory, AnotherJobIsRefusedUntilItIsDropped) {
 TEST(WorkDirectory, WhatOthersMadeIsNeverDropped) {
   const test::TempDirectory directory;
   std::filesystem::create_directories(directory.path() / "out.unfinished");
+  write_text_file(directory.path() / "out.unfinished" / "letter", "precious");
   EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input, {"not made by this program"}, [&] {
     WorkDirectory::open(directory.path() / "out", "key", true);
   }));
+  EXPECT_TRUE(std::filesystem::exists(directory.path() / "out.unfinished" / "letter"));
+}
+
+TEST(WorkDirectory, WhatEndedBeforeItBeganIsNoHindrance) {
+  const test::TempDirectory directory;
+  std::filesystem::create_directories(directory.path() / "out.unfinished");
+  const WorkDirectory work = WorkDirectory::open(directory.path() / "out", "key", false);
+  EXPECT_FALSE(std::filesystem::is_empty(work.path()));
 }
 
 }  // namespace
