@@ -151,9 +151,7 @@ void Answer::check() {
     if (stage_ != Stage::streaming) return;
   }
   const auto outlet = setup_.outlet.lock();
-  if (!outlet || outlet->has_room()) return;
-  abort();
-  outlet->give_up();
+  if (outlet && !outlet->has_room()) outlet->give_up();
 }
 
 void Answer::notify(const std::function<void()>& callback) {

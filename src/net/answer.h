@@ -21,7 +21,7 @@ class AnswerOutlet {
   virtual void flush() = 0;
   /// The client takes bytes at this moment.
   virtual bool has_room() = 0;
-  /// The client is not to be waited for any more.
+  /// The client is not to be waited for any more: aborts its answer and closes.
   virtual void give_up() = 0;
 };
 
