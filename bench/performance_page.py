@@ -198,14 +198,15 @@ def step_losses(result: ResultFile) -> str:
     def lost(phase: Line, kind: str) -> float:
         return float(sum(group["ms"] - group["roof_ms"] for group in phase["groups"] if kind_of(group) == kind))
 
+    runs: dict[tuple[str, int], list[Line]] = {}  # of an engine and a batch size: phases, each with its run's peaks
+    for line in result.lines:
+        for phase in line["phases"]:
+            if phase["phase"] == "decode":
+                key = (Path(line["engine"]).name, phase["batch_size"])
+                runs.setdefault(key, []).append(phase | {"peaks": line["peaks"]})
+
     def row(weights: str, batch_size: int) -> list[str]:
-        runs = [line for line in result.lines if Path(line["engine"]).name == weights]
-        phases = [
-            phase
-            for line in runs
-            for phase in line["phases"]
-            if phase["phase"] == "decode" and phase["batch_size"] == batch_size
-        ]
+        phases = runs[weights, batch_size]
 
         def middle(value: Callable[[Line], float]) -> str:
             return f"{median(map(value, phases)):.2f}"
@@ -220,21 +221,15 @@ def step_losses(result: ResultFile) -> str:
             middle(lambda phase: lost(phase, "attention")),
             f"{middle(lambda phase: lost(phase, 'others'))} in {num_others} ops",
             middle(lambda phase: phase["host_ms"]),
-            number(median(line["peaks"]["dram_read_gb_per_s"] for line in runs)),
+            number(median(phase["peaks"]["dram_read_gb_per_s"] for phase in phases)),
         ]
 
-    keys = dict.fromkeys(
-        (Path(line["engine"]).name, phase["batch_size"])
-        for line in result.lines
-        for phase in line["phases"]
-        if phase["phase"] == "decode"
-    )
     head = ["weights", "sequences", "step", "at the limits", "linears", "attention", "other ops", "between ops", "GB/s"]
     return (
         "## What keeps a decode step from its limits\n\n"
         "Milliseconds: the step, what its bytes and operations take at the machine's limits, and what each kind of op takes\n"
         "beyond that. Medians of several runs; the last column is what memory gave in them.\n\n"
-        + table(head, [row(*key) for key in keys])
+        + table(head, [row(*key) for key in runs])
         + "\n"
         + facts(result, "veloz profile ENGINE --threads 2 --prefill 0 --batch-sizes 1,4,16 --repeats 15 --json")
     )

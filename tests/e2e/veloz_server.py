@@ -39,15 +39,11 @@ class Server:
         assert self.process.stderr is not None
         self.log.extend(line.rstrip("\n") for line in self.process.stderr)
 
-    @staticmethod
-    def connect_to(url: str, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
-        address = urlsplit(url).netloc
-        if tls is None:
-            return http.client.HTTPConnection(address, timeout=START_S)
-        return http.client.HTTPSConnection(address, timeout=START_S, context=tls)
-
     def connect(self) -> http.client.HTTPConnection:
-        return self.connect_to(self.url, self.tls)
+        address = urlsplit(self.url).netloc
+        if self.tls is None:
+            return http.client.HTTPConnection(address, timeout=START_S)
+        return http.client.HTTPSConnection(address, timeout=START_S, context=self.tls)
 
     def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
