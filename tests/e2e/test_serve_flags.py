@@ -100,7 +100,7 @@ class LimitsTest(ServeTest):
         self.assertEqual(server.status("/health"), 200)
 
     def test_headers_and_idle_connections(self) -> None:
-        server = self.serve(LLAMA, "--max-header-bytes", "512", "--keep-alive-timeout", "0.2", "--io-threads", "2")
+        server = self.serve(LLAMA, "--max-header-bytes", "512", "--keep-alive-timeout", "1", "--io-threads", "2")
         self.assertEqual(server.status("/health", {"X-Long": "x" * 400}), 200)
         self.assertEqual(server.status("/health", {"X-Long": "x" * 600}), 431)
         idle = server.connect()
@@ -113,12 +113,15 @@ class LimitsTest(ServeTest):
     def test_what_the_queue_has_no_room_for_is_told_when_to_come_back(self) -> None:
         for flag, limit in (("--max-queued-requests", "2"), ("--max-queued-tokens", "6")):
             server = self.serve(LLAMA, "--max-num-seqs", "1", flag, limit)
-            streams = [self.open_stream(server, max_tokens=900) for _ in range(12)]
+            first = self.open_stream(server, max_tokens=900)
+            while b"data:" not in first.recv(4096):  # runs, so the queue is empty
+                pass
+            streams = [self.open_stream(server, max_tokens=900) for _ in range(20)]
             heads = [stream.recv(4096).partition(b"\r\n\r\n")[0].lower() for stream in streams]
             served = [head for head in heads if head.startswith(b"http/1.1 200 ")]
             refused = [head for head in heads if head.startswith(b"http/1.1 429 ")]
             self.assertEqual(len(served) + len(refused), len(heads), flag)
-            self.assertGreater(len(served), 1, flag)
+            self.assertGreater(len(served), 0, flag)
             self.assertGreater(len(refused), 0, flag)
             for head in refused:
                 self.assertRegex(head, rb"\r\nretry-after: [1-9][0-9]*(\r\n|$)")
