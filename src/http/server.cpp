@@ -50,12 +50,19 @@ Server::Server(ServerOptions options, Log& log)
   add_operations(operations_);
   net::ServerOptions transport = options_.transport;
   transport.handler = [this](const auto& exchange) { handle(exchange); };
-  transport.error_response = [](int status, std::string_view message) {
-    return error_response(status, message);
+  transport.error_response = [this](const net::Request& request, int status,
+                                    std::string_view message) {
+    net::Response response = error_response(status, message);
+    response.headers = cors_.headers_for(request);
+    return response;
   };
   transport.on_refusal = [this](const net::Request& request, int status) {
-    log_access(
-        {.id = request.id, .method = "-", .path = "-", .peer = request.peer, .status = status});
+    const auto or_dash = [](const std::string& text) { return text.empty() ? "-" : text; };
+    log_access({.id = request.id,
+                .method = or_dash(request.method),
+                .path = or_dash(request.path),
+                .peer = request.peer,
+                .status = status});
   };
   transport.on_problem = [this](std::string_view problem) {
     log_.warning("transport", {{"problem", problem}});

@@ -139,12 +139,12 @@ void RequestParser::Message::take_header(const ParserLimits& limits) {
                     fmt::format("there are more than {} header fields", limits.max_num_headers));
     request.headers.emplace_back(view(field.name_string()), view(field.value()));
   }
-  take_framing(limits);
-  if (state == State::refused) return;
+  const std::string_view id = request.header("x-request-id").value_or("");
+  if (is_fit_request_id(id)) request.id = id;
   take_target(view(header.target()));
   if (state == State::refused) return;
-  const std::string_view id = request.header("x-request-id").value_or("");
-  request.id = is_fit_request_id(id) ? std::string(id) : draw_request_id();
+  take_framing(limits);
+  if (state == State::refused) return;
   if (!chunks && content_length == 0) {
     state = State::complete;
     return;
@@ -261,6 +261,7 @@ bool RequestParser::is_keep_alive() const { return message_->parser.keep_alive()
 
 Request RequestParser::take() {
   Request request = std::move(message_->request);
+  if (request.id.empty()) request.id = draw_request_id();
   message_ = std::make_unique<Message>();
   return request;
 }

@@ -47,7 +47,8 @@ class RequestParser {
   bool is_http_1_0() const;
   bool is_keep_alive() const;
 
-  /// In state `complete`: the request (without `peer`); the next one may follow.
+  /// The request (without `peer`); the next one may follow. Before state `complete` what was read of
+  /// it, which may be nothing.
   Request take();
 
  private:

@@ -37,10 +37,10 @@ struct ServerOptions {
   int64_t max_connections = 4096;
   size_t max_stream_buffer_bytes = size_t{1024} * 1024;  // what one slow client may hold
   Handler handler;                                       // called on the connection's I/O thread
-  /// The form of the answers that no handler gives: 400, 408, 413, 431, 500, 503, ...
-  std::function<Response(int status, std::string_view message)> error_response = {};
-  /// Told of requests that no handler sees, with the status they get; of the request only id and
-  /// peer are known.
+  /// The form of the answers that no handler gives: 400, 408, 413, 431, 500, 503, ... Of a request
+  /// that is refused there is what was read of it: `id` and `peer` at least.
+  std::function<Response(const Request&, int status, std::string_view message)> error_response = {};
+  /// Told of requests that no handler sees, with the status they get.
   std::function<void(const Request&, int status)> on_refusal = {};
   /// Told what goes wrong and concerns nobody's request; from any I/O thread.
   std::function<void(std::string_view)> on_problem = {};

@@ -249,13 +249,14 @@ void ServerConnection<Stream>::dispatch() {
 
 template <typename Stream>
 void ServerConnection<Stream>::refuse(int status, std::string_view message) {
+  const std::string text(message);  // the parser's own goes with the request
   is_closing_ = true;
   input_ = {};
-  Request request;
-  request.id = draw_request_id();
-  begin_answer(std::move(request), {.is_keep_alive = false});
+  Request request = parser_.take();
+  const bool is_head = request.method == "HEAD";
+  begin_answer(std::move(request), {.is_head = is_head, .is_keep_alive = false});
   if (shared_->options.on_refusal) shared_->options.on_refusal(answer_->request(), status);
-  answer_->respond(shared_->error_response(status, message));
+  answer_->respond(shared_->error_response(answer_->request(), status, text));
 }
 
 template <typename Stream>
@@ -263,13 +264,15 @@ void ServerConnection<Stream>::begin_answer(Request request, const Framing& fram
   request.peer = peer_;
   read_deadline_.reset();
   ++shared_->num_exchanges;
-  answer_ = std::make_shared<Answer>(Answer::Setup{
-      .request = std::move(request),
-      .framing = framing,
-      .io_thread = io_thread_,
-      .outlet = this->weak_from_this(),
-      .max_buffered_bytes = shared_->options.max_stream_buffer_bytes,
-      .if_dropped = shared_->error_response(500, "the server failed to answer this request")});
+  Response if_dropped =
+      shared_->error_response(request, 500, "the server failed to answer this request");
+  answer_ = std::make_shared<Answer>(
+      Answer::Setup{.request = std::move(request),
+                    .framing = framing,
+                    .io_thread = io_thread_,
+                    .outlet = this->weak_from_this(),
+                    .max_buffered_bytes = shared_->options.max_stream_buffer_bytes,
+                    .if_dropped = std::move(if_dropped)});
 }
 
 template <typename Stream>
@@ -370,8 +373,9 @@ void start_connection(Args&&... args) {
 
 }  // namespace
 
-Response ServerShared::error_response(int status, std::string_view message) const {
-  if (options.error_response) return options.error_response(status, message);
+Response ServerShared::error_response(const Request& request, int status,
+                                      std::string_view message) const {
+  if (options.error_response) return options.error_response(request, status, message);
   return {.status = status, .content_type = "text/plain", .body = std::string(message) + "\n"};
 }
 

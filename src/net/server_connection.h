@@ -20,7 +20,7 @@ struct ServerShared {
   std::atomic<int64_t> num_connections = 0;
   std::atomic<int64_t> num_exchanges = 0;
 
-  Response error_response(int status, std::string_view message) const;
+  Response error_response(const Request& request, int status, std::string_view message) const;
 };
 
 /// Serves what comes over `socket`, whose executor is that of `io_thread`, until it is closed; with

@@ -179,6 +179,28 @@ TEST(HttpServer, AllowsAnyOriginByAStarAndNoneByDefault) {
   EXPECT_FALSE(none.echo({{"Origin", "https://x"}}).head.header("Access-Control-Allow-Origin"));
 }
 
+TEST(HttpServer, RefusesInAFormThatPagesMayRead) {
+  ServerOptions options = on_any_port();
+  options.allowed_origins = {"https://a.example"};
+  options.transport.parser.max_body_bytes = 1;
+  Fixture f(std::move(options));
+  f.attach();
+  const auto response =
+      net::fetch(f.client, {.method = "POST",
+                            .url = fmt::format("http://127.0.0.1:{}/v1/echo", f.server.port()),
+                            .headers = {{"Origin", "https://a.example"}, {"X-Request-Id", "my-id"}},
+                            .body = "too much"});
+  EXPECT_EQ(response.head.status, 413);
+  EXPECT_EQ(response.head.header("Access-Control-Allow-Origin"), "https://a.example");
+  EXPECT_EQ(response.head.header("X-Request-Id"), "my-id");
+  const auto lines = f.lines.of("request");
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0].at("id"), "my-id");
+  EXPECT_EQ(lines[0].at("method"), "POST");
+  EXPECT_EQ(lines[0].at("path"), "/v1/echo");
+  EXPECT_EQ(lines[0].at("status"), 413);
+}
+
 TEST(HttpServer, LogsARequestWithItsId) {
   Fixture f;
   f.attach();

@@ -120,7 +120,7 @@ TEST(Limits, ABodyTooLargeIsRefusedBeforeItIsSent) {
 
 TEST(Limits, ARefusalHasTheFormTheServerIsGivenAndEndsTheConnection) {
   ServerOptions options = test_options(echo);
-  options.error_response = [](int status, std::string_view message) {
+  options.error_response = [](const Request&, int status, std::string_view message) {
     return Response{.status = status, .body = "{" + std::string(message) + "}"};
   };
   Server server(std::move(options));

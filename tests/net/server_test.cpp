@@ -160,6 +160,20 @@ TEST(Server, EchoesTheRequestIdWhereItIsFitAndDrawsOneOtherwise) {
   EXPECT_EQ(ask(server.port(), kGet)->headers.at("x-request-id").size(), 32u);
 }
 
+TEST(Server, ARefusalHasTheIdOfItsRequest) {
+  Server server(test_options(echo));
+  for (const std::string refused : {"Content-Length: 99999999999", "Transfer-Encoding: gzip",
+                                    "Expect: x\r\nContent-Length: 1"}) {
+    const auto response =
+        ask(server.port(),
+            "POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: my-id\r\n" + refused + "\r\n\r\n");
+    ASSERT_TRUE(response) << refused;
+    EXPECT_GE(response->status, 400);
+    EXPECT_EQ(response->headers.at("x-request-id"), "my-id") << refused;
+  }
+  EXPECT_EQ(ask(server.port(), "nonsense\r\n\r\n")->headers.at("x-request-id").size(), 32u);
+}
+
 TEST(Server, Answers500ForAnExchangeNobodyAnswers) {
   Server server(test_options([](const auto&) {}));
   EXPECT_EQ(ask(server.port(), kGet)->status, 500);
