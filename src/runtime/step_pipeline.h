@@ -40,6 +40,9 @@ class StepPipeline {
   StepPipeline(const StepPipeline&) = delete;
   StepPipeline& operator=(const StepPipeline&) = delete;
 
+  /// Whether steps run beside the calling thread, or on it.
+  bool has_own_thread() const { return thread_.joinable(); }
+
   void launch(StepInput input);
   /// How the rows of the oldest step not told yet are sampled, in the order of its logit_rows. What
   /// the groups point to must live until the step is collected.
@@ -63,7 +66,6 @@ class StepPipeline {
     std::exception_ptr error;
   };
 
-  bool has_own_thread() const { return thread_.joinable(); }
   template <typename F>
   void run_here(const F& f);
   void work(const std::stop_token& stop);

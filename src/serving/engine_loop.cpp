@@ -91,6 +91,7 @@ void EngineLoop::run(const std::stop_token& stop) {
 void EngineLoop::turn() {
   if (in_flight_.empty()) launch();
   if (in_flight_.empty()) return;
+  if (!pipeline_.has_own_thread()) fill_masks(in_flight_.front());
   sample(in_flight_.front());
   if (options_.run_ahead) {
     pipeline_.wait_for_logits();
@@ -141,6 +142,18 @@ void EngineLoop::launch() {
     if (group->first_step == launched.step.number) active_.at(group->id)->reply.start();
   pipeline_.launch(input_of(launched.step));
   is_newest_sampled_ = false;
+}
+
+// Computes the step meanwhile, where it has masks: for once before it is told how to sample.
+void EngineLoop::fill_masks(const InFlight& in_flight) {
+  std::vector<Generation*> generations;
+  for (const GroupRows& rows : in_flight.step.rows) {
+    const auto active = active_.find(rows.group->id);
+    if (rows.is_deciding() && active != active_.end() && active->second->generation->has_masks())
+      generations.push_back(active->second->generation.get());
+  }
+  if (!generations.empty())
+    mask_filler_.fill_during(generations, [this] { pipeline_.wait_for_logits(); });
 }
 
 // Every token before the step is known by now, whether the step ran ahead or not.

@@ -13,6 +13,7 @@
 #include "serving/command_queue.h"
 #include "serving/engine_books.h"
 #include "serving/executor.h"
+#include "serving/mask_filler.h"
 #include "serving/scheduler.h"
 
 namespace veloz::serving {
@@ -40,6 +41,7 @@ class EngineLoop {
   void apply(const CancelCommand& command);
   void fail_expired();
   void launch();
+  void fill_masks(const InFlight& in_flight);
   void sample(InFlight& in_flight);
   runtime::SampleGroup sample_group(const GroupRows& rows, ActiveRequest* request,
                                     int64_t step_number);
@@ -61,6 +63,7 @@ class EngineLoop {
   std::deque<InFlight> in_flight_;
   bool is_newest_sampled_ = true;
   TimePoint last_collect_;
+  MaskFiller mask_filler_;
   runtime::StepPipeline pipeline_;  // last: its thread reads the requests in flight
 };
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -42,7 +43,23 @@ class ChoiceGeneration final : public Generation {
 
   int64_t prompt_rows() const override { return plan_.params.n; }
 
+  bool has_masks() const override { return !plan_.masks.empty(); }
+
+  void fill_masks() noexcept override {
+    try {
+      if (has_masks())
+        for (const int64_t choice : open_choices_)
+          plan_.masks[static_cast<size_t>(choice)]->fill(allowed_[static_cast<size_t>(choice)]);
+    } catch (...) {
+      mask_error_ = std::current_exception();
+    }
+    are_masks_filled_ = true;
+  }
+
   runtime::SampleGroup sample_group(const SequenceGroup& group) override {
+    if (!are_masks_filled_) fill_masks();
+    are_masks_filled_ = false;
+    if (mask_error_) std::rethrow_exception(std::exchange(mask_error_, nullptr));
     runtime::SampleGroup sampled;
     for (size_t i = 0; i < open_choices_.size(); ++i)
       sampled.rows.push_back({.params = &plan_.params,
@@ -52,7 +69,7 @@ class ChoiceGeneration final : public Generation {
                               .num_prompt_tokens = group.num_prompt_tokens,
                               .banned = plan_.banned_after(length_),
                               .bad_words = plan_.bad_words,
-                              .allowed = fill_mask(open_choices_[i])});
+                              .allowed = mask_of(open_choices_[i])});
     return sampled;
   }
 
@@ -104,16 +121,16 @@ class ChoiceGeneration final : public Generation {
     return end;
   }
 
-  std::span<const uint32_t> fill_mask(int64_t choice) {
-    if (plan_.masks.empty()) return {};
-    const auto c = static_cast<size_t>(choice);
-    plan_.masks[c]->fill(allowed_[c]);
-    return allowed_[c];
+  std::span<const uint32_t> mask_of(int64_t choice) const {
+    if (!has_masks()) return {};
+    return allowed_[static_cast<size_t>(choice)];
   }
 
   int64_t length_ = 0;                          // tokens of every open choice
   std::vector<int64_t> open_choices_;           // that of each sequence of the group, once forked
   std::vector<std::vector<uint32_t>> allowed_;  // by choice, where there are masks
+  bool are_masks_filled_ = false;
+  std::exception_ptr mask_error_;
 };
 
 /// One beam search: rows are the running beams, and all tokens are answered at the end.

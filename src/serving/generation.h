@@ -35,15 +35,19 @@ struct GenerationPlan {
 };
 
 /// Turns the logits of one request into its tokens: says how each of its rows is to be sampled, and
-/// what the results mean for its sequences. Used on the engine thread.
+/// what the results mean for its sequences. Used on the engine thread, but for fill_masks.
 class Generation {
  public:
   explicit Generation(GenerationPlan plan) : plan_(std::move(plan)) {}
   virtual ~Generation() = default;
   /// Rows of logits wanted at the end of the prompt.
   virtual int64_t prompt_rows() const = 0;
+  virtual bool has_masks() const { return false; }
+  /// Fills the masks for the next sample_group, which takes a while and throws what went wrong
+  /// here. On any thread, while no other uses this object.
+  virtual void fill_masks() noexcept {}
   /// How the rows of this step are to be sampled; spans point into the group and this object. Fills
-  /// the masks, which takes a while: best called while the step runs.
+  /// the masks where fill_masks was not called: best called while the step runs.
   virtual runtime::SampleGroup sample_group(const SequenceGroup& group) = 0;
   /// Takes the result of those rows and answers through `reply`; returns the sequences to go on
   /// with, none at the end. Throws Error where the request cannot go on.

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "serving/beam_golden.h"
@@ -137,6 +139,40 @@ TEST(Executor, EachChoiceFollowsItsOwnMask) {
   EXPECT_EQ(outcome.choices.at(1).tokens, (std::vector<int32_t>{20, 27, 34, 41}));
   // The last one ended the choice.
   EXPECT_EQ(*accepted[1], (std::vector<int32_t>{20, 27, 34}));
+}
+
+/// Fills no mask before the step that needs it has begun.
+class LateMask final : public TokenMask {
+ public:
+  explicit LateMask(const std::atomic<int64_t>& num_steps) : num_steps_(num_steps) {}
+  void fill(std::span<uint32_t> allowed) override {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (num_steps_ <= num_accepted_) {
+      if (std::chrono::steady_clock::now() > end) throw Error(ErrorKind::internal, "no step begins");
+      std::this_thread::yield();
+    }
+    std::ranges::fill(allowed, ~0u);
+  }
+  void accept(int32_t) override { ++num_accepted_; }
+  void rollback(int64_t) override {}
+
+ private:
+  const std::atomic<int64_t>& num_steps_;
+  int64_t num_accepted_ = 0;
+};
+
+TEST(Executor, FillsMasksWhileTheStepComputes) {
+  for (const bool runs_ahead : {false, true})
+    for (const bool takes_tokens : {false, true}) {
+      ExecutorOptions options = options_for(kModel, small_limits());
+      options.run_ahead = runs_ahead;
+      Engine engine(kModel, options, takes_tokens);
+      Request request{.prompt_tokens = {1, 2}, .params = greedy(12)};
+      request.masks.push_back(std::make_unique<LateMask>(engine.runner.num_steps));
+      const Outcome outcome = engine.submit(std::move(request))->wait();
+      EXPECT_FALSE(outcome.error.has_value()) << runs_ahead << takes_tokens;
+      EXPECT_EQ(outcome.choices.at(0).tokens, greedy_tokens(kModel, {1, 2}, 12));
+    }
 }
 
 TEST(Executor, AMaskThatAllowsNothingFailsItsRequestAlone) {
