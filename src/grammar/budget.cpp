@@ -12,7 +12,7 @@ constexpr int64_t kTicksPerLook = 512;
 constexpr const char* kHint = "make it smaller: fewer alternatives, repetitions or long bounds";
 
 [[noreturn]] void refuse(const std::string& message, const char* hint = kHint) {
-  throw Error(ErrorKind::invalid_input, message, hint);
+  throw Error(ErrorKind::unsupported, message, hint);
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 
 namespace veloz::grammar {
 
-/// What compiling one grammar has cost so far. Each call throws Error(invalid_input), which names
-/// the limit, once it is passed.
+/// What compiling one grammar has cost so far. Each call throws Error(unsupported), which names the
+/// limit, once it is passed.
 class Budget {
  public:
   explicit Budget(const CompileLimits& limits);

@@ -12,7 +12,7 @@
 
 namespace veloz::grammar {
 
-/// What compiling one grammar may cost; beyond it Error(invalid_input) says which limit.
+/// What compiling one grammar may cost; beyond it Error(unsupported) says which limit.
 struct CompileLimits {
   size_t max_source_bytes = size_t{256} << 10;
   int64_t max_states = 200'000;
@@ -33,6 +33,9 @@ GrammarPtr compile_json_schema(std::string_view schema, const CompileLimits& lim
 GrammarPtr compile_regex(std::string_view pattern, const CompileLimits& limits = {});  // whole text
 GrammarPtr compile_ebnf(std::string_view source, const CompileLimits& limits = {});    // GBNF
 GrammarPtr compile_choice(std::span<const std::string> choices, const CompileLimits& limits = {});
+
+/// Memory that it holds.
+size_t num_bytes(const Grammar& grammar);
 
 /// The bytes of every token, arranged for masks: made once per model, shared.
 class Vocabulary;

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "grammar/grammar.h"
+
 namespace veloz::grammar {
 namespace {
 
@@ -63,6 +65,11 @@ std::span<const uint32_t> Program::rows_of(const Rule& rule) const {
 
 size_t Program::num_table_bytes(uint32_t rule) const { return rows_of(rules_[rule]).size_bytes(); }
 
+size_t Program::num_bytes() const {
+  const auto bytes_of = [](const auto& table) { return table.capacity() * sizeof(table[0]); };
+  return bytes_of(rules_) + bytes_of(states_) + bytes_of(next_) + bytes_of(calls_);
+}
+
 std::string Program::leaf_key(uint32_t index) const {
   const Rule& leaf = rules_[index];
   std::string key;
@@ -78,6 +85,10 @@ std::string Program::leaf_key(uint32_t index) const {
   for (uint32_t state = leaf.first_state; state < leaf.end_state; ++state)
     key.push_back(states_[state].is_final ? '1' : '0');
   return key;
+}
+
+size_t num_bytes(const Grammar& grammar) {
+  return sizeof(Grammar) + grammar.program().num_bytes();
 }
 
 }  // namespace veloz::grammar

@@ -65,6 +65,7 @@ class Program {
   std::string leaf_key(uint32_t rule) const;
   /// Of the rule's part of the table.
   size_t num_table_bytes(uint32_t rule) const;
+  size_t num_bytes() const;
 
  private:
   void add_rule(const RuleAutomaton& automaton, const RuleSurroundings& surroundings);

@@ -44,7 +44,9 @@ grammar::GrammarPtr compile(const StructuredOutput& output, const grammar::Compi
     return compile_kind(output, limits);
   } catch (const Error& e) {
     if (e.kind() == ErrorKind::internal) throw;
-    throw RequestError({.param = output.param},
+    // What is well-formed but beyond the limits of compiling is not the same as what is wrong.
+    const int status = e.kind() == ErrorKind::unsupported ? 422 : 400;
+    throw RequestError({.param = output.param, .status = status},
                        fmt::format("\"{}\": {}", output.param, e.message()), e.hint());
   }
 }
@@ -95,6 +97,8 @@ void GrammarCache::compile(const std::string& key, const StructuredOutput& outpu
     } else {
       entry.is_compiled = true;
       entry.grammar = grammar;
+      entry.num_bytes = 2 * key.size() + grammar::num_bytes(*grammar);
+      num_bytes_ += entry.num_bytes;
       forget_oldest();
     }
   }
@@ -102,10 +106,14 @@ void GrammarCache::compile(const std::string& key, const StructuredOutput& outpu
 }
 
 void GrammarCache::forget_oldest() {
-  for (auto at = recent_.end(); entries_.size() > options_.max_entries && at != recent_.begin();) {
+  const auto is_full = [this] {
+    return entries_.size() > options_.max_entries || num_bytes_ > options_.max_bytes;
+  };
+  for (auto at = recent_.end(); is_full() && at != recent_.begin();) {
     --at;
     const auto entry = entries_.find(*at);
     if (!entry->second.is_compiled) continue;
+    num_bytes_ -= entry->second.num_bytes;
     entries_.erase(entry);
     at = recent_.erase(at);
   }

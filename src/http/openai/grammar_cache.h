@@ -24,6 +24,7 @@ class GrammarCache {
  public:
   struct Options {
     size_t max_entries = 256;
+    size_t max_bytes = size_t{64} << 20;  // of them all; those in use are held beside it
     size_t max_waiting = 64;  // sources that wait to be compiled
     int num_threads = 1;
     grammar::CompileLimits limits = {};
@@ -42,6 +43,7 @@ class GrammarCache {
   struct Entry {
     bool is_compiled = false;
     grammar::GrammarPtr grammar;
+    size_t num_bytes = 0;
     std::vector<Callback> waiting;
     std::list<std::string>::iterator place;  // in recent_
   };
@@ -52,11 +54,13 @@ class GrammarCache {
   Options options_;
   std::mutex mutex_;
   std::unordered_map<std::string, Entry> entries_;  // guarded by mutex_
+  size_t num_bytes_ = 0;                            // likewise: of those that are compiled
   std::list<std::string> recent_;                   // likewise: keys, the last used first
   WorkPool pool_;                                   // last: its threads use all the others
 };
 
-/// Compiles on the calling thread. Throws RequestError naming the parameter.
+/// Compiles on the calling thread. Throws RequestError naming the parameter: 400 where the source
+/// is wrong, 422 where compiling it passes a limit.
 grammar::GrammarPtr compile(const StructuredOutput& output, const grammar::CompileLimits& limits);
 
 }  // namespace veloz::http::openai

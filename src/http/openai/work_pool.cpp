@@ -31,7 +31,8 @@ void WorkPool::run(const std::stop_token& stop) {
     std::function<void()> task;
     {
       std::unique_lock lock(mutex_);
-      if (!has_work_.wait(lock, stop, [&] { return !tasks_.empty(); })) return;
+      has_work_.wait(lock, stop, [&] { return !tasks_.empty(); });
+      if (stop.stop_requested()) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();
     }
