@@ -64,7 +64,7 @@ TEST(Client, ReusesItsConnection) {
 
 TEST(Client, SendsOnceMoreWhereAKeptConnectionWasClosed) {
   ServerOptions options = test_options(echo);
-  options.timeouts.idle = std::chrono::milliseconds(20);
+  options.timeouts.idle = std::chrono::milliseconds(250);
   Server server(std::move(options));
   Client client;
   for (int i = 0; i < 3; ++i) {
@@ -153,8 +153,10 @@ TEST(Client, RunsTasksAtTheirTime) {
   Client client;
   Mailbox<int> order;
   const auto now = std::chrono::steady_clock::now();
-  client.run_at(now + std::chrono::milliseconds(20), [&] { order.put(2); });
-  client.run_at(now + std::chrono::milliseconds(5), [&] { order.put(1); });
+  client.run_at(now, [&] {  // both are set before one can run
+    client.run_at(now + std::chrono::milliseconds(20), [&] { order.put(2); });
+    client.run_at(now + std::chrono::milliseconds(5), [&] { order.put(1); });
+  });
   EXPECT_EQ(order.take(), 1);
   EXPECT_EQ(order.take(), 2);
 }
