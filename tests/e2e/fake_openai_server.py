@@ -30,6 +30,7 @@ class Behaviour:
     ttft_s: float = 0.0
     itl_s: float = 0.0
     spread: float = 0.0  # times vary by up to this share
+    catches_up: bool = True  # sleeps that are late do not add up; otherwise no pause is ever shorter
     model: str = MODEL
     api_key: str | None = None
     has_usage: bool = True
@@ -191,12 +192,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         def vary(seconds: float) -> float:
             return seconds * (1 + behaviour.spread * random.uniform(-1, 1))
 
-        # Against a clock of its own: sleeps that are late do not add up.
         due = time.monotonic() + vary(behaviour.ttft_s)
         for i, piece in enumerate(pieces):
             time.sleep(max(0.0, due - time.monotonic()))
             pause = vary(behaviour.itl_s)
-            due += pause
             if i == len(pieces) // 2 and failure == "break":
                 self.close_connection = True
                 return
@@ -205,6 +204,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 break
             choice = {"delta": {"content": piece}} if is_chat else {"text": piece}
             self.send_event({"choices": [{"index": 0, **choice, "finish_reason": None}]})
+            due = pause + (due if behaviour.catches_up else time.monotonic())
             with self.server.lock:
                 self.server.generation_tokens += 1
                 self.server.itls.append(pause)

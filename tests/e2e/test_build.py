@@ -5,7 +5,7 @@ import json
 import unittest
 
 from tiny_checkpoint import TinyCheckpoint
-from veloz_cli import MODELS, CliTest, bundled_models, files_of
+from veloz_cli import MODELS, TIMEOUT_S, CliTest, bundled_models, files_of
 
 DOCTOR_KEYS = {
     "libraries",
@@ -119,7 +119,7 @@ class CacheTest(CliTest):
 
     def test_two_builders_share_one_build(self) -> None:
         runs = [self.start("run", MODELS / "tiny-gptj", "The team", *GREEDY) for _ in range(2)]
-        results = [run.communicate(timeout=120) for run in runs]
+        results = [run.communicate(timeout=TIMEOUT_S) for run in runs]
         self.assertEqual([run.returncode for run in runs], [0, 0], results)
         self.assertEqual(results[0][0], results[1][0])
         self.assertEqual(sum("built " in err for _, err in results), 1)

@@ -80,20 +80,28 @@ class InterruptTest(CliTest):
         out, err = process.communicate(timeout=TIMEOUT_S)
         return out, err, process.returncode
 
-    def test_ctrl_c_ends_a_stream_with_what_there_is(self) -> None:
-        engine = self.gptj_engine()
+    def interrupt_stream(self, engine: Path) -> tuple[str, str, int]:
+        """With a signal when its first text is there."""
         process = self.start("run", engine, "The team", *ENDLESS)
         assert process.stdout is not None
         # Unbuffered, so that nothing is hidden from communicate().
         first = os.read(process.stdout.fileno(), 64).decode()
         process.send_signal(signal.SIGINT)
         rest, err = process.communicate(timeout=TIMEOUT_S)
-        self.assertEqual(process.returncode, 1, err)
-        self.assertIn("interrupted: the output is not complete", err)
+        return first + rest, err, process.returncode
+
+    def test_ctrl_c_ends_a_stream_with_what_there_is(self) -> None:
+        engine = self.gptj_engine()
         whole = self.succeed("run", engine, "The team", *ENDLESS).out
-        self.assertTrue((first + rest).endswith("\n"))
-        self.assertTrue(whole.startswith((first + rest)[:-1]))
-        self.assertLess(len(first + rest), len(whole))
+        for _ in range(20):  # the end may come before the signal
+            out, err, code = self.interrupt_stream(engine)
+            if code == 1 and len(out) < len(whole):
+                break
+        self.assertEqual(code, 1, err)
+        self.assertIn("interrupted: the output is not complete", err)
+        self.assertTrue(out.endswith("\n"))
+        self.assertTrue(whole.startswith(out[:-1]))
+        self.assertLess(len(out), len(whole))
 
     def test_ctrl_c_reaches_beam_search_which_has_no_text_yet(self) -> None:
         beams = ["--num-beams", "8", "--ignore-eos", "--max-tokens", "1000"]
@@ -102,13 +110,15 @@ class InterruptTest(CliTest):
         self.assertEqual(json.loads(out)["finish_reason"], "cancelled")
 
     def test_ctrl_c_leaves_a_jsonl_file_with_a_line_for_each_prompt(self) -> None:
-        source = self.write_jsonl("in.jsonl", [{"prompt": "The team"}] * 80)
+        # So many that the last ones are still waiting when the signal comes.
+        source = self.write_jsonl("in.jsonl", [{"prompt": "The team"}] * 800)
         target = self.dir / "out.jsonl"
         _, err, code = self.interrupt("run", self.gptj_engine(), "--input", source, "--output", target, *ENDLESS)
         self.assertEqual(code, 1, err)
-        answers = read_jsonl(target.read_text())
-        self.assertEqual(len(answers), 80)
-        self.assertEqual({answer["finish_reason"] for answer in answers}, {"cancelled"})
+        reasons = [answer["finish_reason"] for answer in read_jsonl(target.read_text())]
+        self.assertEqual(len(reasons), 800)
+        self.assertLessEqual(set(reasons), {"cancelled", "length"})
+        self.assertEqual(reasons[-1], "cancelled")
 
 
 class HelpTest(CliTest):

@@ -101,7 +101,7 @@ class LimitsTest(ServeTest):
         self.assertEqual(server.status("/health"), 200)
 
     def test_headers_and_idle_connections(self) -> None:
-        server = self.serve(LLAMA, "--max-header-bytes", "512", "--keep-alive-timeout", "1", "--io-threads", "2")
+        server = self.serve(LLAMA, "--max-header-bytes", "512", "--keep-alive-timeout", "3", "--io-threads", "2")
         self.assertEqual(server.status("/health", {"X-Long": "x" * 400}), 200)
         self.assertEqual(server.status("/health", {"X-Long": "x" * 600}), 431)
         idle = server.connect()
@@ -115,8 +115,8 @@ class LimitsTest(ServeTest):
         for flag, limit in (("--max-queued-requests", "2"), ("--max-queued-tokens", "6")):
             server = self.serve(LLAMA, "--max-num-seqs", "1", flag, limit)
             first = self.open_stream(server, max_tokens=900)
-            while b"data:" not in first.recv(4096):  # runs, so the queue is empty
-                pass
+            while b"data:" not in (piece := first.recv(4096)):  # runs, so the queue is empty
+                self.assertTrue(piece, "it ended before its first token")
             streams = [self.open_stream(server, max_tokens=900) for _ in range(20)]
             heads = [stream.recv(4096).partition(b"\r\n\r\n")[0].lower() for stream in streams]
             served = [head for head in heads if head.startswith(b"http/1.1 200 ")]

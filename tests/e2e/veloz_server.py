@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from veloz_cli import CliTest
+from veloz_cli import TIMEOUT_S, CliTest
 
-START_S = 60
+START_S = max(60, TIMEOUT_S)
 
 
 class Server:
