@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 TIMEOUT_S = 20
+START_S = 120  # in which a model is built and loaded, too
 ANSWER = """A **bold** word, *one* in italics and `code`.
 
 1. first
@@ -80,8 +82,8 @@ class PageTest(unittest.TestCase):
             self.assertTrue(url.startswith((self.origin + "/", "data:")), url)
         self.assertIsNone(self.browser.run("return window.trapped ?? null"))
 
-    def wait(self, is_true: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + TIMEOUT_S
+    def wait(self, is_true: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
+        deadline = time.monotonic() + timeout_s
         while not (value := is_true()):
             self.assertLess(time.monotonic(), deadline, "waited too long")
             time.sleep(0.02)
@@ -116,7 +118,7 @@ class PageTest(unittest.TestCase):
 
 class ChatTest(PageTest):
     def test_an_answer_streams_and_shows_its_speed(self) -> None:
-        server = self.open(answer=None, itl_s=0.01)
+        server = self.open(answer=None, itl_s=0.05)
         self.find("#open-settings").click()
         self.find("#set-max_tokens").send_keys("60")
         self.send("Tell me")
@@ -141,7 +143,7 @@ class ChatTest(PageTest):
         self.wait(lambda: server.requests[0].is_cut)
 
     def test_a_stopped_answer_can_be_continued_to_its_end(self) -> None:
-        server = self.open(answer="one two three four five six seven eight nine ten", itl_s=0.05)
+        server = self.open(answer="one two three four five six seven eight nine ten", itl_s=0.5)
         self.send("Count")
         self.wait(lambda: "three" in self.text(".answer"))
         self.find("#prompt").send_keys(Keys.ESCAPE)
@@ -383,18 +385,21 @@ class LiveTest(PageTest):
         )
         return str(self.browser.run(script, title))
 
+    def output_rate(self) -> float:
+        found = re.search(r"output ([\d.]+)", self.card("Tokens per second"))
+        return float(found[1]) if found else 0.0
+
     def test_shows_what_the_server_does(self) -> None:
         self.open(answer=None, ttft_s=0.04, itl_s=0.02)
         self.click("#open-settings")
-        self.find("#set-max_tokens").send_keys("300")
+        self.find("#set-max_tokens").send_keys("3000")
         self.send("Tell me much")
         self.click("#tab-live")
         self.wait(lambda: self.card("Requests") == "Requests: running 1, waiting 0")
         self.wait(lambda: self.card("KV cache") == "KV cache: in use 8.0 %")
         self.wait(lambda: self.card("Time per output token").startswith("Time per output token: median 1"))
         self.wait(lambda: self.browser.run("return document.querySelectorAll('.curve').length") >= 5)
-        rate = self.card("Tokens per second").split("output ")[1].split(",")[0]
-        self.assertAlmostEqual(float(rate), 50, delta=15)
+        self.wait(lambda: abs(self.output_rate() - 50) < 15)
         self.assertEqual(self.text(".state"), "Connected")
         self.click("#tab-chat")
         self.click("#stop")
@@ -411,8 +416,12 @@ class LiveTest(PageTest):
         self.click("#tab-live")
         self.wait(lambda: self.text(".state") == "no path /metrics")
         self.click("#tab-chat")
-        time.sleep(1.2)  # the last poll has ended
-        self.assertTrue(all("404" in error for error in self.browser.console_errors()))
+        for _ in range(5):  # until the last poll has ended
+            time.sleep(2.2)  # time for two more
+            errors = self.browser.console_errors()
+            self.assertTrue(all("404" in error for error in errors), errors)
+            if not errors:
+                break
 
 
 class ServedTest(PageTest):
@@ -434,7 +443,7 @@ class ServedTest(PageTest):
         self.addCleanup(process.wait)
         self.addCleanup(process.terminate)
         self.origin = f"http://127.0.0.1:{port}"
-        self.wait(self.is_ready)
+        self.wait(self.is_ready, START_S)
         self.browser.show_as(DESKTOP)
         self.browser.console_errors()
         self.browser.requested_urls()
@@ -465,7 +474,9 @@ class ServedTest(PageTest):
           document.body.append(script);
           const image = new Image();
           image.src = "https://example.org/x.png";""")
-        self.wait(lambda: self.browser.console_errors())
+        errors: list[str] = []
+        while len(errors) < 2:  # of the script and of the image
+            errors += self.wait(self.browser.console_errors)
         self.assertIsNone(self.browser.run("return window.trapped ?? null"))
         self.browser.requested_urls()
 
