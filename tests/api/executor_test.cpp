@@ -56,6 +56,13 @@ Read read_all(EventStream& stream) {
   return read;
 }
 
+/// A request may end before it is cancelled; not so often.
+constexpr int kTries = 20;
+
+bool was_cancelled(const Read& read) {
+  return read.ends.contains(0) && read.ends.at(0).finish_reason == FinishReason::cancelled;
+}
+
 EventStream submit(Executor& executor, ExecutorRequest request) {
   return std::get<EventStream>(executor.submit(std::move(request)));
 }
@@ -157,23 +164,30 @@ TEST_F(ExecutorApi, AStreamNobodyReadsHoldsItsOutputInFewEvents) {
 }
 
 TEST_F(ExecutorApi, ACancelledRequestEndsWithItsEvents) {
-  EventStream stream = submit(*executor_, {.prompt = kPrompt, .params = sampled(400)});
-  while (!std::holds_alternative<CompletionDelta>(*stream.next())) {
+  Read read;
+  for (int i = 0; i < kTries && !was_cancelled(read); ++i) {
+    EventStream stream = submit(*executor_, {.prompt = kPrompt, .params = sampled(400)});
+    while (!std::holds_alternative<CompletionDelta>(*stream.next())) {
+    }
+    stream.cancel();
+    read = read_all(stream);
   }
-  stream.cancel();
-  const Read read = read_all(stream);
   EXPECT_EQ(read.ends.at(0).finish_reason, FinishReason::cancelled);
   EXPECT_FALSE(read.end.error.has_value());
   EXPECT_LT(read.end.usage.num_output_tokens, 400);
 }
 
 TEST_F(ExecutorApi, ADroppedStreamCancelsItsRequest) {
-  const int64_t num_tokens = wait_until_idle().num_batched_tokens;
-  {
-    EventStream stream = submit(*executor_, {.prompt = kPrompt, .params = sampled(400)});
-    EXPECT_TRUE(stream.next().has_value());  // it runs
+  int64_t num_tokens = 400;
+  for (int i = 0; i < kTries && num_tokens >= 400; ++i) {
+    const int64_t before = wait_until_idle().num_batched_tokens;
+    {
+      EventStream stream = submit(*executor_, {.prompt = kPrompt, .params = sampled(400)});
+      EXPECT_TRUE(stream.next().has_value());  // it runs
+    }
+    num_tokens = wait_until_idle().num_batched_tokens - before;
   }
-  EXPECT_LT(wait_until_idle().num_batched_tokens - num_tokens, 400);
+  EXPECT_LT(num_tokens, 400);
 }
 
 TEST_F(ExecutorApi, ADeadlineFailsTheRequest) {

@@ -99,7 +99,7 @@ TEST_F(LLMTest, StopCheckEndsBeamSearchToo) {
   params.num_beams = 4;
   params.ignore_eos = true;
   params.max_tokens = 60;
-  const std::vector<Prompt> prompts(400, "ab");
+  const std::vector<Prompt> prompts(4000, "ab");  // the last ones wait for long
   const std::vector<SamplingParams> all(prompts.size(), params);
   const std::vector<RequestOutput> outputs =
       llm.generate(prompts, all, {}, {}, [] { return true; });

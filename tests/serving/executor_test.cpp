@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
@@ -545,15 +546,23 @@ TEST(Executor, ASinkOrObserverThatThrowsFailsItsRequestAlone) {
 }
 
 TEST(Executor, CancelEndsEveryOpenChoiceAndFreesItsBlocks) {
+  std::latch begun{1};
+  std::latch cancelled{1};
   Engine engine;
+  engine.runner.on_step = [&](int64_t step) {
+    if (step == 1) begun.count_down();
+    cancelled.wait();
+  };
   SamplingParams params;
   params.n = 3;
   params.max_tokens = 50;
   params.ignore_eos = true;
   RequestId id{};
   const auto inbox = engine.submit({{1, 2, 3}, params, nullptr}, &id);
+  begun.wait();
   engine.executor.cancel(id);
   engine.executor.cancel(id);  // the second time nobody is there
+  cancelled.count_down();
   const Outcome outcome = inbox->wait();
   ASSERT_EQ(outcome.choices.size(), 3u);
   for (const auto& [index, choice] : outcome.choices)
