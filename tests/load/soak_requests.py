@@ -9,7 +9,7 @@ from loaded_server import prompt
 
 NUM_PROMPTS = 12
 # Far from done when a client that read a few events goes away.
-CANCELLED_MAX_TOKENS = 400
+CANCELLED_MAX_TOKENS = 900
 
 
 @dataclass
