@@ -28,6 +28,19 @@ std::string environment_name(std::string names) {
   return "VELOZ_" + names;
 }
 
+/// The values of texts with commas between them.
+std::vector<std::string> split_list(const std::string& names,
+                                    const std::vector<std::string>& texts) {
+  std::vector<std::string> values;
+  for (const std::string& text : texts)
+    for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
+      end = text.find(',', begin);
+      values.push_back(text.substr(begin, end - begin));
+      if (values.back().empty()) throw CLI::ValidationError(names, "a value is empty");
+    }
+  return values;
+}
+
 std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
@@ -41,12 +54,18 @@ class Group {
   CLI::Option* add(const std::string& names, T& value, const std::string& help) {
     return finish(verb_.add_option(names, value, help)->capture_default_str(), names);
   }
-  /// May be given several times; in the environment, values are separated by commas.
+  /// May be given several times; in the environment, values are separated by commas. CLI11's own
+  /// delimiter drops empty values: of VELOZ_API_KEY="," no key would be left, and the door open.
   void add_list(const std::string& names, std::vector<std::string>& values,
                 const std::string& help) {
-    finish(verb_.add_option(names, values, help), names)
+    const auto take = [names, &values](const std::vector<std::string>& texts) {
+      values = split_list(names, texts);
+      return true;
+    };
+    finish(verb_.add_option(names, take, help), names)
+        ->type_name("TEXT")
+        ->expected(1, CLI::detail::expected_max_vector_size)
         ->allow_extra_args(false)
-        ->delimiter(',')
         ->take_all();
   }
   void add_flag(const std::string& names, bool& value, const std::string& help) {

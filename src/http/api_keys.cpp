@@ -20,6 +20,7 @@ constexpr std::string_view kScheme = "bearer ";
 
 /// Takes a time that depends on the length of `given` alone.
 bool equals_in_constant_time(std::string_view secret, std::string_view given) {
+  if (secret.empty()) return false;  // would let in who gives none
   volatile unsigned difference = secret.size() == given.size() ? 0 : 1;
   for (size_t i = 0; i < given.size(); ++i)
     difference = difference | static_cast<unsigned>(secret[i % secret.size()] ^ given[i]);
@@ -45,10 +46,11 @@ double parse_positive(std::string_view text, const std::string& where) {
   return value;
 }
 
-ApiKey parse_line(const std::string& line, const std::string& where) {
+/// Nothing for a line without a word, and for a comment.
+std::optional<ApiKey> parse_line(const std::string& line, const std::string& where) {
   std::istringstream words(line);
   ApiKey key;
-  words >> key.secret;
+  if (!(words >> key.secret) || key.secret.starts_with('#')) return std::nullopt;
   std::optional<double> rpm, burst;
   for (std::string word; words >> word && !word.starts_with('#');) {
     const size_t equals = word.find('=');
@@ -85,9 +87,8 @@ std::vector<ApiKey> read_api_keys(const std::filesystem::path& path) {
   int line_number = 0;
   for (std::string line; std::getline(file, line);) {
     ++line_number;
-    const size_t start = line.find_first_not_of(" \t\r");
-    if (start == std::string::npos || line[start] == '#') continue;
-    keys.push_back(parse_line(line, fmt::format("{}:{}", path.string(), line_number)));
+    if (auto key = parse_line(line, fmt::format("{}:{}", path.string(), line_number)))
+      keys.push_back(std::move(*key));
   }
   if (keys.empty())
     throw Error(ErrorKind::invalid_input,

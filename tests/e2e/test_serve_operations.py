@@ -63,6 +63,15 @@ class FlagsTest(ServeTest):
         self.fail_with(1, ["key file"], "serve", LLAMA, "--port", "0", "--api-key-file", "missing")
         self.fail_with(2, ["--policy"], "serve", LLAMA, "--policy", "none")
 
+    def test_an_empty_key_is_refused_wherever_it_comes_from(self) -> None:
+        for keys in "", ",", "one,,two", "one,":
+            self.fail_with(2, ["--api-key", "empty"], "serve", LLAMA, "--port", "0", "--api-key", keys)
+        for keys in ",", "one,", ",one":
+            self.fail_with(2, ["--api-key", "empty"], "serve", LLAMA, "--port", "0", env={"VELOZ_API_KEY": keys})
+        file = self.dir / "keys"
+        file.write_text("\f\n")
+        self.fail_with(2, ["holds no key"], "serve", LLAMA, "--port", "0", "--api-key-file", file)
+
     def test_port_in_use_is_named(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))

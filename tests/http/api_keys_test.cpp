@@ -75,6 +75,29 @@ TEST(ApiKeys, AreReadFromAFileWithNamesAndLimits) {
   EXPECT_FALSE(keys[1].limit);
 }
 
+TEST(ApiKeys, AreNoneInALineOfBlanksOfAnyKind) {
+  const KeyFile blanks("\f\n\v\n \t\r\n\f # nothing\n");
+  EXPECT_THROW(read_api_keys(blanks.path()), Error);
+  const KeyFile file("\f\n\vsk-1\f\n");
+  ASSERT_EQ(read_api_keys(file.path()).size(), 1u);
+  ApiKeys keys({.file = file.path()});
+  EXPECT_TRUE(keys.check("Bearer sk-1", steady_clock::now()).is_allowed);
+  for (const auto header :
+       {std::optional<std::string_view>(), std::optional<std::string_view>(""),
+        std::optional<std::string_view>("Bearer "), std::optional<std::string_view>("Bearer x")})
+    EXPECT_FALSE(keys.check(header, steady_clock::now()).is_allowed) << header.value_or("none");
+}
+
+TEST(ApiKeys, AreNeverEmpty) {
+  try {
+    ApiKeys keys({.keys = {"good", ""}});
+    FAIL() << "an empty key is taken";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::invalid_input);
+    EXPECT_EQ(e.message(), "an --api-key is empty");
+  }
+}
+
 TEST(ApiKeys, FileThatCannotBeReadSaysWhere) {
   for (const char* text : {"", "# nothing\n", "k rpm=0\n", "k rpm=x\n", "k rpm=\n", "k burst=3\n",
                            "k colour=red\n", "k name=\n", "k rpm=nan\n", "k rpm=1e999\n"}) {
