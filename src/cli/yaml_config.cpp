@@ -54,6 +54,7 @@ CLI::Option* find_option(CLI::App& verb, const std::string& name) {
 
 void apply_yaml_config(CLI::App& verb, const std::filesystem::path& path) {
   for (const auto& entry : load(path)) {
+    if (!entry.first.IsScalar()) fail(path, "a key is no name of a flag but a list, a map or null");
     std::string key = entry.first.as<std::string>();
     std::ranges::replace(key, '_', '-');
     CLI::Option* const option = find_option(verb, key);

@@ -52,6 +52,11 @@ class FlagsTest(ServeTest):
             ("- a\n", "not a map"),
             ("port: {a: 1}\n", '"port" has no value'),
             ("a: [\n", str(config)),
+            ("[port]: 1\n", "a key is no name"),
+            ("? {port: 1}\n: 1\n", "a key is no name"),
+            ("~: 1\n", "a key is no name"),
+            ("api-key: ''\n", "a value is empty"),
+            ("api-key: [one, '']\n", "a value is empty"),
         ]:
             config.write_text(text)
             self.fail_with(2, [part], "serve", LLAMA, "--config", config)
