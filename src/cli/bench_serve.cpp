@@ -165,7 +165,8 @@ void add_load_shape_flags(CLI::App& verb, BenchServeFlags& flags) {
       ->capture_default_str();
   verb.add_flag("--find-max-qps", flags.find_max_qps,
                 "Search for the highest request rate at which --goodput is met, starting from "
-                "--request-rate (or 1); --num-prompts requests a trial")
+                "--request-rate (or 1); --num-prompts requests a trial. A trial keeps to its rate, "
+                "and is not saved or plotted")
       ->group(kGroup);
   option("--goodput-share", flags.search.goodput_share,
          "For --find-max-qps: share of the requests that must meet --goodput")
@@ -208,6 +209,8 @@ void add_bench_serve(CLI::App& bench, Action& action) {
   add_load_shape_flags(verb, *flags);
   add_dataset_flags(verb, flags->benchmark.dataset);
   add_report_flags(verb, *flags);
+  verb.get_option("--find-max-qps")
+      ->excludes("--max-concurrency", "--plot", "--save-result", "--save-detailed");
   verb.footer(
       "Example:\n  veloz bench serve --port 8000 --num-prompts 64 --random-input-len 128 "
       "--max-concurrency 16");

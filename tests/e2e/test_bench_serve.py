@@ -256,6 +256,16 @@ class BenchServeTest(CliTest):
         self.assertEqual(run.code, 1)
         self.assertIn("No request rate meets the limits", run.out)
 
+    def test_the_search_refuses_what_it_would_ignore(self) -> None:
+        with serving(Behaviour()) as server:
+            flags = ["bench", "serve", "--base-url", server.url, "--find-max-qps", "--goodput", "ttft:60000"]
+            for other in ["--max-concurrency", "4"], ["--plot", "x.svg"], ["--save-result"], ["--save-detailed"]:
+                self.fail_with(2, ["--find-max-qps", "excludes", other[0]], *flags, *other)
+            self.assertEqual(len(server.requests), 0)
+        entry = self.succeed("bench", "serve", "--help").out.partition("\n  --find-max-qps")[2].partition("\n  --")[0]
+        for other in "--max-concurrency", "--plot", "--save-result", "--save-detailed":
+            self.assertIn(other, entry)
+
     def test_an_interrupt_reports_what_there_is(self) -> None:
         with serving(Behaviour(ttft_s=0.02, itl_s=0.02)) as server:
             flags = ["--base-url", server.url, "--num-prompts", "1000", "--max-concurrency", "4"]
