@@ -49,7 +49,7 @@ class GenerationStream::Sink final : public serving::EventSink {
   }
 
   void on_finished(const serving::RequestUsage& usage) override { hand_over(usage); }
-  void on_failed(const Error& error) override { hand_over(error_response_of(error)); }
+  void on_failed(const Error& error) override { hand_over(Failure{error_response_of(error)}); }
 
  private:
   api::TextChoice& text(int64_t choice) { return (*texts_)[static_cast<size_t>(choice)]; }
@@ -101,13 +101,14 @@ void GenerationStream::cancel_all() {
   for (const serving::RequestId id : ids_) executor_.cancel(id);
 }
 
-void GenerationStream::fail(net::Response response) {
-  hand_over({0, Clock::now(), std::move(response)});
+void GenerationStream::refuse(net::Response response) {
+  hand_over({0, Clock::now(), Refusal{std::move(response)}});
 }
 
 void GenerationStream::hand_over(Event event) {
   const bool is_last = std::holds_alternative<serving::RequestUsage>(event.what) ||
-                       std::holds_alternative<net::Response>(event.what);
+                       std::holds_alternative<Failure>(event.what) ||
+                       std::holds_alternative<Refusal>(event.what);
   bool must_post = false;
   {
     const std::scoped_lock lock(mutex_);
@@ -148,9 +149,12 @@ void GenerationStream::take(Event& event) {
     if (!is_over_) answer_->take(event.prompt_idx, end->end, end->facts);
   } else if (const auto* prompt = std::get_if<serving::PromptEvent>(&event.what)) {
     if (!is_over_) answer_->take(event.prompt_idx, *prompt);
-  } else {
+  } else if (auto* failure = std::get_if<Failure>(&event.what)) {
     metrics_.on_request_end({.finished_reason = "error"});
-    answer_error(std::move(std::get<net::Response>(event.what)));
+    answer_error(std::move(failure->answer));
+  } else {
+    // No request of the engine's has ended: the access log tells of it, and its status.
+    answer_error(std::move(std::get<Refusal>(event.what).answer));
   }
 }
 

@@ -35,8 +35,9 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
       size_t prompt_idx, std::shared_ptr<std::vector<api::TextChoice>> texts);
   /// The executor's name for a request, once submitted.
   void add_id(serving::RequestId id);
-  /// The answer is this error instead; what was submitted is cancelled. From any thread.
-  void fail(net::Response response);
+  /// A request was not taken: the answer is this error instead, and what was submitted is
+  /// cancelled. From any thread.
+  void refuse(net::Response response);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -49,11 +50,17 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
     serving::ChoiceEnd end;
     std::optional<TextFacts> facts;
   };
+  struct Failure {
+    net::Response answer;
+  };
+  struct Refusal {
+    net::Response answer;
+  };
   struct Event {
     size_t prompt_idx = 0;
     Clock::time_point at;
-    std::variant<serving::PromptEvent, TokenArrival, EndArrival, serving::RequestUsage,
-                 net::Response>
+    std::variant<serving::PromptEvent, TokenArrival, EndArrival, serving::RequestUsage, Failure,
+                 Refusal>
         what;
   };
   /// When the tokens of a choice came, for the metrics.

@@ -157,10 +157,10 @@ void Submitter::submit_with(Job& job, const grammar::GrammarPtr& grammar) {
       const auto result = context_.model.executor().submit(std::move(requests[i]),
                                                            stream->make_sink(i, std::move(texts)));
       if (const auto* full = std::get_if<serving::QueueFull>(&result))
-        return stream->fail(response_of(*full));
+        return stream->refuse(response_of(*full));
       stream->add_id(std::get<serving::RequestId>(result));
     } catch (...) {
-      return stream->fail(error_response_of(std::current_exception()));
+      return stream->refuse(error_response_of(std::current_exception()));
     }
   }
 }

@@ -165,6 +165,29 @@ TEST(GenerationStream, EndsAStreamThatFailsWithAnErrorEvent) {
   EXPECT_TRUE(way.exchange->is_finished);
 }
 
+/// As /metrics has it.
+int num_ended(Way& way, const std::string& reason) {
+  const std::string text = way.metrics.text(way.engine.executor.stats());
+  const std::string series = "finished_reason=\"" + reason + "\",model_name=\"m\"} ";
+  return std::stoi(text.substr(text.find(series) + series.size()));
+}
+
+TEST(GenerationStream, CountsARequestThatFailsAsAnError) {
+  Way way(params_of(6), /*is_streamed=*/true);
+  way.engine.runner.on_step = [](int64_t) { throw Error(ErrorKind::internal, "a kernel failed"); };
+  way.submit();
+  EXPECT_EQ(way.exchange->wait().status, 500);
+  EXPECT_EQ(num_ended(way, "error"), 1);
+}
+
+TEST(GenerationStream, CountsARequestThatIsNotTakenAsNoneThatEnded) {
+  Way way(params_of(6), /*is_streamed=*/true);
+  way.stream->refuse({.status = 429});
+  EXPECT_EQ(way.exchange->wait().status, 429);
+  for (const char* reason : {"stop", "length", "abort", "error"})
+    EXPECT_EQ(num_ended(way, reason), 0) << reason;
+}
+
 TEST(GenerationStream, CountsWhatItAnswered) {
   Way way(params_of(6), /*is_streamed=*/false);
   way.submit();
