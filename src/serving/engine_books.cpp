@@ -57,10 +57,10 @@ void EngineBooks::note_scheduler(const Scheduler& scheduler) {
   }
 }
 
-void EngineBooks::note_end(double age_s) {
+void EngineBooks::note_finished(double service_s) {
   constexpr double kWeight = 0.1;
   const std::lock_guard lock(mutex_);
-  mean_request_s_ += (mean_request_s_ == 0 ? 1 : kWeight) * (age_s - mean_request_s_);
+  mean_service_s_ += (mean_service_s_ == 0 ? 1 : kWeight) * (service_s - mean_service_s_);
 }
 
 ExecutorStats EngineBooks::stats() const {
@@ -84,7 +84,7 @@ double EngineBooks::admission_s() const {
   constexpr double kLongest = 600;
   const std::lock_guard lock(mutex_);
   const auto num_running = static_cast<double>(std::max<int64_t>(stats_.num_running, 1));
-  return std::clamp(mean_request_s_ / num_running, kShortest, kLongest);
+  return std::clamp(mean_service_s_ / num_running, kShortest, kLongest);
 }
 
 }  // namespace veloz::serving

@@ -24,13 +24,15 @@ class EngineBooks {
   /// on steps since the start.
   void note_outcome(const Error* error, double compute_cpu_s);
   void note_scheduler(const Scheduler& scheduler);
-  /// The request left the scheduler, having been submitted so long ago.
-  void note_end(double age_s);
+  /// A request came to its end, so long after its first step began. Of those that were cancelled or
+  /// failed nothing is to be learned about the others.
+  void note_finished(double service_s);
 
   ExecutorStats stats() const;
   std::vector<RunningRequest> running() const;
-  /// Predicted time until a waiting request is admitted: as requests last on average, and as many
-  /// as run now end in that time.
+  /// Predicted time until the next waiting request is admitted, which is when a running one ends.
+  /// By Little's law, num_running = rate * mean service time, they end every
+  /// mean service time / num_running seconds. From 1 s, also where none has finished yet, to 600 s.
   double admission_s() const;
 
  private:
@@ -43,7 +45,7 @@ class EngineBooks {
   // All guarded by mutex_.
   ExecutorStats stats_;
   std::vector<Running> running_;
-  double mean_request_s_ = 0;
+  double mean_service_s_ = 0;  // of the last ten or so that finished
 };
 
 }  // namespace veloz::serving

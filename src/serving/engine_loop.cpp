@@ -234,7 +234,9 @@ void EngineLoop::take(const GroupRows& rows, ActiveRequest& request, runtime::Gr
     request.reply.set_num_preemptions(group.num_preemptions);
     const std::vector<Child> children = request.generation->take(std::move(result), request.reply);
     scheduler_.advance(group, children);
-    if (children.empty()) end(id);
+    if (!children.empty()) return;
+    books_.note_finished(request.reply.service_s());
+    end(id);
   } catch (const std::exception& e) {
     fail(id, in_step(e, step_number));
   }
@@ -253,10 +255,7 @@ void EngineLoop::report(const InFlight& done, TimePoint start, double duration_s
 
 void EngineLoop::end(RequestId id) {
   scheduler_.remove(id);
-  const auto request = active_.find(id);
-  if (request == active_.end()) return;
-  books_.note_end(request->second->reply.age_s());
-  active_.erase(request);
+  active_.erase(id);
 }
 
 void EngineLoop::fail(RequestId id, const Error& error) {

@@ -38,6 +38,8 @@ class Reply {
   void set_num_preemptions(int64_t num_preemptions) { usage_.num_preemptions = num_preemptions; }
   int64_t num_output_tokens() const { return usage_.num_output_tokens; }
   double age_s() const { return seconds_between(submitted_, Clock::now()); }
+  /// Since its first step began, 0 before: without the time it waited.
+  double service_s() const { return started_ ? seconds_between(*started_, Clock::now()) : 0; }
 
  private:
   using Clock = std::chrono::steady_clock;
