@@ -17,6 +17,7 @@
 #include "api/loaded_model.h"
 #include "base/error.h"
 #include "base/verdict.h"
+#include "cli/ends_within.h"
 #include "cli/serve_flags.h"
 #include "cli/signals.h"
 #include "cli/verbs.h"
@@ -32,8 +33,9 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{1000};
-constexpr milliseconds kPoll{50};     // while something is about to end
-constexpr size_t kMaxDescribed = 32;  // requests of a batch in a log line
+constexpr milliseconds kPoll{50};           // while something is about to end
+constexpr size_t kMaxDescribed = 32;        // requests of a batch in a log line
+constexpr milliseconds kEngineEnd{10'000};  // of a step, once all its requests are cancelled
 
 /// Each connection is a descriptor, and the usual limit of 1,024 is for interactive programs.
 void raise_descriptor_limit() {
@@ -142,14 +144,17 @@ class ServeVerb {
 
   int run() {
     announce();
+    std::unique_ptr<Served> served = load();
     const StopGuard guard{server_};
-    const std::unique_ptr<Served> served = load();
-    if (!served) return 0;
     server_.attach(backend_of(*served));
     log_.info("ready", {{"url", url()}, {"engine", served->model->description()}});
     serve();
     drain();
     server_.stop();
+    if (!ends_within(kEngineEnd, [&served] { served.reset(); })) {
+      log_.error("a step does not end", {{"timeout_s", kEngineEnd.count() / 1000}});
+      leave(1);
+    }
     log_.info("stopped", http::Log::Fields::object());
     return 0;
   }
@@ -172,7 +177,7 @@ class ServeVerb {
                      "--api-key-file, or listen on 127.0.0.1"}});
   }
 
-  /// On a thread of its own, so that signals are heard meanwhile. Null where one ended it.
+  /// On a thread of its own, so that signals are heard meanwhile.
   std::unique_ptr<Served> load() {
     log_.info("loading", {{"model", flags_.load.model.string()}});
     auto loading = std::async(std::launch::async,
@@ -182,12 +187,16 @@ class ServeVerb {
       if (!signal || *signal == SIGHUP) continue;
       log_.info("interrupted while loading", {{"signal", *signal}});
       server_.stop();
-      // Loading cannot be cancelled, and what it has not finished is not used by anybody.
-      std::this_thread::sleep_for(kPoll);  // the log's last line
-      std::fflush(nullptr);
-      std::_Exit(0);
+      leave(0);  // loading cannot be cancelled, and what it has not finished is used by nobody
     }
     return loading.get();
+  }
+
+  /// Without the threads that cannot be ended.
+  [[noreturn]] static void leave(int exit_code) {
+    std::this_thread::sleep_for(kPoll);  // the log's last line
+    std::fflush(nullptr);
+    std::_Exit(exit_code);
   }
 
   void serve() {
