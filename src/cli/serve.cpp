@@ -17,6 +17,7 @@
 #include "api/loaded_model.h"
 #include "base/error.h"
 #include "base/verdict.h"
+#include "cli/describe_running.h"
 #include "cli/ends_within.h"
 #include "cli/serve_flags.h"
 #include "cli/signals.h"
@@ -34,7 +35,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{1000};
 constexpr milliseconds kPoll{50};           // while something is about to end
-constexpr size_t kMaxDescribed = 32;        // requests of a batch in a log line
 constexpr milliseconds kEngineEnd{10'000};  // of a step, once all its requests are cancelled
 
 /// Each connection is a descriptor, and the usual limit of 1,024 is for interactive programs.
@@ -43,23 +43,6 @@ void raise_descriptor_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-std::string describe_running(const serving::Executor& executor) {
-  std::string text;
-  const std::vector<serving::RunningRequest> running = executor.running();
-  for (size_t i = 0; i < std::min(running.size(), kMaxDescribed); ++i) {
-    const serving::RunningRequest& request = running[i];
-    text += fmt::format(
-        "{}request {}: {} prompt + {} output tokens, {} computed, {} sequences, "
-        "{} blocks, {:.1f} s old",
-        i == 0 ? "" : "; ", static_cast<uint64_t>(request.id), request.num_prompt_tokens,
-        request.num_output_tokens, request.num_computed, request.num_sequences, request.num_blocks,
-        request.age_s);
-  }
-  if (running.size() > kMaxDescribed)
-    text += fmt::format("; and {} more", running.size() - kMaxDescribed);
-  return text;
 }
 
 /// A model with all that answers for it.
@@ -127,7 +110,7 @@ http::Backend backend_of(Served& served) {
   serving::Executor& executor = served.model->executor();
   return {.routes = std::move(routes),
           .stats = [&executor] { return executor.stats(); },
-          .describe_running = [&executor] { return describe_running(executor); },
+          .describe_running = [&executor] { return describe_running(executor.running()); },
           .metrics = served.metrics.get()};
 }
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <variant>
 
 #include "serving/executor.h"
@@ -26,6 +27,7 @@ struct ActiveRequest {
 struct SubmitCommand {
   Submission submission;
   std::shared_ptr<ActiveRequest> request;
+  std::string label{};
 };
 struct CancelCommand {
   RequestId id{};

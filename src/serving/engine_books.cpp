@@ -2,6 +2,7 @@
 #include "serving/engine_books.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace veloz::serving {
 
@@ -57,6 +58,16 @@ void EngineBooks::note_scheduler(const Scheduler& scheduler) {
   }
 }
 
+void EngineBooks::note_submitted(RequestId id, std::string label) {
+  const std::lock_guard lock(mutex_);
+  labels_.emplace(id, std::move(label));
+}
+
+void EngineBooks::note_gone(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  labels_.erase(id);
+}
+
 void EngineBooks::note_finished(double service_s) {
   constexpr double kWeight = 0.1;
   const std::lock_guard lock(mutex_);
@@ -74,6 +85,8 @@ std::vector<RunningRequest> EngineBooks::running() const {
   std::vector<RunningRequest> requests;
   for (const Running& running : running_) {
     requests.push_back(running.request);
+    const auto label = labels_.find(running.request.id);  // none of who has left since
+    if (label != labels_.end()) requests.back().label = label->second;
     requests.back().age_s = std::chrono::duration<double>(now - running.arrival).count();
   }
   return requests;

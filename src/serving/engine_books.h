@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/error.h"
@@ -24,6 +26,9 @@ class EngineBooks {
   /// on steps since the start.
   void note_outcome(const Error* error, double compute_cpu_s);
   void note_scheduler(const Scheduler& scheduler);
+  void note_submitted(RequestId id, std::string label);
+  /// The request has left, for whatever reason.
+  void note_gone(RequestId id);
   /// A request came to its end, so long after its first step began. Of those that were cancelled or
   /// failed nothing is to be learned about the others.
   void note_finished(double service_s);
@@ -45,6 +50,8 @@ class EngineBooks {
   // All guarded by mutex_.
   ExecutorStats stats_;
   std::vector<Running> running_;
+  // Of the requests that are there, waiting or running.
+  std::unordered_map<RequestId, std::string> labels_;
   double mean_service_s_ = 0;  // of the last ten or so that finished
 };
 

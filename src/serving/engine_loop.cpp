@@ -108,6 +108,7 @@ void EngineLoop::apply_commands() {
 void EngineLoop::apply(SubmitCommand& command) {
   const RequestId id = command.submission.id;
   scheduler_.submit(std::move(command.submission));
+  books_.note_submitted(id, std::move(command.label));
   active_.emplace(id, std::move(command.request));
 }
 
@@ -255,6 +256,7 @@ void EngineLoop::report(const InFlight& done, TimePoint start, double duration_s
 
 void EngineLoop::end(RequestId id) {
   scheduler_.remove(id);
+  books_.note_gone(id);
   active_.erase(id);
 }
 

@@ -132,6 +132,7 @@ std::variant<RequestId, QueueFull> Executor::submit(Request request,
               {.num_prompt_tokens = demand.num_prompt_tokens, .seed = plan.seed});
   std::unique_ptr<Generation> generation = create_generation(std::move(plan));
   command.submission.prompt_rows = generation->prompt_rows();
+  command.label = std::move(request.label);
   const RequestId id = command.submission.id;
   command.request =
       std::make_shared<ActiveRequest>(ActiveRequest{std::move(generation), std::move(reply)});

@@ -87,6 +87,7 @@ struct ExecutorStats {
 /// A request that has blocks, as it was when the last step was scheduled.
 struct RunningRequest {
   RequestId id{};
+  std::string label{};  // Request::label
   int64_t num_prompt_tokens = 0;
   int64_t num_output_tokens = 0;  // of its longest sequence
   int64_t num_sequences = 1;

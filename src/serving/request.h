@@ -104,6 +104,7 @@ struct Request {
   int64_t priority = 0;                                // lower runs first, as vLLM has it
   std::optional<std::chrono::steady_clock::time_point> deadline = {};  // then it fails, `cancelled`
   std::string cache_salt = {};  // prefixes are shared within one salt only
+  std::string label = {};       // what whoever asked calls it, for a watchdog's dump
 };
 
 }  // namespace veloz::serving

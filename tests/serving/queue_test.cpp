@@ -222,13 +222,16 @@ TEST(Steps, AStepThatHangsIsSeenWithItsRequests) {
   engine.runner.on_step = [&](int64_t step) {
     if (step == 1) gate.pass();
   };
-  const auto inbox = engine.submit(request({1, 2, 3, 4, 5}, 20));
+  Request hanging = request({1, 2, 3, 4, 5}, 20);
+  hanging.label = "my-id";
+  const auto inbox = engine.submit(std::move(hanging));
   gate.wait_for_step();
   const ExecutorStats stats = engine.executor.stats();
   EXPECT_TRUE(stats.step_start.has_value());
   EXPECT_GT(stats.step_predicted_s, 0);
   const std::vector<RunningRequest> running = engine.executor.running();
   ASSERT_EQ(running.size(), 1u);
+  EXPECT_EQ(running[0].label, "my-id");
   EXPECT_EQ(running[0].num_prompt_tokens, 5);
   EXPECT_EQ(running[0].num_blocks, 2);
   EXPECT_GT(running[0].age_s, 0);

@@ -129,7 +129,8 @@ serving::Request Submitter::make_request(const Job& job, size_t prompt_idx,
                            .params = job.params,
                            .bad_words = context_.model.bad_words_of(job.params),
                            .priority = job.priority,
-                           .cache_salt = job.cache_salt};
+                           .cache_salt = job.cache_salt,
+                           .label = job.exchange->request().id};
   if (grammar == nullptr) return request;
   for (int64_t i = 0; i < job.params.n; ++i)
     request.masks.push_back(std::make_unique<api::GrammarMask>(grammar, vocabulary()));
