@@ -65,9 +65,9 @@ class Server:
         status, _, text = self.request("POST", "/v1/completions", body, headers)
         return status, json.loads(text)
 
-    def wait_ready(self, probe: str = "/readyz") -> None:
+    def wait_ready(self) -> None:
         end = time.monotonic() + START_S
-        while self.status(probe) != 200:
+        while self.status("/readyz") != 200:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise AssertionError("\n".join(self.log))
             time.sleep(0.05)

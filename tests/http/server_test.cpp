@@ -104,6 +104,22 @@ TEST(HttpServer, IsNotReadyWhileAStepIsStuckAndNotAliveWhereItHangs) {
   EXPECT_EQ(f.get("/health").head.status, 503);
 }
 
+TEST(HttpServer, IsAliveForAsLongAsTheWatchdogWaitsOrTenTimesThePrediction) {
+  ServerOptions options = on_any_port();
+  options.hang_timeout = seconds(5);
+  Fixture f(std::move(options));
+  f.attach();
+  f.stats.step_predicted_s = 0.1;
+  f.stats.step_start = steady_clock::now();
+  EXPECT_EQ(f.get("/livez").head.status, 200);
+  f.stats.step_start = steady_clock::now() - seconds(6);
+  EXPECT_EQ(f.get("/livez").head.status, 503);
+  f.stats.step_predicted_s = 60;
+  EXPECT_EQ(f.get("/livez").head.status, 200) << "a step that is predicted to take so long";
+  f.stats.step_start = steady_clock::now() - seconds(601);
+  EXPECT_EQ(f.get("/livez").head.status, 503);
+}
+
 TEST(HttpServer, ReportsAStuckStepOnceWithItsBatch) {
   Fixture f;
   f.attach();
@@ -272,6 +288,22 @@ TEST(HttpServer, WritesStatisticsWhileThereIsSomethingToTell) {
   EXPECT_TRUE(f.lines.of("stats").empty()) << "not yet";
   f.server.tick(now + seconds(22));
   ASSERT_EQ(f.lines.of("stats").size(), 1u);
+}
+
+TEST(HttpServer, WritesNoStatisticsWhereAskedNotTo) {
+  ServerOptions options = on_any_port();
+  options.has_stats_log = false;
+  options.stats_interval = seconds(1);
+  Fixture f(std::move(options));
+  f.attach();
+  const auto now = steady_clock::now();
+  for (int second = 2; second < 6; ++second) {
+    serving::StepRecord record;
+    record.num_decode_tokens = 10;
+    f.server.on_step(record);
+    f.server.tick(now + seconds(second));
+  }
+  EXPECT_TRUE(f.lines.of("stats").empty());
 }
 
 TEST(HttpServer, RefusesMalformedRequestsInOpenAisFormAndLogsThem) {
