@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`veloz serve` as operators meet it: flags, configuration, keys, probes, signals, logs."""
 
+import contextlib
 import json
 import re
 import signal
@@ -15,6 +16,15 @@ from veloz_server import Server, ServeTest
 
 LLAMA = MODELS / "tiny-llama"
 FLAG = re.compile(r"^  (?:-\w,)?(--[a-z][a-z-]*)", re.MULTILINE)
+
+
+def read_to_end(stream: socket.socket) -> bytes:
+    """What comes until the server closes, or resets."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := stream.recv(65536):
+            data += piece
+    return data
 
 
 class FlagsTest(ServeTest):
@@ -137,29 +147,46 @@ class KeysTest(ServeTest):
 
 
 class ShutdownTest(ServeTest):
-    def test_running_requests_end_and_new_ones_are_turned_away(self) -> None:
+    def overloaded(self, *flags: str) -> tuple[Server, list[socket.socket]]:
+        """A server with work for many seconds, nearly all of it waiting."""
+        server = self.serve(LLAMA, "--max-num-seqs", "1", *flags)
+        streams = [self.open_stream(server, max_tokens=900) for _ in range(200)]
+        while not re.search(r"num_requests_waiting\{[^}]*\} ([3-9]\d|1\d\d)\n", server.request("GET", "/metrics")[2].decode()):
+            pass
+        return server, streams
+
+    @staticmethod
+    def num_whole(streams: list[socket.socket]) -> int:
+        return sum(b"data: [DONE]" in read_to_end(stream) for stream in streams)
+
+    def test_running_requests_end(self) -> None:
         server = self.serve(LLAMA)
         stream = self.open_stream(server, max_tokens=400)
         body = stream.recv(65536)
         self.assertIn(b"data: ", body)
-        refused = server.connect()
-        refused.connect()
         server.process.send_signal(signal.SIGTERM)
-        server.wait_for_log("shutting down")
-        while piece := stream.recv(65536):
-            body += piece
-        self.assertIn(b"data: [DONE]", body, "the stream ended as a whole")
+        self.assertIn(b"data: [DONE]", body + read_to_end(stream), "the stream ended as a whole")
         self.assertEqual(server.wait(), 0)
-        refused.close()
+
+    def test_new_requests_are_turned_away_and_a_second_signal_ends_the_waiting(self) -> None:
+        server, streams = self.overloaded("--shutdown-timeout", "600")
+        server.process.send_signal(signal.SIGTERM)
+        while server.status("/readyz") == 200:
+            pass
+        self.assertEqual(server.status("/livez"), 200)
+        status, headers, body = server.request("POST", "/v1/completions", {"prompt": "x", "max_tokens": 1})
+        self.assertEqual((status, json.loads(body)["error"]["code"]), (503, "shutting_down"))
+        self.assertGreaterEqual(int(headers["retry-after"]), 1)
+        self.assertEqual(server.stop(), 0)
+        self.assertTrue(any("cancelling what has not ended" in line for line in server.log), server.log)
+        self.assertLess(self.num_whole(streams), len(streams))
 
     def test_what_does_not_end_in_time_is_cancelled(self) -> None:
-        server = self.serve(LLAMA, "--shutdown-timeout", "0.1")
-        streams = [self.open_stream(server, max_tokens=450, ignore_eos=True) for _ in range(40)]
-        for stream in streams:
-            stream.recv(1)
-        started = time.monotonic()
+        server, streams = self.overloaded("--shutdown-timeout", "0.1")
         self.assertEqual(server.stop(), 0)
-        self.assertLess(time.monotonic() - started, 20)
+        self.assertIn("timeout_s=0.1", server.wait_for_log("shutting down"))
+        self.assertTrue(any("cancelling what has not ended" in line for line in server.log), server.log)
+        self.assertLess(self.num_whole(streams), len(streams))
 
     def test_interrupt_while_loading_ends_at_once(self) -> None:
         server = self.serve(LLAMA, wait=False)
