@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import math
 import re
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 import unittest
 from urllib.parse import urlsplit
 
+from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import MODELS
 from veloz_server import Server, ServeTest
 
@@ -144,6 +146,28 @@ class KeysTest(ServeTest):
         self.assertEqual((alice["status"], alice["output_tokens"]), (200, 4))
         self.assertGreater(alice["ttft_s"], 0)
         self.assertFalse(any("old-key" in line for line in server.log))
+
+
+class FailureTest(ServeTest):
+    def test_a_request_that_fails_in_its_step_is_answered_and_counted_and_the_server_goes_on(self) -> None:
+        checkpoint = TinyCheckpoint()
+        poisoned, sound = 5, 6
+        checkpoint.set_element("model.embed_tokens.weight", poisoned * checkpoint.config["hidden_size"], math.nan)
+        model = checkpoint.write(self.dir / "model")
+        (model / "tokenizer.json").write_text(tokenizer_json())
+        server = self.serve(model)
+        expected = server.complete(prompt=[sound], max_tokens=1)
+        self.assertEqual(expected[0], 200)
+        for count in 1, 2, 3:
+            status, answer = server.complete(prompt=[poisoned], max_tokens=1)
+            self.assertEqual(status, 500)
+            self.assertEqual(set(answer["error"]), {"message", "type", "param", "code"})
+            self.assertIn("NaN", answer["error"]["message"])
+            metrics = server.request("GET", "/metrics")[2].decode()
+            self.assertRegex(metrics, rf'veloz:request_success_total\{{.*finished_reason="error".*\}} {count}\n')
+            self.assertEqual(server.status("/readyz"), 200)
+        self.assertEqual(server.complete(prompt=[sound], max_tokens=1)[1]["choices"], expected[1]["choices"])
+        self.assertEqual(server.stop(), 0)
 
 
 class ShutdownTest(ServeTest):
