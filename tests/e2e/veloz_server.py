@@ -94,15 +94,17 @@ class Server:
 
 
 class ServeTest(CliTest):
-    def serve(
+    def serve(self, model: Path, *flags: str, **options: Any) -> Server:
+        return self.serve_as(model, "--port", "0", *flags, **options)
+
+    def serve_as(
         self,
-        model: Path,
-        *flags: str,
+        *arguments: str | Path,
         env: dict[str, str] | None = None,
         wait: bool = True,
         tls: ssl.SSLContext | None = None,
     ) -> Server:
-        process = self.start("serve", model, "--port", "0", *flags, env=self.env | (env or {}))
+        process = self.start("serve", *arguments, env=self.env | (env or {}))
         self.addCleanup(self._close, process)
         server = Server(process, tls)
         if wait:
