@@ -164,7 +164,8 @@ void add_operation_flags(CLI::App& verb, ServeFlags& flags) {
            "Seconds that running requests get to end after SIGTERM")
       ->check(CLI::Range(0.0, kMaxSeconds));
   group.add_seconds("--watchdog-timeout", flags.watchdog_timeout_s,
-                    "Seconds after which a step has hung: /livez says so");
+                    "Seconds that a step may take, or 10 times its prediction where that is "
+                    "longer; beyond, /livez says that it has hung");
   group.add("--log-format", flags.log_format, "text or json")
       ->check(CLI::IsMember({"text", "json"}));
   group.add_flag("--disable-access-log", flags.disable_access_log, "No line per request");

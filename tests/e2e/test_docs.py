@@ -7,6 +7,14 @@ import unittest
 from veloz_cli import MODELS, CliTest
 
 ROOT = MODELS.parent
+UNITS = {"KiB": 1024, "MiB": 1024**2, "Mi": 1024**2, "s": 1}
+WORDS = {"from free memory": "0", "the engine's": "0"}
+
+
+def plain(default: str) -> str:
+    """As --help has it: "16 MiB" is 16777216."""
+    found = re.fullmatch(r"(\d+) (\w+)", default)
+    return str(int(found[1]) * UNITS[found[2]]) if found else WORDS.get(default, default)
 
 
 def code_blocks(language: str, page: str = "README.md") -> list[str]:
@@ -38,6 +46,23 @@ class ReadmeTest(CliTest):
                 text = self.succeed(*verbs, "--help").out
                 for flag in (argument for argument in arguments if argument.startswith("-")):
                     self.assertRegex(text, rf"(?m)(^|[ ,]){flag}\b", f"{page}: {verb} {flag}")
+
+    def test_the_tables_of_serving_name_flags_with_their_defaults(self) -> None:
+        text = self.succeed("serve", "--help").out
+        page = (ROOT / "docs" / "serving.md").read_text()
+        for flag in re.findall(r"`(--[a-z-]+)", page):
+            self.assertRegex(text, rf"(?m)^  [a-z,-]*{flag}\b")
+        rows = re.findall(r"(?m)^\|(?:[^|\n]*\|)? (`--[^|]*) \| ([^|]*) \|", page)
+        num_compared = 0
+        for names, cell in rows:
+            flags = re.findall(r"`(--[a-z-]+)`", names)
+            defaults = cell.split(", ")
+            for flag, default in zip(flags, defaults * (len(flags) // len(defaults)), strict=True):
+                shown = re.search(rf"(?m)^  [a-z,-]*{flag}\b.*=(\S+) \(Env", text)
+                if shown is not None:
+                    self.assertEqual(plain(default), shown[1], flag)
+                    num_compared += 1
+        self.assertGreaterEqual(num_compared, 20)
 
 
 if __name__ == "__main__":
