@@ -5,7 +5,7 @@ import json
 import socket
 from typing import Any
 
-from bad_requests import CORPUS, payload
+from bad_requests import CORPUS, huge_requests, payload
 from served import ClientTest
 
 
@@ -33,7 +33,7 @@ class BadRequests(ClientTest):
 
     def test_each_gets_its_status(self) -> None:
         self.assertGreaterEqual(len(CORPUS), 100)
-        for entry in CORPUS:
+        for entry in [*CORPUS, *huge_requests()]:
             with self.subTest(entry["name"]):
                 self.check_error(entry, *self.send(entry))
         self.assertIn("Berlin", self.chat().choices[0].message.content)

@@ -68,7 +68,7 @@ constexpr CheckedParameter kCheckedParameters[] = {{"max_tokens", "max_tokens"},
                                                    {"n ", "n"}};
 
 // The engine's errors begin with the parameter they are about.
-[[noreturn]] void rethrow_with_param(const Error& error) {
+[[noreturn]] void rethrow_with_param(const Error& error, const AnswerPlan& plan) {
   size_t first = 40;  // names stand at the start
   std::string param;
   for (const CheckedParameter& checked : kCheckedParameters) {
@@ -78,6 +78,7 @@ constexpr CheckedParameter kCheckedParameters[] = {{"max_tokens", "max_tokens"},
     first = at;
     param = checked.param;
   }
+  if (param == "n" && plan.num_generated > plan.n) param = "best_of";
   throw RequestError({.param = param}, error.message(), error.hint());
 }
 
@@ -94,7 +95,7 @@ void Submitter::check(const AnswerPlan& plan) const {
       context_.model.executor().check(prompt.tokens, plan.params);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::invalid_input) throw;
-    rethrow_with_param(e);
+    rethrow_with_param(e, plan);
   }
 }
 
