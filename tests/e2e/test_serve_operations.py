@@ -175,7 +175,9 @@ class ShutdownTest(ServeTest):
         """A server with work for many seconds, nearly all of it waiting."""
         server = self.serve(LLAMA, "--max-num-seqs", "1", *flags)
         streams = [self.open_stream(server, max_tokens=900) for _ in range(200)]
-        while not re.search(r"num_requests_waiting\{[^}]*\} ([3-9]\d|1\d\d)\n", server.request("GET", "/metrics")[2].decode()):
+        while not re.search(
+            r"num_requests_waiting\{[^}]*\} ([3-9]\d|1\d\d)\n", server.request("GET", "/metrics")[2].decode()
+        ):
             pass
         return server, streams
 

@@ -23,6 +23,9 @@ def size(name: str, default: int) -> int:
     return int(os.environ.get(name, default))
 
 
+MAX_GROWTH_MIB = size("VELOZ_LOAD_MAX_GROWTH_MIB", 20)
+
+
 def raise_open_files(wanted: int) -> None:
     """Lets this process, and servers it starts, open so many files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

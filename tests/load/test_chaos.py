@@ -10,9 +10,9 @@ import unittest
 from collections import Counter
 from collections.abc import Callable
 
-from chaos_clients import FLAGS, Rude, ask_for_megabytes, behave_badly
+from chaos_clients import CLIENTS, FLAGS, Rude, ask_for_megabytes, behave_badly
 from connection import Answer, Connection, encode
-from loaded_server import LoadedServer, greedy, raise_open_files, size
+from loaded_server import MAX_GROWTH_MIB, LoadedServer, greedy, raise_open_files, size
 
 NUM_STREAMS = 50
 NUM_DISTINCT = 16
@@ -61,9 +61,13 @@ class Chaos(unittest.TestCase):
         connection.close()
 
     async def behave_badly_again_and_again(self, idx: int) -> None:
+        """First each its own kind, so that all are there."""
         random_source = random.Random(SEED * 1000 + idx)
+        client = CLIENTS[idx % len(CLIENTS)]
         while time.monotonic() < self.end:
-            self.bad[await behave_badly(self.server.port, random_source)] += 1
+            await behave_badly(self.server.port, random_source, client)
+            self.bad[client.__name__] += 1
+            client = random_source.choice(CLIENTS)
 
     async def probe(self, path: str) -> None:
         """A step is slow where the machine stands still, and only then."""
@@ -122,6 +126,8 @@ class Chaos(unittest.TestCase):
             f"seed {SEED}: {SECONDS} s, {self.num_checked} good streams, {self.bad.total()} bad clients "
             f"{dict(self.bad)}, RSS {rss:.1f} MiB {growth:+.1f}, {num_fds} files"
         )
+        self.assertLess(growth, MAX_GROWTH_MIB)
+        self.assertEqual(set(self.bad), {client.__name__ for client in CLIENTS})
         alone = asyncio.run(self.answers_alone(long_request))
         num_open = self.terminate(alone)
         if num_open == 0:

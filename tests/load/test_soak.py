@@ -9,14 +9,14 @@ import unittest
 from collections import Counter
 
 from connection import Answer, Connection, encode
-from loaded_server import SETTLE_TIMEOUT_S, LoadedServer, raise_open_files, size
+from loaded_server import MAX_GROWTH_MIB, SETTLE_TIMEOUT_S, LoadedServer, raise_open_files, size
 from soak_requests import CANCELLED_MAX_TOKENS, SoakRequest, draw
 
 NUM_REQUESTS = size("VELOZ_LOAD_REQUESTS", 400)
 NUM_WARMUP = size("VELOZ_LOAD_WARMUP", 400)
-MAX_GROWTH_MIB = size("VELOZ_LOAD_MAX_GROWTH_MIB", 20)
 SEED = size("VELOZ_LOAD_SEED", 1)
 CONCURRENCY = 64
+CACHE_BYTES = 16 * 1024**2  # of about 32 prompts
 
 
 class Load:
@@ -127,6 +127,48 @@ class Soak(unittest.TestCase):
         )
         self.check_metrics(self.wait_until_counted())
         self.assertLess(growth, MAX_GROWTH_MIB)
+        self.assertEqual(self.server.stop(), 0)
+
+
+class FullPrefixCache(unittest.TestCase):
+    """Prompts without end, each begun like some before it, in a cache that has room for few."""
+
+    def setUp(self) -> None:
+        raise_open_files(1024)
+        self.server = LoadedServer("--kv-cache-memory-bytes", str(CACHE_BYTES), "--disable-access-log")
+        self.addCleanup(self.server.stop)
+        self.random = random.Random(SEED)
+        self.beginnings = [[self.random.randrange(100, 1000) for _ in range(128)] for _ in range(8)]
+
+    def prompt(self) -> list[int]:
+        return [*self.random.choice(self.beginnings), *(self.random.randrange(100, 1000) for _ in range(128))]
+
+    async def client(self) -> None:
+        connection = await Connection.open(self.server.port)
+        while self.num_left > 0:
+            self.num_left -= 1
+            body = {"prompt": self.prompt(), "max_tokens": 2, "ignore_eos": True, "return_token_ids": True}
+            answer = await connection.generate("/v1/completions", body)
+            self.num_cached += answer.usage["prompt_tokens_details"]["cached_tokens"]
+        connection.close()
+
+    async def run_requests(self, num_requests: int) -> None:
+        self.num_left = num_requests
+        self.num_cached = 0
+        await asyncio.gather(*(self.client() for _ in range(CONCURRENCY)))
+
+    def test_does_not_grow(self) -> None:
+        num_fds = self.server.num_idle_fds()
+        asyncio.run(self.run_requests(NUM_WARMUP))
+        self.server.wait_until_settled(num_fds)
+        rss = self.server.rss_mib()
+        asyncio.run(self.run_requests(NUM_REQUESTS))
+        metrics = self.server.wait_until_settled(num_fds)
+        growth = self.server.rss_mib() - rss
+        print(f"{NUM_REQUESTS} requests, {self.num_cached} tokens cached, RSS {rss:.1f} MiB {growth:+.1f}")
+        self.assertGreater(self.num_cached, 0)
+        self.assertLess(growth, MAX_GROWTH_MIB)
+        self.assertEqual(metrics["request_success_total.length"], NUM_WARMUP + NUM_REQUESTS)
         self.assertEqual(self.server.stop(), 0)
 
 
