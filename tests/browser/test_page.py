@@ -2,12 +2,15 @@
 """Drives the page in headless Chromium: against a made-up server, and as `veloz serve` serves it."""
 
 import contextlib
+import http.client
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import urllib.request
@@ -401,10 +404,32 @@ class LiveTest(PageTest):
         self.wait(lambda: self.browser.run("return document.querySelectorAll('.curve').length") >= 5)
         self.wait(lambda: abs(self.output_rate() - 50) < 15)
         self.assertEqual(self.text(".state"), "Connected")
+        number = r"[\d.]+ m?s"
+        self.wait(
+            lambda: re.fullmatch(
+                rf"Time to first token: median {number}, P99 {number}", self.card("Time to first token")
+            )
+        )
+        self.wait(lambda: re.fullmatch(rf"Time per output token: .*, P99 {number}", self.card("Time per output token")))
+        self.wait(lambda: self.card("Batch size").startswith("Batch size: tokens a step 1.0, steps/s"))
         self.click("#tab-chat")
         self.click("#stop")
         self.click("#tab-live")
         self.wait(lambda: self.card("Requests") == "Requests: running 0, waiting 0")
+
+    def test_shows_how_many_wait(self) -> None:
+        server = self.open(answer=None, ttft_s=TIMEOUT_S, slots=1)
+        self.send("first")
+        self.wait(lambda: server.running == 1)
+        body = json.dumps({"messages": [], "stream": True, "max_tokens": 1}).encode()
+        for _ in range(3):
+            other = http.client.HTTPConnection("127.0.0.1", server.server_port)
+            self.addCleanup(other.close)
+            other.request("POST", "/v1/chat/completions", body)
+        self.click("#tab-live")
+        self.wait(lambda: self.card("Requests") == "Requests: running 1, waiting 3")
+        self.click("#tab-chat")
+        self.click("#stop")
 
     def test_is_not_polled_while_nobody_looks(self) -> None:
         self.open()
@@ -462,9 +487,25 @@ class ServedTest(PageTest):
         self.ask((ROOT / "models/tiny-llama/demo_prompt.txt").read_text().replace("\n", " "))
         self.assertIn("Tomas", self.text(".answer"))
         self.assertRegex(self.text(".stats"), r"TTFT .* tokens/s$")
+
+    def test_every_card_of_the_live_view_shows_what_the_engine_does(self) -> None:
+        self.open_served()
+        is_seen = threading.Event()
+        load = threading.Thread(target=self.keep_busy, args=(is_seen,))
+        load.start()
+        self.addCleanup(load.join)
+        self.addCleanup(is_seen.set)
         self.click("#tab-live")
         self.wait(lambda: self.text(".state") == "Connected")
-        self.wait(lambda: "%" in self.text(".live"))
+        self.wait(lambda: "–" not in self.text("#live"))
+
+    def keep_busy(self, is_over: threading.Event) -> None:
+        body = json.dumps({"prompt": "Once", "max_tokens": 200, "ignore_eos": True, "n": 8}).encode()
+        headers = {"Content-Type": "application/json"}
+        while not is_over.is_set():
+            request = urllib.request.Request(f"{self.origin}/v1/completions", body, headers)
+            with urllib.request.urlopen(request) as answer:
+                answer.read()
 
     def test_its_policy_lets_nothing_else_run(self) -> None:
         self.open_served()
