@@ -111,6 +111,17 @@ class BenchServeTest(CliTest):
             self.assertGreaterEqual(starts[-1], 30 / 40 - 0.001)
         self.assertLess(min(starts[-1] for starts in runs), 30 / 40 + 2 * SLACK_S)
 
+    def test_a_slow_server_does_not_hold_up_the_arrivals(self) -> None:
+        flags = ["--num-prompts", "30", "--random-output-len", "1", "--request-rate", "40", "--save-detailed"]
+        flags += ["--num-warmups", "0"]
+        with serving(Behaviour()) as server:
+            starts = self.bench_json(server, *flags)["start_times"]
+        with serving(Behaviour(ttft_s=3)) as server:
+            result = self.bench_json(server, *flags)
+        for start, of_slow in zip(starts, result["start_times"], strict=True):
+            self.assertAlmostEqual(of_slow, start, delta=1)
+        self.assertEqual(result["max_concurrent_requests"], 30, "all had begun before the first was answered")
+
     def test_the_same_seed_sends_the_same_prompts(self) -> None:
         with serving(Behaviour()) as server:
             for seed in "3", "3", "4":
