@@ -18,7 +18,8 @@ constexpr std::string_view kToolsSchema =
     R"({"type":"array","items":{"type":"object","required":["type","function"],
   "properties":{"type":{"const":"function"},"function":{"type":"object","required":["name"],
   "properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},
-  "description":{"type":"string"},"parameters":{"type":"object"},
+  "description":{"type":"string"},"parameters":{"type":"object","properties":{"type":{"anyOf":[
+  {"enum":["object",null]},{"type":"array","contains":{"const":"object"}}]}}},
   "strict":{"type":["boolean","null"]}}}}}})";
 constexpr std::string_view kToolChoiceSchema =
     R"({"anyOf":[{"enum":["none","auto","required"]},{"type":"object",
@@ -35,6 +36,20 @@ void check_tool_name(const std::string& param, const Json& value) {
     refuse(param, value, fmt::format("1 to {} letters, digits or any of _-.", kMaxToolNameBytes));
 }
 
+bool is_object(const Json& type) { return type.is_string() && type.as_string() == "object"; }
+
+// Arguments are an object, whatever else the schema allows.
+Json read_parameters(const std::string& param, const Json& value) {
+  Json::Pairs pairs = read_object(param, value).pairs();
+  const Json* type = find_field(value, "type");
+  const bool is_fit = type == nullptr || is_object(*type) ||
+                      (type->is_sequence() && std::ranges::any_of(type->items(), is_object));
+  if (!is_fit) refuse(param + ".type", *type, "\"object\"");
+  // The last of two keys gives the value.
+  pairs.emplace_back(Json::string("type"), Json::string("object"));
+  return Json::dict(std::move(pairs));
+}
+
 Tool read_tool(const std::string& param, const Json& value) {
   read_object(param, value);
   const Json& type = require_field(param, value, "type");
@@ -48,7 +63,7 @@ Tool read_tool(const std::string& param, const Json& value) {
   if (const Json* text = find_field(function, "description"))
     read_string(inner + ".description", *text);
   if (const Json* parameters = find_field(function, "parameters"))
-    tool.parameters = read_object(inner + ".parameters", *parameters);
+    tool.parameters = read_parameters(inner + ".parameters", *parameters);
   return tool;
 }
 

@@ -11,7 +11,7 @@ namespace veloz::http::openai {
 /// A function that the model may call.
 struct Tool {
   std::string name;
-  Json parameters;  // its JSON schema; none: any object
+  Json parameters;  // JSON schema of an object; none: any object
 };
 
 struct ToolChoice {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -242,6 +243,23 @@ TEST(ChatRequest, ForcesCallsBySchema) {
   EXPECT_EQ(schema["items"]["anyOf"].size(), 2U);
   // References within a tool's schema follow it to its new place.
   EXPECT_EQ(schema["$defs"]["tool_1"]["$ref"], "#/$defs/tool_1/$defs/P");
+}
+
+TEST(ChatRequest, TakesOnlyObjectsForArguments) {
+  const auto schema_of = [](const std::string& parameters) {
+    return forced_schema(
+        hello(R"("tools":[{"type":"function","function":{"name":"f","parameters":)" + parameters +
+              R"(}}],"tool_choice":{"type":"function","function":{"name":"f"}})")
+            .tools);
+  };
+  EXPECT_EQ(schema_of("{}"), R"({"type":"object"})");
+  EXPECT_EQ(schema_of(R"({"type":null})"), R"({"type":"object"})");
+  EXPECT_EQ(schema_of(R"({"type":["null","object"]})"), R"({"type":"object"})");
+  EXPECT_EQ(schema_of(R"({"anyOf":[{"required":["a"]},{"type":"string"}]})"),
+            R"({"anyOf":[{"required":["a"]},{"type":"string"}],"type":"object"})");
+  for (const char* type : {"\"string\"", "[\"string\"]", "5"})
+    expect_refused([&] { (void)schema_of(fmt::format(R"({{"type":{}}})", type)); },
+                   "tools[0].function.parameters.type");
 }
 
 TEST(ChatRequest, RefusesToolsThatCannotBe) {
