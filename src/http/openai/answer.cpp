@@ -14,9 +14,9 @@ std::optional<ToolParser> make_tool_parser(const AnswerPlan& plan) {
     case AnswerPlan::Tools::none:
       return std::nullopt;
     case AnswerPlan::Tools::automatic:
-      return ToolParser(plan.tool_format);
+      return ToolParser(plan.tool_format, plan.call_limit);
     case AnswerPlan::Tools::forced:
-      return ToolParser(ToolFormat::forced);
+      return ToolParser(ToolFormat::forced, plan.call_limit);
     case AnswerPlan::Tools::named:
       return ToolParser::of_named(plan.tool_name);
   }
@@ -116,8 +116,10 @@ Answer::ToolCall& Answer::add_call_piece(Choice& choice, const ToolCallPiece& pi
 
 std::string Answer::finish_reason(const Choice& choice) const {
   if (plan_.is_echo_only) return "length";
-  // Calls cut off are not made.
-  if (choice.reason == FinishReason::stop && choice.tools && choice.tools->num_calls() > 0)
+  // A call that was cut off is not made, and behind a length more calls may be missing.
+  const bool makes_calls =
+      choice.tools && choice.tools->num_calls() > 0 && !choice.tools->is_call_open();
+  if (makes_calls && (choice.reason == FinishReason::stop || choice.tools->is_over()))
     return "tool_calls";
   return std::string(to_string(choice.reason));
 }

@@ -43,8 +43,9 @@ struct AnswerPlan {
   bool prompt_logprobs = false;  // in the answer as vLLM has them
   Tools tools = Tools::none;
   ToolFormat tool_format = ToolFormat::hermes;  // of Tools::automatic
-  std::string tool_name = {};                   // of Tools::named
-  std::string call_id_prefix = {};              // "call_..."; a number follows
+  CallLimit call_limit = CallLimit::none;
+  std::string tool_name = {};       // of Tools::named
+  std::string call_id_prefix = {};  // "call_..."; a number follows
 };
 
 /// What the engine's thread found out about the text, where it had to: with stop strings.

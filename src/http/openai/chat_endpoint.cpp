@@ -22,6 +22,7 @@ std::string draw_call_id_prefix() {
 void plan_tools(const Context& context, const ToolFields& tools, AnswerPlan& plan) {
   using Kind = ToolChoice::Kind;
   if (tools.choice.kind != Kind::none) plan.call_id_prefix = draw_call_id_prefix();
+  if (!tools.allows_parallel_calls) plan.call_limit = CallLimit::one;
   switch (tools.choice.kind) {
     case Kind::none:
       return;

@@ -50,35 +50,30 @@ std::optional<ToolFormat> find_tool_format(std::string_view source) {
   return std::nullopt;
 }
 
-ToolParser::ToolParser(ToolFormat format)
+ToolParser::ToolParser(ToolFormat format, CallLimit limit)
     : format_(format),
+      limit_(limit),
       state_(format == ToolFormat::forced   ? State::calls
              : format == ToolFormat::llama3 ? State::start
                                             : State::content),
       marker_(marker_of(format)) {}
 
 ToolParser ToolParser::of_named(std::string name) {
-  ToolParser parser;
-  parser.named_ = std::move(name);
+  ToolParser parser(ToolFormat::forced, CallLimit::one);
+  parser.name_ = std::move(name);
+  parser.state_ = State::arguments;
+  parser.call_ = std::make_unique<ToolCallScanner>();
   return parser;
 }
 
 ParsedPiece ToolParser::push(std::string_view text) {
   ParsedPiece piece;
-  if (named_) {
-    if (num_calls_ == 0 && !text.empty())
-      piece.calls.push_back({.name = named_, .arguments = std::string(text)});
-    else if (!text.empty())
-      piece.calls.push_back({.arguments = std::string(text)});
-    if (!text.empty()) num_calls_ = 1;
-    return piece;
-  }
   pending_ += text;
   bool goes_on = true;
   while (goes_on && !pending_.empty()) {
     switch (state_) {
       case State::start:
-        goes_on = take_start(piece);
+        goes_on = take_start();
         break;
       case State::content:
         goes_on = take_content(piece);
@@ -86,14 +81,20 @@ ParsedPiece ToolParser::push(std::string_view text) {
       case State::calls:
         goes_on = take_calls(piece);
         break;
+      case State::arguments:
+        take_arguments(piece);
+        break;
+      case State::over:
+        pending_.clear();
+        break;
     }
   }
   return piece;
 }
 
-// Each take_... returns whether there is something left to look at.
+// Each take_... that can fail to go on returns whether there is something left to look at.
 
-bool ToolParser::take_start(ParsedPiece&) {
+bool ToolParser::take_start() {
   const size_t first = pending_.find_first_not_of(kSpaces);
   if (first == std::string::npos) return false;
   const std::string_view rest = std::string_view(pending_).substr(first);
@@ -161,11 +162,24 @@ void ToolParser::take_call(ParsedPiece& piece) {
   }
   if (is_call_open_) part.arguments = call_->take_arguments();
   if (part.name || !part.arguments.empty()) piece.calls.push_back(std::move(part));
-  if (call_->is_done()) {
-    call_.reset();
-    is_call_open_ = false;
-    ++num_calls_;
-  }
+  if (call_->is_done()) end_call();
+}
+
+void ToolParser::take_arguments(ParsedPiece& piece) {
+  const size_t size = call_->push(pending_);
+  ToolCallPiece part{.arguments = pending_.substr(0, size)};
+  pending_.erase(0, size);
+  if (!is_call_open_) part.name = name_;
+  is_call_open_ = true;
+  piece.calls.push_back(std::move(part));
+  if (call_->is_done()) end_call();
+}
+
+void ToolParser::end_call() {
+  call_.reset();
+  is_call_open_ = false;
+  ++num_calls_;
+  if (limit_ == CallLimit::one) state_ = State::over;
 }
 
 void ToolParser::give_content(std::string_view text, ParsedPiece& piece) {
@@ -181,11 +195,9 @@ void ToolParser::give_content(std::string_view text, ParsedPiece& piece) {
 ParsedPiece ToolParser::finish() {
   ParsedPiece piece;
   if (call_ && !is_call_open_) pending_.insert(0, call_->text());
-  if (is_call_open_) ++num_calls_;  // cut off in its arguments
   call_.reset();
-  is_call_open_ = false;
   give_content(std::exchange(pending_, {}), piece);
-  if (num_calls_ == 0) piece.content += std::exchange(spaces_, {});
+  if (num_calls_ == 0 && !is_call_open_) piece.content += std::exchange(spaces_, {});
   return piece;
 }
 

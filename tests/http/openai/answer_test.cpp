@@ -224,6 +224,44 @@ TEST(ChatAnswer, GivesForcedCallsAsToolCalls) {
   EXPECT_NE(calls[0]["id"], calls[1]["id"]);
 }
 
+TEST(ChatAnswer, MakesNoCallThatWasCutOff) {
+  using Tools = AnswerPlan::Tools;
+  struct Case {
+    Tools tools;
+    std::string text;
+  };
+  const Case cases[] = {
+      {Tools::named, R"({"a)"},
+      {Tools::forced, R"([{"name":"f","parameters":{}},{"name":"g","parameters":{"a)"},
+      {Tools::automatic, R"(<tool_call>{"name": "f", "arguments": {"a)"}};
+  for (const Case& each : cases)
+    for (const FinishReason reason : {FinishReason::stop, FinishReason::length}) {
+      AnswerPlan with = plan();
+      with.tools = each.tools;
+      with.tool_name = "f";
+      const auto answer = create_chat_answer(with, /*is_streamed=*/false);
+      say(*answer, each.text);
+      answer->take(0, serving::ChoiceEnd{.reason = reason});
+      finish(*answer, 1);
+      const json choice = json::parse(answer->finish())["choices"][0];
+      EXPECT_EQ(choice["finish_reason"], to_string(reason)) << each.text;
+    }
+}
+
+TEST(ChatAnswer, MakesTheOneCallThatMayBeThoughTokensRunOut) {
+  AnswerPlan with = plan();
+  with.tools = AnswerPlan::Tools::automatic;
+  for (const CallLimit limit : {CallLimit::one, CallLimit::none}) {
+    with.call_limit = limit;
+    const auto answer = create_chat_answer(with, /*is_streamed=*/false);
+    say(*answer, R"(<tool_call>{"name": "f", "arguments": {}}</tool_call> and)");
+    answer->take(0, serving::ChoiceEnd{.reason = FinishReason::length});
+    finish(*answer, 1);
+    const json choice = json::parse(answer->finish())["choices"][0];
+    EXPECT_EQ(choice["finish_reason"], limit == CallLimit::one ? "tool_calls" : "length");
+  }
+}
+
 TEST(ChatAnswer, StreamsCallsInPiecesThatJoin) {
   AnswerPlan with = plan();
   with.tools = AnswerPlan::Tools::named;

@@ -14,6 +14,7 @@ struct Parsed {
   std::string content;
   std::vector<Call> calls;
   int64_t num_calls = 0;
+  bool is_call_open = false;
 
   bool operator==(const Parsed&) const = default;
 };
@@ -37,10 +38,12 @@ Parsed parse_all_ways(const auto& make, std::string_view text) {
       add(parser.push(text.substr(at, size)), parsed);
     add(parser.finish(), parsed);
     parsed.num_calls = parser.num_calls();
+    parsed.is_call_open = parser.is_call_open();
     if (!first) first = parsed;
     EXPECT_EQ(parsed.content, first->content) << "in pieces of " << size;
     EXPECT_EQ(parsed.calls, first->calls) << "in pieces of " << size;
     EXPECT_EQ(parsed.num_calls, first->num_calls) << "in pieces of " << size;
+    EXPECT_EQ(parsed.is_call_open, first->is_call_open) << "in pieces of " << size;
   }
   return *first;
 }
@@ -124,11 +127,34 @@ TEST(ToolParser, GivesAllTextOfANamedToolAsItsArguments) {
   EXPECT_EQ(parsed.calls[0], Call("f", "{\"x\": [1, 2]}"));
 }
 
-TEST(ToolParser, CountsACallThatWasCutOff) {
-  const Parsed parsed =
-      parse(ToolFormat::hermes, "<tool_call>{\"name\": \"f\", \"arguments\": {\"x");
-  EXPECT_EQ(parsed.num_calls, 1);
-  EXPECT_EQ(parsed.calls[0], Call("f", "{\"x"));
+TEST(ToolParser, LeavesACallThatWasCutOffOpen) {
+  const Parsed cut = parse(ToolFormat::hermes,
+                           "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n"
+                           "<tool_call>{\"name\": \"g\", \"arguments\": {\"x");
+  EXPECT_EQ(cut.calls, (std::vector<Call>{{"f", "{}"}, {"g", "{\"x"}}));
+  EXPECT_EQ(cut.num_calls, 1);
+  EXPECT_TRUE(cut.is_call_open);
+  const auto make = [] { return ToolParser::of_named("f"); };
+  const Parsed named = parse_all_ways(make, "{\"x\": {\"y\": 1}");
+  EXPECT_EQ(named.calls, (std::vector<Call>{{"f", "{\"x\": {\"y\": 1}"}}));
+  EXPECT_EQ(named.num_calls, 0);
+  EXPECT_TRUE(named.is_call_open);
+}
+
+TEST(ToolParser, GivesNothingBehindTheOneCallOfALimit) {
+  const std::string call = R"({"name": "f", "arguments": {"x": 1}})";
+  const std::pair<ToolFormat, std::string> cases[] = {
+      {ToolFormat::hermes, "Look.\n<tool_call>\n" + call + "\n</tool_call>\n<tool_call>\n" + call +
+                               "\n</tool_call> End."},
+      {ToolFormat::mistral, "Look. [TOOL_CALLS] [" + call + ", " + call + "]"},
+      {ToolFormat::llama3, call + "; " + call},
+      {ToolFormat::forced, "[" + call + "," + call + "]"}};
+  for (const auto& [format, text] : cases) {
+    const auto make = [format = format] { return ToolParser(format, CallLimit::one); };
+    const Parsed parsed = parse_all_ways(make, text);
+    EXPECT_EQ(parsed.calls, (std::vector<Call>{{"f", "{\"x\": 1}"}})) << text;
+    EXPECT_EQ(parsed.content, text.starts_with("Look.") ? "Look." : "");
+  }
 }
 
 TEST(FindToolFormat, TellsFormatsByWhatTemplatesHold) {
