@@ -39,7 +39,7 @@ Answer::Answer(AnswerPlan plan) : plan_(std::move(plan)), num_open_(plan_.prompt
                           .prompt_idx = prompt_idx,
                           .text = api::TextChoice(*plan_.pieces, text_params, plan_.special),
                           .tools = make_tool_parser(plan_),
-                          .logprobs = CompletionLogprobs(names()),
+                          .logprobs = CompletionLogprobs(names(), plan_.special),
                           .token_ids = {},
                           .content = {},
                           .calls = {},

@@ -31,8 +31,9 @@ void write_chat_logprob(JsonWriter& writer, const TokenNames& names,
 /// The `logprobs` of a text completion as its tokens come.
 class CompletionLogprobs {
  public:
-  explicit CompletionLogprobs(const TokenNames& names)
-      : names_(names), text_(*names.pieces, SamplingParams{}, text::SpecialTokens::keep) {}
+  /// `special`: what the answer's text does with special tokens.
+  CompletionLogprobs(const TokenNames& names, text::SpecialTokens special)
+      : names_(names), text_(*names.pieces, SamplingParams{}, special) {}
 
   /// A token without a probability: the first of an echoed prompt.
   void add_first(int32_t token);

@@ -394,6 +394,22 @@ TEST(CompletionAnswer, GivesLogprobsOfAnEchoWithOffsetsInCharacters) {
   }
 }
 
+TEST(CompletionAnswer, CountsSpecialTokensInOffsetsWhereTheTextShowsThem) {
+  for (const auto special : {text::SpecialTokens::skip, text::SpecialTokens::keep}) {
+    AnswerPlan with = plan();
+    with.logprobs = true;
+    with.special = special;
+    const auto answer = create_completion_answer(with, /*is_streamed=*/false);
+    for (const int32_t token : {int32_t{'a'}, BytePieces::kEnd, int32_t{'b'}})
+      answer->take(0, serving::TokenEvent{.token = token, .logprob = -1.0F});
+    end(*answer);
+    finish(*answer, 3);
+    const json choice = json::parse(answer->finish())["choices"][0];
+    const std::string text = choice["text"];
+    EXPECT_EQ(choice["logprobs"]["text_offset"][2], text.find('b')) << text;
+  }
+}
+
 TEST(CompletionAnswer, HoldsNothingButTheEchoWhereThatIsAll) {
   AnswerPlan with = plan();
   with.echo = with.is_echo_only = true;
