@@ -33,13 +33,12 @@ def type_of(schema: dict[str, Any]) -> str:
 
 
 def rows_of(schema: dict[str, Any]) -> list[str]:
-    rows: dict[str, None] = {}
-    for option in schema.get("oneOf", [schema]):
-        for name, field in option["properties"].items():
-            required = name in option.get("required", [])
-            default = "required" if required else json.dumps(field["default"]) if "default" in field else ""
-            rows[f"| `{name}` | {type_of(field)} | {default} | {field['description']} |".replace("|  |", "| |")] = None
-    return list(rows)
+    rows = []
+    for name, field in schema["properties"].items():
+        required = name in schema.get("required", [])
+        default = "required" if required else json.dumps(field["default"]) if "default" in field else ""
+        rows.append(f"| `{name}` | {type_of(field)} | {default} | {field['description']} |".replace("|  |", "| |"))
+    return rows
 
 
 def table(title: str, rows: list[str]) -> str:
@@ -49,12 +48,14 @@ def table(title: str, rows: list[str]) -> str:
 
 def tables_of(document: dict[str, Any]) -> str:
     schemas = document["components"]["schemas"]
+    text, conversation = schemas["TokenizeRequest"]["oneOf"]
     chat, completion = rows_of(schemas["ChatRequest"]), rows_of(schemas["CompletionRequest"])
     return (
         table("Fields of /v1/chat/completions", [row for row in chat if row not in completion])
         + table("Fields of /v1/completions", [row for row in completion if row not in chat])
         + table("Fields of both", [row for row in chat if row in completion])
-        + table("Fields of /tokenize", rows_of(schemas["TokenizeRequest"]))
+        + table("Fields of /tokenize, of a text", rows_of(text))
+        + table("Fields of /tokenize, of a conversation", rows_of(conversation))
         + table("Fields of /detokenize", rows_of(schemas["DetokenizeRequest"]))
     )
 

@@ -13,10 +13,10 @@ constexpr size_t kMaxPrompts = 1024;
 constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's, of this endpoint
 
 constexpr std::string_view kPromptSchema = R"({"anyOf":[{"type":"string"},
-  {"type":"array","items":{"type":"string"},"minItems":1},
+  {"type":"array","items":{"type":"string"},"minItems":1,"maxItems":1024},
   {"type":"array","items":{"type":"integer","minimum":0},"minItems":1},
   {"type":"array","items":{"type":"array","items":{"type":"integer","minimum":0},"minItems":1},
-   "minItems":1}]})";
+   "minItems":1,"maxItems":1024}]})";
 constexpr std::string_view kEmptySchema = R"({"enum":[null,""]})";
 
 void refuse_suffix(const Json& value) {
@@ -53,11 +53,13 @@ std::vector<PromptInput> read_prompts(const Json& value) {
 
 void visit_completion_request(FieldVisitor& visitor, CompletionRequest& request) {
   GenerationFields& generation = request.generation;
-  visitor.complex({.name = "prompt",
-                   .schema = kPromptSchema,
-                   .doc = "What to go on with; each prompt of a list has `n` choices of its own.",
-                   .read = [&request](const Json& value) { request.prompts = read_prompts(value); },
-                   .is_required = true});
+  visitor.complex(
+      {.name = "prompt",
+       .schema = kPromptSchema,
+       .doc = "What to go on with: a text, token ids, or a list of at most 1,024 of these, "
+              "each of which has `n` choices of its own.",
+       .read = [&request](const Json& value) { request.prompts = read_prompts(value); },
+       .is_required = true});
   visitor.integer("max_tokens", generation.max_tokens, {.min = 0},
                   "New tokens at most, 16 where absent; 0 only with `echo`.");
   visitor.integer("logprobs", generation.params.logprobs, {.min = 0, .max = 1000},

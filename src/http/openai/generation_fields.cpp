@@ -8,6 +8,7 @@
 
 #include "http/openai/field_reader.h"
 #include "http/openai/request_error.h"
+#include "serving/sampling_params.h"
 
 namespace veloz::http::openai {
 namespace {
@@ -17,12 +18,16 @@ constexpr size_t kMaxRequestIdBytes = 128;
 constexpr size_t kMaxSaltBytes = 1024;  // 256 characters of any script
 
 constexpr std::string_view kStopSchema =
-    R"({"anyOf":[{"type":"string","minLength":1},{"type":"array","items":{"type":"string","minLength":1}}]})";
-constexpr std::string_view kStringsSchema = R"({"type":"array","items":{"type":"string"}})";
-constexpr std::string_view kTokenIdsSchema =
-    R"({"type":"array","items":{"type":"integer","minimum":0,"maximum":2147483647}})";
+    R"({"anyOf":[{"type":"string","minLength":1},{"type":"array","maxItems":64,"items":{"type":"string","minLength":1}}]})";
+constexpr std::string_view kBadWordsSchema =
+    R"({"type":"array","maxItems":256,"items":{"type":"string"}})";
+constexpr std::string_view kStopTokenIdsSchema =
+    R"({"type":"array","maxItems":64,"items":{"type":"integer","minimum":0,"maximum":2147483647}})";
 constexpr std::string_view kLogitBiasSchema =
-    R"({"type":"object","additionalProperties":{"type":"number","minimum":-100,"maximum":100}})";
+    R"({"type":"object","maxProperties":1024,"additionalProperties":{"type":"number","minimum":-100,"maximum":100}})";
+static_assert(serving::kMaxStopStrings == 64 && serving::kMaxStopTokenIds == 64 &&
+                  serving::kMaxBadWords == 256 && serving::kMaxLogitBiases == 1024,
+              "the schemas say the engine's limits");
 constexpr std::string_view kEarlyStoppingSchema =
     R"({"anyOf":[{"type":"boolean"},{"const":"never"}]})";
 constexpr std::string_view kStreamOptionsSchema =
@@ -113,11 +118,11 @@ void visit_sampling(FieldVisitor& visitor, SamplingParams& params) {
                    }});
   visitor.complex({.name = "logit_bias",
                    .schema = kLogitBiasSchema,
-                   .doc = "Added to the logits of these token ids.",
+                   .doc = "Added to the logits of these token ids, 1,024 at most: -100 to 100.",
                    .read = [&params](const Json& value) { read_logit_bias(params, value); }});
   visitor.complex({.name = "bad_words",
-                   .schema = kStringsSchema,
-                   .doc = "Texts that the output must not hold.",
+                   .schema = kBadWordsSchema,
+                   .doc = "Texts that the output must not hold, 256 at most.",
                    .read = [&params](const Json& value) {
                      params.bad_words = read_strings("bad_words", value);
                    }});
@@ -129,11 +134,11 @@ void visit_ending(FieldVisitor& visitor, GenerationFields& fields) {
                   "No end of sequence, stop id or stop string ends the output before.");
   visitor.complex({.name = "stop",
                    .schema = kStopSchema,
-                   .doc = "The output ends before the first of these texts.",
+                   .doc = "The output ends before the first of these texts, 64 at most.",
                    .read = [&params](const Json& value) { read_stop(params, value); }});
   visitor.complex({.name = "stop_token_ids",
-                   .schema = kTokenIdsSchema,
-                   .doc = "The output ends with any of these tokens.",
+                   .schema = kStopTokenIdsSchema,
+                   .doc = "The output ends with any of these tokens, 64 at most.",
                    .read = [&params](const Json& value) {
                      params.stop_token_ids = read_token_ids("stop_token_ids", value);
                    }});
@@ -174,20 +179,22 @@ void visit_delivery(FieldVisitor& visitor, GenerationFields& fields) {
   visitor.integer("truncate_prompt_tokens", fields.truncate_prompt_tokens, {.min = -1},
                   "Keeps that many tokens at the end of the prompt; -1: as many as fit.");
   visitor.integer("priority", fields.priority, {.min = -(int64_t{1} << 31), .max = 1LL << 31},
-                  "Lower runs first.");
-  visitor.complex({.name = "cache_salt",
-                   .schema = R"({"type":"string","maxLength":256})",
-                   .doc = "Cached prefixes are shared only among requests of one salt.",
-                   .read = [&fields](const Json& value) {
-                     fields.cache_salt = read_string("cache_salt", value);
-                     if (fields.cache_salt.size() > kMaxSaltBytes)
-                       refuse("cache_salt", value,
-                              fmt::format("a string of at most {} bytes", kMaxSaltBytes));
-                   }});
-  visitor.complex({.name = "request_id",
-                   .schema = R"({"type":"string","pattern":"^[A-Za-z0-9_.:-]{1,128}$"})",
-                   .doc = "The end of the answer's id; absent, x-request-id or drawn.",
-                   .read = [&fields](const Json& value) { read_request_id(fields, value); }});
+                  "Lower runs first; beyond -100 and 100 it counts as these.");
+  visitor.complex(
+      {.name = "cache_salt",
+       .schema = R"({"type":"string","maxLength":256})",
+       .doc = "Cached prefixes are shared only among requests of one salt, 1,024 bytes at most.",
+       .read = [&fields](const Json& value) {
+         fields.cache_salt = read_string("cache_salt", value);
+         if (fields.cache_salt.size() > kMaxSaltBytes)
+           refuse("cache_salt", value, fmt::format("a string of at most {} bytes", kMaxSaltBytes));
+       }});
+  visitor.complex(
+      {.name = "request_id",
+       .schema = R"({"type":"string","pattern":"^[A-Za-z0-9_.:-]{1,128}$"})",
+       .doc = "The end of the answer's id, 1 to 128 letters, digits or any of -_.:; absent, "
+              "x-request-id or drawn.",
+       .read = [&fields](const Json& value) { read_request_id(fields, value); }});
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/openai/openapi.h"
 
+#include <span>
+
 #include "http/openai/chat_request.h"
 #include "http/openai/completion_request.h"
 #include "http/openai/json_writer.h"
@@ -82,10 +84,24 @@ constexpr std::string_view kTokensSchema = R"({"type":"object",
 constexpr std::string_view kTextSchema =
     R"({"type":"object","required":["prompt"],"properties":{"prompt":{"type":"string"}}})";
 
-// Statuses of requests that were refused, beside those of the transport.
-constexpr std::string_view kPostErrors[] = {"400", "401", "404", "408", "413",
-                                            "415", "429", "431", "500", "503"};
-constexpr std::string_view kGetErrors[] = {"400", "401", "404", "429", "431", "500", "503"};
+constexpr std::string_view kStatusSchema = R"({"type":"object","required":["status"],
+"properties":{"status":{"type":"string"},"reason":{"type":"string"}}})";
+constexpr std::string_view kNotAvailableSchema =
+    R"({"anyOf":[{"$ref":"#/components/schemas/Status"},{"$ref":"#/components/schemas/Error"}]})";
+constexpr std::string_view kVersionSchema =
+    R"({"type":"object","required":["version"],"properties":{"version":{"type":"string"}}})";
+constexpr std::string_view kDocumentSchema =
+    R"({"type":"object","required":["openapi","paths"],"properties":{"openapi":{"const":"3.1.0"}}})";
+constexpr std::string_view kTraceSchema = R"({"type":"object","required":["traceEvents"],
+"properties":{"traceEvents":{"type":"array","items":{"type":"object"}}}})";
+constexpr std::string_view kMetricsSchema = R"({"type":"string"})";
+
+// Statuses of requests that were refused.
+constexpr std::string_view kTransportErrors[] = {"400", "408", "413", "417",
+                                                 "431", "500", "501", "505"};
+constexpr std::string_view kKeyErrors[] = {"401", "429"};
+constexpr std::string_view kPostErrors[] = {"404", "415"};
+constexpr std::string_view kModelErrors[] = {"404"};
 
 std::string chat_request_schema() {
   ChatRequest request;
@@ -102,21 +118,16 @@ std::string completion_request_schema() {
 }
 
 std::string tokenize_request_schema() {
-  TokenizeRequest text;
-  text.prompt = "";
-  SchemaWriter text_writer;
-  visit_tokenize_request(text_writer, text);
-  text_writer.boolean("add_special_tokens", text.add_special_tokens,
-                      "Adds what the tokenizer adds to a text.");
-  std::string text_schema = text_writer.finish();
-  text_schema.pop_back();
-  text_schema += R"(,"required":["prompt"]})";
   TokenizeRequest request;
+  SchemaWriter of_text;
+  visit_tokenize_request(of_text, request);
+  visit_tokenized_text(of_text, request);
   ChatFields chat;
-  SchemaWriter chat_writer;
-  visit_chat_fields(chat_writer, chat);
-  visit_tool_fields(chat_writer, request.tools);
-  return R"({"oneOf":[)" + text_schema + ',' + chat_writer.finish() + "]}";
+  SchemaWriter of_chat;
+  visit_tokenize_request(of_chat, request);
+  visit_chat_fields(of_chat, chat);
+  visit_tool_fields(of_chat, request.tools);
+  return R"({"oneOf":[)" + of_text.finish() + ',' + of_chat.finish() + "]}";
 }
 
 std::string detokenize_request_schema() {
@@ -126,89 +137,134 @@ std::string detokenize_request_schema() {
   return writer.finish();
 }
 
-void write_json_content(JsonWriter& writer, std::string_view schema_name) {
-  writer.key("application/json").begin_object().key("schema").begin_object();
+void write_content(JsonWriter& writer, std::string_view type, std::string_view schema_name) {
+  writer.key(type).begin_object().key("schema").begin_object();
   writer.field("$ref", "#/components/schemas/" + std::string(schema_name));
   writer.end_object().end_object();
 }
 
 struct Operation {
+  std::string_view path;
   std::string_view id;
   std::string_view summary;
-  std::string_view request;  // names of schemas; a GET has none
+  std::string_view request = {};  // names of schemas; a GET has none
   std::string_view response;
+  std::string_view response_type = "application/json";
+  std::string_view not_available = "Error";  // of status 503
   bool may_stream = false;
+  bool needs_key = true;  // where the server has keys
 };
 
-void write_operation(JsonWriter& writer, const Operation& operation) {
-  writer.field("operationId", operation.id).field("summary", operation.summary);
-  if (!operation.request.empty()) {
-    writer.key("requestBody").begin_object().field("required", true).key("content").begin_object();
-    write_json_content(writer, operation.request);
-    writer.end_object().end_object();
-  }
+constexpr Operation kOperations[] = {
+    {.path = "/v1/chat/completions",
+     .id = "createChatCompletion",
+     .summary = "Goes on with a conversation.",
+     .request = "ChatRequest",
+     .response = "ChatCompletion",
+     .may_stream = true},
+    {.path = "/v1/completions",
+     .id = "createCompletion",
+     .summary = "Goes on with texts.",
+     .request = "CompletionRequest",
+     .response = "Completion",
+     .may_stream = true},
+    {.path = "/v1/models",
+     .id = "listModels",
+     .summary = "The names this server answers to.",
+     .response = "ModelList"},
+    {.path = "/v1/models/{model}",
+     .id = "retrieveModel",
+     .summary = "One of them.",
+     .response = "Model"},
+    {.path = "/tokenize",
+     .id = "tokenize",
+     .summary = "The tokens of a text or conversation.",
+     .request = "TokenizeRequest",
+     .response = "Tokens"},
+    {.path = "/detokenize",
+     .id = "detokenize",
+     .summary = "The text of tokens.",
+     .request = "DetokenizeRequest",
+     .response = "Text"},
+    {.path = "/health",
+     .id = "health",
+     .summary = "Whether the model is loaded and no step hangs.",
+     .response = "Status",
+     .not_available = "NotAvailable",
+     .needs_key = false},
+    {.path = "/livez",
+     .id = "livez",
+     .summary = "Whether no step hangs.",
+     .response = "Status",
+     .not_available = "NotAvailable",
+     .needs_key = false},
+    {.path = "/readyz",
+     .id = "readyz",
+     .summary = "Whether a request would be answered soon.",
+     .response = "Status",
+     .not_available = "NotAvailable",
+     .needs_key = false},
+    {.path = "/version",
+     .id = "version",
+     .summary = "The server's version.",
+     .response = "Version",
+     .needs_key = false},
+    {.path = "/metrics",
+     .id = "metrics",
+     .summary = "Counts and times for Prometheus.",
+     .response = "Metrics",
+     .response_type = "text/plain",
+     .needs_key = false},
+    {.path = "/openapi.json", .id = "openapi", .summary = "This document.", .response = "Document"},
+    {.path = "/debug/trace",
+     .id = "trace",
+     .summary = "The last steps, for Perfetto and chrome://tracing.",
+     .response = "Trace"},
+};
+
+bool has_parameter(const Operation& operation) {
+  return operation.path.find('{') != std::string_view::npos;
+}
+
+void write_error(JsonWriter& writer, std::string_view status, std::string_view schema_name) {
+  writer.key(status).begin_object().field("description", "The request was refused.");
+  writer.key("content").begin_object();
+  write_content(writer, "application/json", schema_name);
+  writer.end_object().end_object();
+}
+
+void write_responses(JsonWriter& writer, const Operation& operation) {
   writer.key("responses").begin_object().key("200").begin_object();
   writer.field("description", "The answer.").key("content").begin_object();
-  write_json_content(writer, operation.response);
+  write_content(writer, operation.response_type, operation.response);
   if (operation.may_stream) writer.key("text/event-stream").raw(R"({"schema":{"type":"string"}})");
   writer.end_object().end_object();
-  const auto write_error = [&](std::string_view status) {
-    writer.key(status).begin_object().field("description", "The request was refused.");
-    writer.key("content").begin_object();
-    write_json_content(writer, "Error");
-    writer.end_object().end_object();
+  const auto write_errors = [&](std::span<const std::string_view> statuses) {
+    for (const std::string_view status : statuses) write_error(writer, status, "Error");
   };
-  if (operation.request.empty())
-    for (const std::string_view status : kGetErrors) write_error(status);
-  else
-    for (const std::string_view status : kPostErrors) write_error(status);
+  write_errors(kTransportErrors);
+  if (operation.needs_key) write_errors(kKeyErrors);
+  if (!operation.request.empty()) write_errors(kPostErrors);
+  if (has_parameter(operation)) write_errors(kModelErrors);
+  write_error(writer, "503", operation.not_available);
   writer.end_object();
 }
 
-void write_path(JsonWriter& writer, std::string_view path, const Operation& operation) {
-  writer.key(path).begin_object();
+void write_path(JsonWriter& writer, const Operation& operation) {
+  writer.key(operation.path).begin_object();
   writer.key(operation.request.empty() ? "get" : "post").begin_object();
-  if (path.find('{') != std::string_view::npos)
+  if (has_parameter(operation))
     writer.key("parameters")
         .raw(
             R"([{"name":"model","in":"path","required":true,"schema":{"type":"string","minLength":1}}])");
-  write_operation(writer, operation);
+  writer.field("operationId", operation.id).field("summary", operation.summary);
+  if (!operation.request.empty()) {
+    writer.key("requestBody").begin_object().field("required", true).key("content").begin_object();
+    write_content(writer, "application/json", operation.request);
+    writer.end_object().end_object();
+  }
+  write_responses(writer, operation);
   writer.end_object().end_object();
-}
-
-void write_paths(JsonWriter& writer) {
-  writer.key("paths").begin_object();
-  write_path(writer, "/v1/chat/completions",
-             {.id = "createChatCompletion",
-              .summary = "Goes on with a conversation.",
-              .request = "ChatRequest",
-              .response = "ChatCompletion",
-              .may_stream = true});
-  write_path(writer, "/v1/completions",
-             {.id = "createCompletion",
-              .summary = "Goes on with texts.",
-              .request = "CompletionRequest",
-              .response = "Completion",
-              .may_stream = true});
-  write_path(writer, "/v1/models",
-             {.id = "listModels",
-              .summary = "The names this server answers to.",
-              .request = {},
-              .response = "ModelList"});
-  write_path(
-      writer, "/v1/models/{model}",
-      {.id = "retrieveModel", .summary = "One of them.", .request = {}, .response = "Model"});
-  write_path(writer, "/tokenize",
-             {.id = "tokenize",
-              .summary = "The tokens of a text or conversation.",
-              .request = "TokenizeRequest",
-              .response = "Tokens"});
-  write_path(writer, "/detokenize",
-             {.id = "detokenize",
-              .summary = "The text of tokens.",
-              .request = "DetokenizeRequest",
-              .response = "Text"});
-  writer.end_object();
 }
 
 }  // namespace
@@ -218,7 +274,9 @@ std::string openapi_document() {
   JsonWriter writer(out);
   writer.begin_object().field("openapi", "3.1.0").key("info").begin_object();
   writer.field("title", "Veloz").field("version", VELOZ_VERSION).end_object();
-  write_paths(writer);
+  writer.key("paths").begin_object();
+  for (const Operation& operation : kOperations) write_path(writer, operation);
+  writer.end_object();
   writer.key("components").begin_object().key("schemas").begin_object();
   writer.key("ChatRequest").raw(chat_request_schema());
   writer.key("CompletionRequest").raw(completion_request_schema());
@@ -233,6 +291,12 @@ std::string openapi_document() {
   writer.key("ModelList").raw(kModelListSchema);
   writer.key("Tokens").raw(kTokensSchema);
   writer.key("Text").raw(kTextSchema);
+  writer.key("Status").raw(kStatusSchema);
+  writer.key("NotAvailable").raw(kNotAvailableSchema);
+  writer.key("Version").raw(kVersionSchema);
+  writer.key("Metrics").raw(kMetricsSchema);
+  writer.key("Document").raw(kDocumentSchema);
+  writer.key("Trace").raw(kTraceSchema);
   writer.key("Error").raw(kErrorSchema);
   writer.end_object();
   writer.key("securitySchemes").raw(R"({"bearer":{"type":"http","scheme":"bearer"}})");

@@ -18,7 +18,7 @@ net::Response tokenize(const Context& context, const net::Request& http_request)
       request.chat
           ? tokenizer.encode(context.prompter.render(*request.chat, request.tools),
                              {.add_special_tokens = request.chat->add_special_tokens})
-          : tokenizer.encode(*request.prompt, {.add_special_tokens = request.add_special_tokens});
+          : tokenizer.encode(request.prompt, {.add_special_tokens = request.add_special_tokens});
   net::Response response;
   JsonWriter writer(response.body);
   writer.begin_object().field("count", std::ssize(tokens));

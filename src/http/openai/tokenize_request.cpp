@@ -13,28 +13,32 @@ constexpr std::string_view kModelDoc = "One of the names at /v1/models; absent, 
 
 void visit_tokenize_request(FieldVisitor& visitor, TokenizeRequest& request) {
   visitor.string("model", request.model, kModelDoc);
+  visitor.boolean("return_token_strs", request.return_token_strs,
+                  "Gives the text of each token, too.");
+}
+
+void visit_tokenized_text(FieldVisitor& visitor, TokenizeRequest& request) {
   visitor.complex(
       {.name = "prompt",
        .schema = R"({"type":"string"})",
-       .doc = "The text; either this or `messages`.",
-       .read = [&request](const Json& value) { request.prompt = read_string("prompt", value); }});
-  visitor.boolean("return_token_strs", request.return_token_strs,
-                  "Gives the text of each token, too.");
+       .doc = "The text; not together with `messages`.",
+       .read = [&request](const Json& value) { request.prompt = read_string("prompt", value); },
+       .is_required = true});
+  visitor.boolean("add_special_tokens", request.add_special_tokens,
+                  "Adds what the tokenizer adds to a text.");
 }
 
 TokenizeRequest parse_tokenize_request(const Json& body) {
   TokenizeRequest request;
   FieldReader reader(body);
   visit_tokenize_request(reader, request);
-  const bool has_messages = find_field(body, "messages") != nullptr;
-  if (has_messages && request.prompt)
-    throw RequestError({.param = "prompt"}, "\"prompt\" and \"messages\" are both given",
-                       "leave one of them out");
-  if (!has_messages) {
-    (void)require_field("", body, "prompt");
-    reader.boolean("add_special_tokens", request.add_special_tokens, "");
+  if (find_field(body, "messages") == nullptr) {
+    visit_tokenized_text(reader, request);
     return request;
   }
+  if (find_field(body, "prompt") != nullptr)
+    throw RequestError({.param = "prompt"}, "\"prompt\" and \"messages\" are both given",
+                       "leave one of them out");
   request.chat.emplace();
   visit_chat_fields(reader, *request.chat);
   settle_chat_fields(*request.chat);

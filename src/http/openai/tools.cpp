@@ -15,7 +15,7 @@ constexpr size_t kMaxTools = 256;
 constexpr size_t kMaxToolNameBytes = 64;
 
 constexpr std::string_view kToolsSchema =
-    R"({"type":"array","items":{"type":"object","required":["type","function"],
+    R"({"type":"array","maxItems":256,"items":{"type":"object","required":["type","function"],
   "properties":{"type":{"const":"function"},"function":{"type":"object","required":["name"],
   "properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},
   "description":{"type":"string"},"parameters":{"type":"object","properties":{"type":{"anyOf":[
@@ -142,7 +142,7 @@ const Tool& ToolFields::named() const {
 void visit_tool_fields(FieldVisitor& visitor, ToolFields& fields) {
   visitor.complex({.name = "tools",
                    .schema = kToolsSchema,
-                   .doc = "Functions that the model may call.",
+                   .doc = "Functions that the model may call, 256 at most.",
                    .read = [&fields](const Json& value) { read_tools(fields, value); }});
   visitor.complex(
       {.name = "tool_choice",
