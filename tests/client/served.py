@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests share: a server per set of flags, clients, a passage and its question."""
+"""What the tests share: a server per set of flags, clients of both kinds, a passage and its question."""
 
+import asyncio
+import atexit
+import inspect
 import unittest
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import openai
+import pydantic
 from server import Server
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -18,6 +23,51 @@ def client_of(server: Server, **options: Any) -> openai.OpenAI:
 
 def async_client_of(server: Server, **options: Any) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(**({"base_url": f"{server.base_url}/v1", "api_key": "none", "max_retries": 0} | options))
+
+
+@cache
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Where the asynchronous client lives between the calls of a test."""
+    loop = asyncio.new_event_loop()
+    atexit.register(close, loop)
+    return loop
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(loop.shutdown_asyncgens())  # of streams that were left
+    loop.close()
+
+
+class Awaited:
+    """A part of the asynchronous client, used like its twin of the other one: whatever must be awaited is."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        return awaited(getattr(self._target, name))
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return awaited(self._target(*args, **options))
+
+    def __iter__(self) -> Iterator[Any]:
+        events = aiter(self._target)
+        while (event := awaited(anext(events, None))) is not None:
+            yield event
+
+    def __enter__(self) -> Any:
+        return awaited(self._target.__aenter__())
+
+    def __exit__(self, *error: Any) -> None:
+        awaited(self._target.__aexit__(*error))
+
+
+def awaited(value: Any) -> Any:
+    if inspect.isawaitable(value):
+        value = event_loop().run_until_complete(value)
+    is_of_client = type(value).__module__.partition(".")[0] == "openai" and not isinstance(value, pydantic.BaseModel)
+    is_part = callable(value) or is_of_client
+    return Awaited(value) if is_part else value
 
 
 @cache
@@ -40,7 +90,12 @@ class ClientTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.server = shared_server(*cls.flags)
-        cls.client = client_of(cls.server)
+        cls.client = cls.connect()
+
+    @classmethod
+    def connect(cls, **options: Any) -> Any:
+        """Another client of the server; tests run with both kinds of them, see test_async.py."""
+        return client_of(cls.server, **options)
 
     def chat(self, messages: list[dict[str, Any]] | None = None, **options: Any) -> Any:
         options = {"model": MODEL, "temperature": 0, "max_tokens": 24} | options

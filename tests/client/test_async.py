@@ -1,15 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The asynchronous client: many requests at once, and clients that go away."""
+"""The asynchronous client: every test of the other one, many requests at once, and clients that go away."""
 
 import asyncio
 import time
 import unittest
+from types import ModuleType
 from typing import Any
 
 import openai
-from served import PASSAGE, QUESTION, async_client_of, client_of, shared_server
+import test_chat
+import test_completions
+import test_errors
+import test_structured
+from served import PASSAGE, QUESTION, Awaited, ClientTest, async_client_of, client_of, shared_server
 
 PROMPTS = [f"{PASSAGE * (1 + i % 3)}\n\nQuestion {i}: where does Tomas live?" for i in range(12)]
+
+
+class Asynchronous(ClientTest):
+    @classmethod
+    def connect(cls, **options: Any) -> Any:
+        return Awaited(async_client_of(cls.server, **options))
+
+
+def asynchronous_tests(*modules: ModuleType) -> dict[str, type[ClientTest]]:
+    """The tests of the modules once more, with the asynchronous client."""
+    return {
+        f"Async{name}": type(f"Async{name}", (Asynchronous, case), {"__module__": __name__})
+        for module in modules
+        for name, case in vars(module).items()
+        if isinstance(case, type) and issubclass(case, ClientTest) and case.__module__ == module.__name__
+    }
+
+
+globals().update(asynchronous_tests(test_chat, test_completions, test_errors, test_structured))
 
 
 def options(index: int) -> dict[str, Any]:
@@ -22,7 +46,7 @@ def options(index: int) -> dict[str, Any]:
     }
 
 
-class AsyncClient(unittest.IsolatedAsyncioTestCase):
+class Concurrency(unittest.IsolatedAsyncioTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.server = shared_server()
@@ -42,15 +66,6 @@ class AsyncClient(unittest.IsolatedAsyncioTestCase):
         async with async_client_of(self.server) as client:
             together = await asyncio.gather(*(self.streamed(client, i) for i in range(len(PROMPTS))))
         self.assertEqual(together, alone)
-
-    async def test_tools_and_parse_work(self) -> None:
-        async with async_client_of(self.server) as client:
-            answer = await client.completions.create(
-                model="tiny-llama", prompt="x", max_tokens=4, extra_body={"structured_outputs": {"choice": ["a", "b"]}}
-            )
-            self.assertIn(answer.choices[0].text, ["a", "b"])
-            with self.assertRaises(openai.BadRequestError):
-                await client.chat.completions.create(model="tiny-llama", messages=[])
 
     async def test_a_client_that_goes_away_cancels_its_request(self) -> None:
         num_choices, max_tokens = 16, 900  # long enough that none of them has ended by itself
@@ -75,3 +90,49 @@ class AsyncClient(unittest.IsolatedAsyncioTestCase):
         num_generated = self.server.metric("generation_tokens_total") - before
         self.assertGreater(num_generated, 0)
         self.assertLess(num_generated, num_choices * max_tokens)
+
+
+class Priorities(unittest.IsolatedAsyncioTestCase):
+    """Requests that fill the server one at a time, each far longer than what the test does meanwhile."""
+
+    NUM_SEQS = 64
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        # The streams are not read any further.
+        cls.server = shared_server("--max-num-seqs", str(cls.NUM_SEQS), "--max-stream-buffer-bytes", str(1 << 28))
+
+    async def asyncSetUp(self) -> None:
+        asyncio.get_running_loop().set_debug(False)
+
+    async def start(self, client: openai.AsyncOpenAI, priority: int) -> Any:
+        """A stream of which the first event has come."""
+        stream = await client.completions.create(
+            model="tiny-llama",
+            prompt="Once",
+            n=self.NUM_SEQS,
+            max_tokens=900,
+            stream=True,
+            extra_body={"ignore_eos": True, "priority": priority},
+        )
+        await anext(aiter(stream))
+        return stream
+
+    async def wait_until_waiting(self, num_requests: int) -> None:
+        deadline = time.monotonic() + 30
+        while self.server.metric("num_requests_waiting") != num_requests:
+            self.assertLess(time.monotonic(), deadline)
+            await asyncio.sleep(0.005)
+
+    async def test_the_urgent_one_of_two_that_wait_is_first(self) -> None:
+        async with async_client_of(self.server) as client:
+            first = await self.start(client, priority=0)
+            ordinary = asyncio.create_task(self.start(client, priority=0))
+            await self.wait_until_waiting(1)
+            urgent = asyncio.create_task(self.start(client, priority=-1000000))
+            await self.wait_until_waiting(2)
+            await first.close()
+            started = await urgent
+            self.assertFalse(ordinary.done())
+            await started.close()
+            await (await ordinary).close()

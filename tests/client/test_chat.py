@@ -2,11 +2,17 @@
 """POST /v1/chat/completions through the official client."""
 
 import json
+from typing import Any
 
-from served import PASSAGE, QUESTION, ClientTest
+import openai
+from served import PASSAGE, QUESTION, TEMPLATES, ClientTest
 
 
 class Chat(ClientTest):
+    def token_ids(self, **options: Any) -> list[int]:
+        options["extra_body"] = options.get("extra_body", {}) | {"return_token_ids": True}
+        return self.chat(**options).choices[0].token_ids
+
     def test_answers_a_question(self) -> None:
         answer = self.chat()
         self.assertTrue(answer.id.startswith("chatcmpl-"))
@@ -142,20 +148,40 @@ class Chat(ClientTest):
         answer = self.chat(extra_body={"bad_words": ["Berlin"]})
         self.assertNotIn("Berlin", answer.choices[0].message.content)
 
-    def test_penalties_and_truncation_are_taken(self) -> None:
-        answer = self.chat(
-            temperature=0.8,
-            top_p=0.9,
-            seed=3,
-            presence_penalty=0.5,
-            frequency_penalty=0.5,
-            extra_body={"top_k": 5, "min_p": 0.05, "repetition_penalty": 1.2, "no_repeat_ngram_size": 3},
-        )
-        self.assertTrue(answer.choices[0].message.content)
+    def test_narrow_truncation_is_greedy_at_any_temperature(self) -> None:
+        greedy = self.token_ids()
+        self.assertEqual(self.token_ids(temperature=2.0, top_p=1e-6), greedy)
+        for extra in ({"top_k": 1}, {"min_p": 0.9999}):
+            self.assertEqual(self.token_ids(temperature=2.0, extra_body=extra), greedy)
 
-    def test_top_k_one_is_greedy_at_any_temperature(self) -> None:
-        answer = self.chat(temperature=2.0, extra_body={"top_k": 1})
-        self.assertEqual(answer.choices[0].message.content, self.chat().choices[0].message.content)
+    def test_no_run_of_tokens_comes_twice_where_asked(self) -> None:
+        def runs_of_three(ids: list[int]) -> list[tuple[int, ...]]:
+            return list(zip(ids, ids[1:], ids[2:], strict=False))
+
+        options = {"ignore_eos": True}
+        plain = runs_of_three(self.token_ids(max_tokens=64, extra_body=options))
+        self.assertLess(len(set(plain)), len(plain))
+        once = runs_of_three(self.token_ids(max_tokens=64, extra_body=options | {"no_repeat_ngram_size": 3}))
+        self.assertEqual(len(set(once)), len(once))
+
+    def test_penalties_make_the_answer_repeat_itself_less(self) -> None:
+        options = {"max_tokens": 64}
+        plain = self.token_ids(**options, extra_body={"ignore_eos": True})
+        for penalty in ("presence_penalty", "frequency_penalty", "repetition_penalty"):
+            penalized = self.token_ids(**options, extra_body={"ignore_eos": True, penalty: 2.0})
+            self.assertGreater(len(set(penalized)), len(set(plain)), penalty)
+
+    def test_a_seed_repeats_an_answer_with_all_of_them(self) -> None:
+        options: dict[str, Any] = {
+            "temperature": 1.5,
+            "top_p": 0.95,
+            "presence_penalty": 0.5,
+            "frequency_penalty": 0.5,
+            "extra_body": {"top_k": 50, "min_p": 0.01, "repetition_penalty": 1.1, "no_repeat_ngram_size": 3},
+        }
+        first, second, other = (self.token_ids(seed=seed, **options) for seed in (3, 3, 4))
+        self.assertEqual(first, second)
+        self.assertNotEqual(first, other)
 
     def test_beam_search_gives_n_choices_best_first(self) -> None:
         answer = self.chat(n=3, temperature=None, extra_body={"use_beam_search": True, "length_penalty": 1.0})
@@ -168,11 +194,24 @@ class Chat(ClientTest):
             streamed[event.choices[0].index] += event.choices[0].delta.content or ""
         self.assertEqual(streamed, [choice.message.content for choice in answer.choices])
 
+    def beams(self, **options: Any) -> list[list[int]]:
+        extra = {"use_beam_search": True, "return_token_ids": True} | options
+        return [choice.token_ids for choice in self.chat(n=4, temperature=None, extra_body=extra).choices]
+
+    def test_the_length_penalty_of_beams_favours_long_or_short_ones(self) -> None:
+        short, long = (self.beams(length_penalty=penalty) for penalty in (-10, 10))
+        self.assertLess(len(short[0]), len(long[0]))
+
+    def test_early_stopping_ends_a_beam_search_once_it_has_enough(self) -> None:
+        thorough = self.beams(length_penalty=2, early_stopping="never")
+        self.assertNotEqual(self.beams(length_penalty=2, early_stopping=True), thorough)
+
     def test_counts_cached_tokens(self) -> None:
         messages = [{"role": "user", "content": f"{PASSAGE * 6}\n\nWhere does Tomas live?"}]
-        first = self.chat(messages, extra_body={"cache_salt": "fresh"})
-        again = self.chat(messages, extra_body={"cache_salt": "fresh"})
-        other = self.chat(messages, extra_body={"cache_salt": "different"})
+        fresh = {"cache_salt": type(self).__name__}
+        first = self.chat(messages, extra_body=fresh)
+        again = self.chat(messages, extra_body=fresh)
+        other = self.chat(messages, extra_body={"cache_salt": fresh["cache_salt"] + "2"})
         self.assertEqual(first.usage.prompt_tokens_details.cached_tokens, 0)
         self.assertGreaterEqual(again.usage.prompt_tokens_details.cached_tokens, 64)
         self.assertEqual(other.usage.prompt_tokens_details.cached_tokens, 0)
@@ -211,6 +250,14 @@ class Chat(ClientTest):
             self.assertIn(str(token), entry)
             self.assertGreaterEqual(len(entry), 2)
 
+    def test_adds_special_tokens_where_asked(self) -> None:
+        with_them, without = (
+            self.chat(extra_body={"add_special_tokens": adds, "return_token_ids": True}).prompt_token_ids
+            for adds in (True, False)
+        )
+        self.assertEqual(with_them, [without[0], *without])  # the template has written a first one
+        self.assertEqual(self.chat(extra_body={"return_token_ids": True}).prompt_token_ids, without)
+
     def test_special_tokens_show_where_asked(self) -> None:
         shown = self.chat(extra_body={"skip_special_tokens": False, "stop_token_ids": [1]}).choices[0].message.content
         self.assertEqual(shown, self.chat().choices[0].message.content)  # what ended it is no text
@@ -246,3 +293,30 @@ class Chat(ClientTest):
         self.assertEqual(events[-2], "data: [DONE]")
         for event in events[:-2]:
             self.assertEqual(json.loads(event.removeprefix("data: "))["object"], "chat.completion.chunk")
+
+
+class TemplateVariables(ClientTest):
+    flags = ("--chat-template", str(TEMPLATES / "persona.jinja"))
+
+    def test_reach_the_template(self) -> None:
+        for kwargs, is_there in (({"persona": "a pirate"}, True), ({"persona": None}, False), ({"other": 1}, False)):
+            extra = {"chat_template_kwargs": kwargs, "return_token_ids": True}
+            ids = self.chat(max_tokens=1, extra_body=extra).prompt_token_ids
+            _, shown = self.server.post("/detokenize", {"tokens": ids})
+            self.assertEqual("You are a pirate" in shown["prompt"], is_there, kwargs)
+
+
+class ManyLogprobs(ClientTest):
+    flags = ("--max-logprobs", "100")
+
+    def test_are_given_up_to_the_limit(self) -> None:
+        answer = self.chat(logprobs=True, top_logprobs=100, max_tokens=2)
+        for entry in answer.choices[0].logprobs.content:
+            logprobs = [top.logprob for top in entry.top_logprobs]
+            self.assertEqual(len(logprobs), 100)
+            self.assertEqual(logprobs, sorted(logprobs, reverse=True))
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(logprobs=True, top_logprobs=101)
+        self.assertEqual(caught.exception.param, "top_logprobs")
+        answer = self.text("a", logprobs=50, max_tokens=1)
+        self.assertEqual(len(answer.choices[0].logprobs.top_logprobs[0]), 50)

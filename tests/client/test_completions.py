@@ -2,6 +2,7 @@
 """POST /v1/completions, /tokenize, /detokenize and /v1/models through the official client."""
 
 import json
+from typing import Any
 
 import openai
 from api_tables import tables_of
@@ -9,6 +10,7 @@ from served import PASSAGE, ClientTest
 from server import MODELS
 
 PROMPT = f"{PASSAGE} Tomas lives in"
+BEGIN = 1019  # the tokenizer begins a text with it
 
 
 class Completions(ClientTest):
@@ -58,6 +60,16 @@ class Completions(ClientTest):
             self.assertIn(token, top)
         self.assertEqual(logprobs.text_offset[0], 0)
 
+    def test_tells_where_in_the_text_each_token_begins(self) -> None:
+        choice = self.text(PROMPT, logprobs=0, echo=True, extra_body={"ignore_eos": True}).choices[0]
+        logprobs = choice.logprobs
+        self.assertEqual((logprobs.tokens[0], logprobs.text_offset[0]), ("<|begin_of_text|>", 0))  # has no text
+        offset = 0
+        for token, found in zip(logprobs.tokens[1:], logprobs.text_offset[1:], strict=True):
+            self.assertEqual(found, offset)
+            self.assertEqual(choice.text[offset : offset + len(token)], token)
+            offset += len(token)
+
     def test_scores_an_echoed_prompt(self) -> None:
         scored = self.text(PROMPT, logprobs=1, echo=True, max_tokens=0).choices[0].logprobs
         self.assertEqual(len(scored.tokens), len(self.tokens_of(PROMPT)))
@@ -82,36 +94,59 @@ class Completions(ClientTest):
         self.assertAlmostEqual(means[0], best, places=5)
 
     def test_beams_may_be_more_than_choices(self) -> None:
-        answer = self.text(PROMPT, n=1, best_of=4, temperature=None, extra_body={"use_beam_search": True})
-        self.assertEqual(len(answer.choices), 1)
+        def beams(**options: Any) -> list[str]:
+            answer = self.text(PROMPT, temperature=None, **options, extra_body={"use_beam_search": True})
+            return [choice.text for choice in answer.choices]
+
+        self.assertEqual(beams(n=1, best_of=4), beams(n=4)[:1])
+        self.assertEqual(beams(n=2, best_of=4), beams(n=4)[:2])
 
     def test_names_tokens_by_id_where_asked(self) -> None:
         extra = {"return_tokens_as_token_ids": True, "return_token_ids": True}
         choice = self.text(PROMPT, logprobs=0, max_tokens=3, extra_body=extra).choices[0]
         self.assertEqual(choice.logprobs.tokens, [f"token_id:{token}" for token in choice.token_ids])
 
-    def test_truncates_the_prompt_where_asked(self) -> None:
-        answer = self.text(PROMPT, extra_body={"truncate_prompt_tokens": 5})
-        self.assertEqual(answer.usage.prompt_tokens, 5)
+    def test_keeps_the_end_of_the_prompt_where_asked(self) -> None:
+        def kept(prompt: str, size: int) -> list[int]:
+            extra = {"truncate_prompt_tokens": size, "return_token_ids": True}
+            return self.text(prompt, extra_body=extra).choices[0].prompt_token_ids
+
+        self.assertEqual(kept(PROMPT, 5), self.tokens_of(PROMPT)[-5:])
         very_long = "word " * 20000
-        self.assertGreater(self.text(very_long, extra_body={"truncate_prompt_tokens": -1}).usage.prompt_tokens, 100)
+        ids = kept(very_long, -1)
+        self.assertGreater(len(ids), 100)
+        self.assertEqual(ids, self.tokens_of(very_long)[-len(ids) :])
+
+    def test_scores_the_prompt_where_asked(self) -> None:
+        extra = {"prompt_logprobs": 2, "return_token_ids": True}
+        for choice in self.text([PROMPT, "Once"], extra_body=extra).choices:
+            first, *others = choice.prompt_logprobs
+            self.assertIsNone(first)
+            for token, entry in zip(choice.prompt_token_ids[1:], others, strict=True):
+                self.assertIn(str(token), entry)
+                ranked = sorted(entry.values(), key=lambda logprob: logprob["logprob"], reverse=True)
+                self.assertEqual([logprob["rank"] for logprob in ranked[:2]], [1, 2])
 
 
 class Tokenizing(ClientTest):
     def test_gives_tokens_and_their_text_back(self) -> None:
-        status, body = self.server.post("/tokenize", {"prompt": "Hello, Berlin!", "return_token_strs": True})
+        text = "Hello, Berlin!"
+        status, body = self.server.post("/tokenize", {"prompt": text, "return_token_strs": True})
         self.assertEqual(status, 200)
         self.assertEqual(body["count"], len(body["tokens"]))
-        self.assertEqual(len(body["token_strs"]), body["count"])
-        self.assertGreater(body["max_model_len"], 100)
-        plain = self.tokens_of("Hello, Berlin!", add_special_tokens=False)
-        self.assertEqual(self.server.post("/detokenize", {"tokens": plain}), (200, {"prompt": "Hello, Berlin!"}))
+        self.assertEqual(body["max_model_len"], 1024)
+        plain = self.tokens_of(text, add_special_tokens=False)
+        self.assertEqual(body["tokens"], [BEGIN, *plain])
+        self.assertEqual("".join(body["token_strs"]), "<|begin_of_text|>" + text)
+        self.assertEqual(self.server.post("/detokenize", {"tokens": plain}), (200, {"prompt": text}))
 
     def test_gives_the_tokens_of_a_conversation(self) -> None:
         messages = [{"role": "user", "content": "Hi"}]
         status, body = self.server.post("/tokenize", {"messages": messages})
         self.assertEqual(status, 200)
         self.assertIsNone(body["token_strs"])
+        _, begun = self.server.post("/tokenize", {"messages": messages, "add_special_tokens": True})
+        self.assertEqual(begun["tokens"], [BEGIN, *body["tokens"]])
         answer = self.chat(messages, extra_body={"return_token_ids": True})
         self.assertEqual(answer.prompt_token_ids, body["tokens"])
         _, closed = self.server.post("/tokenize", {"messages": messages, "add_generation_prompt": False})
@@ -154,3 +189,19 @@ class Documents(ClientTest):
         docs = (MODELS.parent / "docs" / "api.md").read_text()
         for table in tables_of(json.loads(body)).split("\n\n## "):
             self.assertIn(table.strip(), docs)
+
+    def test_what_the_openapi_document_has_to_get_is_served(self) -> None:
+        document = json.loads(self.server.request("GET", "/openapi.json")[2])
+        for path, item in document["paths"].items():
+            if "get" not in item:
+                continue
+            status, headers, _ = self.server.request("GET", path.replace("{model}", "tiny-llama"))
+            self.assertEqual(status, 200, path)
+            content_type = headers["content-type"].partition(";")[0]
+            self.assertIn(content_type, item["get"]["responses"]["200"]["content"], path)
+
+    def test_the_version_is_that_of_the_openapi_document(self) -> None:
+        status, _, body = self.server.request("GET", "/version")
+        document = json.loads(self.server.request("GET", "/openapi.json")[2])
+        self.assertEqual((status, json.loads(body)), (200, {"version": document["info"]["version"]}))
+        self.assertRegex(document["info"]["version"], r"^\d+\.\d+\.\d+")

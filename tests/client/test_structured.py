@@ -79,11 +79,17 @@ class StructuredOutput(ClientTest):
         self.assertIsInstance(answer.choices[0].message.parsed, Person)
 
     def test_json_object(self) -> None:
-        answer = self.chat(response_format={"type": "json_object"}, max_tokens=200, temperature=1.0, seed=1)
-        choice = answer.choices[0]
-        self.assertTrue(choice.message.content.lstrip().startswith("{"))
-        if choice.finish_reason == "stop":
-            self.assertIsInstance(json.loads(choice.message.content), dict)
+        ways: tuple[dict[str, Any], ...] = (
+            {"response_format": {"type": "json_object"}},
+            {"extra_body": {"structured_outputs": {"json_object": True}}},
+            {"extra_body": {"guided_json_object": True}},
+        )
+        # Of all tokens the likeliest by far, so that an object ends soon.
+        bias = {str(self.tokens_of(text, add_special_tokens=False)[0]): 100 for text in '{}":,a'}
+        for seed in range(4):
+            texts = {self.content(**way, max_tokens=900, temperature=8, seed=seed, logit_bias=bias) for way in ways}
+            self.assertEqual(len(texts), 1)
+            self.assertIsInstance(json.loads(texts.pop()), dict)
 
     def test_choice_regex_and_grammar(self) -> None:
         choices = ["positive", "negative"]
@@ -107,6 +113,8 @@ class StructuredOutput(ClientTest):
         self.assertIn(self.content(extra_body={"guided_choice": ["yes", "no"]}), ["yes", "no"])
         self.assertRegex(self.content(extra_body={"guided_regex": "[0-9]{4}"}), r"^\d{4}$")
         self.check_person(self.content(extra_body={"guided_json": PERSON}))
+        grammar = 'root ::= "left" | "right" [0-9]'
+        self.assertRegex(self.content(extra_body={"guided_grammar": grammar}), r"^(left|right\d)$")
 
     def test_completions_take_them_too(self) -> None:
         answer = self.text(
@@ -160,6 +168,30 @@ class Tools(ClientTest):
                 self.assertEqual(call.function.name, "clock")
                 self.assertIn(json.loads(call.function.arguments)["zone"], ["utc", "local"])
 
+    def test_arguments_are_an_object_whatever_the_schema_says(self) -> None:
+        either = {"anyOf": [{"type": "integer"}, {"type": "object", "properties": {"a": {"enum": [1, 2]}}}]}
+        digits = {str(self.tokens_of("1", add_special_tokens=False)[0]): 100}
+        for parameters in ({}, either, {"$ref": "#/$defs/Either", "$defs": {"Either": either}}):
+            tools = [{"type": "function", "function": {"name": "note", "parameters": parameters}}]
+            for tool_choice in ("required", {"type": "function", "function": {"name": "note"}}):
+                answer = self.chat(tools=tools, tool_choice=tool_choice, max_tokens=40, logit_bias=digits)
+                (call, *_) = answer.choices[0].message.tool_calls
+                self.assertTrue(call.function.arguments.startswith("{"), call)
+
+    def test_a_call_that_is_cut_off_is_not_made(self) -> None:
+        for tool_choice in ("required", {"type": "function", "function": {"name": "weather"}}):
+            options: dict[str, Any] = {"tools": [WEATHER], "tool_choice": tool_choice}
+            ids = self.chat(**options, max_tokens=100, extra_body={"return_token_ids": True}).choices[0].token_ids
+            for cut, reason in (
+                ({"stop": ["days"]}, "stop"),
+                ({"extra_body": {"stop_token_ids": [ids[2]]}}, "stop"),
+                ({"max_tokens": 3}, "length"),
+            ):
+                for stream in (False, True):
+                    answer = self.chat(**({"max_tokens": 100, "stream": stream} | options | cut))
+                    last = list(answer)[-1] if stream else answer
+                    self.assertEqual(last.choices[0].finish_reason, reason, cut)
+
     def test_calls_are_streamed_in_pieces_that_join(self) -> None:
         for tool_choice in ("required", {"type": "function", "function": {"name": "weather"}}):
             options: dict[str, Any] = {"tools": [WEATHER], "tool_choice": tool_choice, "max_tokens": 150}
@@ -211,7 +243,12 @@ class AutomaticTools(ClientTest):
     """With a template in the format of Hermes; what the model writes is fixed by a grammar."""
 
     flags = ("--chat-template", str(TEMPLATES / "hermes.jinja"))
-    CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome", "days": 2}}\n</tool_call>'
+    LEAD: str | None = "I will look."
+    ARGUMENTS = {"city": "Rome", "days": 2}
+
+    def written(self, num_calls: int) -> str:
+        call = f'<tool_call>\n{{"name": "weather", "arguments": {json.dumps(self.ARGUMENTS)}}}\n</tool_call>'
+        return "\n".join([self.LEAD or "", *[call] * num_calls])
 
     def say(self, text: str, **options: Any) -> Any:
         options = {
@@ -221,29 +258,80 @@ class AutomaticTools(ClientTest):
         } | options
         return self.chat(**options)
 
+    def check_calls(self, choice: Any, num_calls: int) -> None:
+        self.assertEqual(choice.finish_reason, "tool_calls")
+        self.assertEqual(choice.message.content, self.LEAD)
+        calls = choice.message.tool_calls
+        self.assertEqual([call.function.name for call in calls], ["weather"] * num_calls)
+        self.assertEqual([json.loads(call.function.arguments) for call in calls], [self.ARGUMENTS] * num_calls)
+        self.assertEqual(len({call.id for call in calls}), num_calls)
+
+    def check_stream(self, events: list[Any], num_calls: int) -> None:
+        text = "".join(event.choices[0].delta.content or "" for event in events)
+        self.assertEqual(text, self.LEAD or "")
+        calls = [""] * num_calls
+        for event in events:
+            for piece in event.choices[0].delta.tool_calls or []:
+                calls[piece.index] += piece.function.arguments
+        self.assertEqual([json.loads(call) for call in calls], [self.ARGUMENTS] * num_calls)
+        self.assertEqual(events[-1].choices[0].finish_reason, "tool_calls")
+
     def test_the_template_shows_the_tools(self) -> None:
         _, with_tools = self.server.post("/tokenize", {"messages": QUESTION, "tools": [WEATHER]})
         _, without = self.server.post("/tokenize", {"messages": QUESTION})
         self.assertGreater(with_tools["count"], without["count"] + 20)
 
     def test_calls_are_taken_out_of_the_text(self) -> None:
-        choice = self.say(f"I will look.\n{self.CALL}\n{self.CALL}").choices[0]
-        self.assertEqual(choice.finish_reason, "tool_calls")
-        self.assertEqual(choice.message.content, "I will look.")
-        self.assertEqual(len(choice.message.tool_calls), 2)
-        self.assertEqual(json.loads(choice.message.tool_calls[0].function.arguments), {"city": "Rome", "days": 2})
-        self.assertNotEqual(choice.message.tool_calls[0].id, choice.message.tool_calls[1].id)
+        for num_calls in (1, 2):
+            self.check_calls(self.say(self.written(num_calls)).choices[0], num_calls)
 
     def test_streams_them_too(self) -> None:
-        events = list(self.say(f"I will look.\n{self.CALL}", stream=True))
-        text = "".join(event.choices[0].delta.content or "" for event in events)
-        pieces = [piece for event in events for piece in event.choices[0].delta.tool_calls or []]
-        self.assertEqual(text, "I will look.")
-        self.assertEqual(json.loads("".join(piece.function.arguments for piece in pieces)), {"city": "Rome", "days": 2})
-        self.assertEqual(events[-1].choices[0].finish_reason, "tool_calls")
+        for num_calls in (1, 2):
+            self.check_stream(list(self.say(self.written(num_calls), stream=True)), num_calls)
+
+    def test_gives_one_call_where_more_are_not_wanted(self) -> None:
+        options = {"parallel_tool_calls": False}
+        self.check_calls(self.say(self.written(2), **options).choices[0], 1)
+        self.check_stream(list(self.say(self.written(2), stream=True, **options)), 1)
+
+    def test_a_call_that_is_cut_off_is_not_made(self) -> None:
+        for options, reason in (({"stop": ["Rome"]}, "stop"), ({"max_tokens": 24}, "length")):
+            for parallel in (True, False):
+                choice = self.say(self.written(1), parallel_tool_calls=parallel, **options).choices[0]
+                self.assertEqual(choice.finish_reason, reason)
+
+    def test_calls_and_answers_go_back_into_the_conversation(self) -> None:
+        call = {
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "weather", "arguments": json.dumps(self.ARGUMENTS)},
+        }
+        messages = [*QUESTION, {"role": "assistant", "content": self.LEAD or "", "tool_calls": [call]}]
+        _, prompt = self.server.post("/tokenize", {"messages": messages, "add_generation_prompt": False})
+        _, shown = self.server.post("/detokenize", {"tokens": prompt["tokens"]})
+        self.assertIn(json.dumps(self.ARGUMENTS), shown["prompt"])
 
     def test_text_stays_text(self) -> None:
         choice = self.say("No tool is needed: 1 < 2.").choices[0]
         self.assertEqual(choice.finish_reason, "stop")
         self.assertEqual(choice.message.content, "No tool is needed: 1 < 2.")
         self.assertIsNone(choice.message.tool_calls)
+
+
+class AutomaticToolsOfMistral(AutomaticTools):
+    flags = ("--chat-template", str(TEMPLATES / "mistral.jinja"))
+
+    def written(self, num_calls: int) -> str:
+        call = {"name": "weather", "arguments": self.ARGUMENTS}
+        return f"{self.LEAD} [TOOL_CALLS] {json.dumps([call] * num_calls)}"
+
+
+class AutomaticToolsOfLlama3(AutomaticTools):
+    """Whose answer is calls or text, never both."""
+
+    flags = ("--chat-template", str(TEMPLATES / "llama3.jinja"))
+    LEAD = None
+
+    def written(self, num_calls: int) -> str:
+        call = json.dumps({"name": "weather", "parameters": self.ARGUMENTS})
+        return "; ".join([call] * num_calls)
