@@ -94,7 +94,14 @@ class ClientTest(unittest.TestCase):
 
     @classmethod
     def connect(cls, **options: Any) -> Any:
-        """Another client of the server; tests run with both kinds of them, see test_async.py."""
+        """A client of the server, closed behind the tests."""
+        client = cls.make_client(**options)
+        cls.addClassCleanup(client.close)
+        return client
+
+    @classmethod
+    def make_client(cls, **options: Any) -> Any:
+        """Tests run with both kinds of clients, see test_async.py."""
         return client_of(cls.server, **options)
 
     def chat(self, messages: list[dict[str, Any]] | None = None, **options: Any) -> Any:

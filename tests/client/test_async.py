@@ -19,7 +19,7 @@ PROMPTS = [f"{PASSAGE * (1 + i % 3)}\n\nQuestion {i}: where does Tomas live?" fo
 
 class Asynchronous(ClientTest):
     @classmethod
-    def connect(cls, **options: Any) -> Any:
+    def make_client(cls, **options: Any) -> Any:
         return Awaited(async_client_of(cls.server, **options))
 
 
