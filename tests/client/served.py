@@ -15,6 +15,7 @@ import pydantic
 from server import Server
 
 TEMPLATES = Path(__file__).parent / "templates"
+KV_CACHE_BYTES = 64 << 20  # 32 of the longest sequences; the default takes half a gigabyte, for each server
 
 
 def client_of(server: Server, **options: Any) -> openai.OpenAI:
@@ -70,9 +71,11 @@ def awaited(value: Any) -> Any:
     return Awaited(value) if is_part else value
 
 
-@cache
-def shared_server(*flags: str) -> Server:
-    return Server(*flags)
+def start_server(*flags: str) -> Server:
+    return Server("--kv-cache-memory-bytes", str(KV_CACHE_BYTES), *flags)
+
+
+shared_server = cache(start_server)
 
 
 PASSAGE = (

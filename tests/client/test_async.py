@@ -95,7 +95,7 @@ class Concurrency(unittest.IsolatedAsyncioTestCase):
 class Priorities(unittest.IsolatedAsyncioTestCase):
     """Requests that fill the server one at a time, each far longer than what the test does meanwhile."""
 
-    NUM_SEQS = 64
+    NUM_SEQS = 32
 
     @classmethod
     def setUpClass(cls) -> None:

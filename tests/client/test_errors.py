@@ -5,8 +5,7 @@ import http.client
 import signal
 
 import openai
-from served import QUESTION, ClientTest
-from server import Server
+from served import QUESTION, ClientTest, start_server
 
 
 class ErrorTest(ClientTest):
@@ -113,11 +112,11 @@ class FullQueues(ErrorTest):
 class Draining(ErrorTest):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.server = Server("--max-stream-buffer-bytes", str(1 << 28))  # for a stream that is not read
+        cls.server = start_server("--max-stream-buffer-bytes", str(1 << 28))  # for a stream that is not read
         cls.client = cls.connect()
 
     def test_a_server_that_shuts_down_takes_no_more_requests(self) -> None:
-        running = self.chat(stream=True, n=64, max_tokens=900, extra_body={"ignore_eos": True})
+        running = self.chat(stream=True, n=32, max_tokens=900, extra_body={"ignore_eos": True})
         next(iter(running))
         idle = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         idle.request("GET", "/health")
