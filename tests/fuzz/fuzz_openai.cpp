@@ -53,9 +53,9 @@ struct Said {
 };
 
 // A text gives the same calls whole and a byte at a time.
-void parse_calls(ToolFormat format, std::string_view text) {
-  ToolParser whole(format);
-  ToolParser bytes(format);
+void parse_calls(ToolFormat format, CallLimit limit, std::string_view text) {
+  ToolParser whole(format, limit);
+  ToolParser bytes(format, limit);
   Said said;
   Said said_of_bytes;
   said.add(whole.push(text));
@@ -64,6 +64,8 @@ void parse_calls(ToolFormat format, std::string_view text) {
   said_of_bytes.add(bytes.finish());
   if (said.text != said_of_bytes.text || said.calls != said_of_bytes.calls) std::abort();
   if (whole.num_calls() != bytes.num_calls()) std::abort();
+  if (whole.is_call_open() != bytes.is_call_open()) std::abort();
+  if (limit == CallLimit::one && whole.num_calls() > 1) std::abort();
 }
 
 }  // namespace
@@ -77,6 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   for (const ToolFormat format :
        {ToolFormat::hermes, ToolFormat::mistral, ToolFormat::llama3, ToolFormat::forced})
-    parse_calls(format, text);
+    for (const CallLimit limit : {CallLimit::none, CallLimit::one})
+      parse_calls(format, limit, text);
   return 0;
 }
