@@ -35,6 +35,7 @@ void Scheduler::submit(Submission submission) {
     group->num_reserved_blocks = num_blocks_needed(submission.demand, limits_.block_size);
   group->prompt_rows = submission.prompt_rows;
   group->wants_prompt_logits = submission.wants_prompt_logits;
+  group->arrival = submission.arrival;
   group->urgency = {
       submission.arrival +
           std::clamp(submission.priority, -kMaxPriority, kMaxPriority) * options_.priority_step,

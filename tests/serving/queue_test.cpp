@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -224,17 +225,20 @@ TEST(Steps, AStepThatHangsIsSeenWithItsRequests) {
   };
   Request hanging = request({1, 2, 3, 4, 5}, 20);
   hanging.label = "my-id";
+  const auto before = std::chrono::steady_clock::now();
   const auto inbox = engine.submit(std::move(hanging));
   gate.wait_for_step();
   const ExecutorStats stats = engine.executor.stats();
   EXPECT_TRUE(stats.step_start.has_value());
   EXPECT_GT(stats.step_predicted_s, 0);
   const std::vector<RunningRequest> running = engine.executor.running();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - before;
   ASSERT_EQ(running.size(), 1u);
   EXPECT_EQ(running[0].label, "my-id");
   EXPECT_EQ(running[0].num_prompt_tokens, 5);
   EXPECT_EQ(running[0].num_blocks, 2);
   EXPECT_GT(running[0].age_s, 0);
+  EXPECT_LE(running[0].age_s, elapsed.count());
   gate.open();
   EXPECT_FALSE(inbox->wait().error.has_value());
   const ExecutorStats idle = engine.wait_until_idle();
