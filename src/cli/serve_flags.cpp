@@ -144,7 +144,8 @@ void add_scheduling_flags(CLI::App& verb, ServeFlags& flags) {
       ->check(CLI::IsMember({"max-utilization", "guaranteed-no-evict", "fcfs", "priority"}));
   group
       .add("--target-step-ms", flags.target_step_ms,
-           "Prompts are cut so that no step takes longer, by prediction; 0: no target")
+           "Prompts are cut so that a step takes no longer, by prediction; what runs gets its next "
+           "tokens, and one prompt 16 of its own, however long that takes; 0: no target")
       ->check(CLI::Range(0.0, 1e7));
   group.add_count("--max-prefill-chunk", flags.max_prefill_chunk, 0,
                   "Tokens of one prompt in one step; 0: no limit of its own");

@@ -43,14 +43,12 @@ void CostModel::observe(const StepWork& work, double seconds) {
   }
 }
 
-int64_t CostModel::fitting_chunk(const StepWork& work, int64_t position, int64_t wanted,
-                                 double target_s) const {
+int64_t CostModel::fitting_chunk(int64_t wanted, double target_s,
+                                 const std::function<StepWork(int64_t)>& work_with) const {
   int64_t fits = 0;
   for (int64_t too_long = wanted + 1; too_long - fits > 1;) {
     const int64_t count = fits + (too_long - fits) / 2;
-    StepWork with_chunk = work;
-    with_chunk.add_run(position, count);
-    (predict(with_chunk) <= target_s ? fits : too_long) = count;
+    (predict(work_with(count)) <= target_s ? fits : too_long) = count;
   }
   return fits;
 }

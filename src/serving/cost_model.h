@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace veloz::serving {
 
@@ -40,10 +41,10 @@ class CostModel {
   double predict(const StepWork& work) const;
   /// The step took so long.
   void observe(const StepWork& work, double seconds);
-  /// Most tokens of a chunk that begins at `position`, at most `wanted`, with which a step of
-  /// `work` stays within `target_s`.
-  int64_t fitting_chunk(const StepWork& work, int64_t position, int64_t wanted,
-                        double target_s) const;
+  /// Most tokens of a chunk, at most `wanted`, with which a step stays within `target_s`.
+  /// `work_with(count)` is its work with so many, and grows with them.
+  int64_t fitting_chunk(int64_t wanted, double target_s,
+                        const std::function<StepWork(int64_t count)>& work_with) const;
 
  private:
   static constexpr size_t kNumKinds = 5;

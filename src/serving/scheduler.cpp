@@ -10,6 +10,17 @@
 #include "serving/step_builder.h"
 
 namespace veloz::serving {
+namespace {
+
+/// The work of a step with the next `count` tokens of a sequence too.
+StepWork with_chunk(StepWork work, const SequenceGroup& group, const Sequence& sequence,
+                    int64_t count) {
+  work.add_run(sequence.num_scheduled, count);
+  work.num_rows += group.num_rows_of_chunk(sequence, count);
+  return work;
+}
+
+}  // namespace
 
 Scheduler::Scheduler(const SchedulerLimits& limits, const SchedulerOptions& options)
     : limits_(limits), options_(options), cost_(options.costs), pool_(limits.num_kv_blocks) {
@@ -73,7 +84,7 @@ Step Scheduler::schedule() {
         group->is_decoding() ? add_decode(group, builder) : add_chunks(group, builder, budget);
     has_room = has_room && fits;
   }
-  while (has_room && has_time(budget)) {
+  while (has_room) {
     const Group group = try_admit(budget);
     if (group == nullptr) break;
     has_room = add_chunks(group, builder, budget);
@@ -104,20 +115,24 @@ Scheduler::Budget Scheduler::open_budget() const {
   Budget budget;
   for (const Group& group : running_) {
     if (!group->is_decoding()) continue;
-    for (const Sequence& sequence : group->sequences)
+    for (const Sequence& sequence : group->sequences) {
       budget.work.add_run(sequence.num_scheduled, 1);
+      budget.work.num_rows += group->num_rows_to_decide();
+    }
   }
-  budget.work.num_rows = budget.work.num_tokens;
   budget.num_tokens = limits_.max_num_batched_tokens - budget.work.num_tokens;
   budget.num_rows = limits_.max_logit_rows - num_reserved_seqs_;
   return budget;
 }
 
-/// For a newcomer's first token.
-bool Scheduler::has_time(const Budget& budget) const {
+/// For the newcomer's first token, wherever its cached prefix ends and even if it ends the prompt.
+bool Scheduler::has_time(const SequenceGroup& newcomer, const Budget& budget) const {
   if (budget.num_tokens <= 0) return false;
-  return options_.target_step_s == 0 || budget.is_first ||
-         cost_.fitting_chunk(budget.work, 0, 1, options_.target_step_s) > 0;
+  if (options_.target_step_s == 0 || budget.is_first) return true;
+  StepWork work = budget.work;
+  work.add_run(newcomer.sequences.front().num_known() - 1, 1);
+  work.num_rows += newcomer.num_rows_to_decide();
+  return cost_.predict(work) <= options_.target_step_s;
 }
 
 // These two: false where blocks were missing.
@@ -139,11 +154,11 @@ bool Scheduler::add_chunks(const Group& group, StepBuilder& builder, Budget& bud
       count = std::min(count, sequence.table.num_extendable());
     }
     if (count == 0) continue;
-    builder.add_run(group, sequence, count);
+    budget.work = with_chunk(budget.work, *group, sequence, count);
     budget.num_tokens -= count;
     budget.is_first = false;
     if (group->wants_prompt_logits) budget.num_rows -= count;
-    budget.work.add_run(sequence.num_before_last_step, count);
+    builder.add_run(group, sequence, count);
   }
   if (group->sequences.size() == 1 && builder.has(*group) &&
       group->num_pending(group->sequences.front()) == 0)
@@ -163,8 +178,9 @@ int64_t Scheduler::wanted_chunk(const SequenceGroup& group, const Sequence& sequ
   count = std::min({count, limits_.max_prefill_chunk, budget.num_tokens});
   if (group.wants_prompt_logits) count = std::min(count, budget.num_rows + 1);
   if (options_.target_step_s == 0 || count <= 0) return std::max<int64_t>(count, 0);
-  const int64_t fitting =
-      cost_.fitting_chunk(budget.work, sequence.num_scheduled, count, options_.target_step_s);
+  const int64_t fitting = cost_.fitting_chunk(count, options_.target_step_s, [&](int64_t n) {
+    return with_chunk(budget.work, group, sequence, n);
+  });
   return budget.is_first ? std::max(fitting, std::min(count, kSmallestChunk)) : fitting;
 }
 

@@ -29,7 +29,8 @@ struct SchedulerOptions {
   SchedulingPolicy policy = SchedulingPolicy::guaranteed_no_evict;
   bool enable_prefix_caching = true;
   std::chrono::milliseconds priority_step{10'000};  // of waiting that a level of priority is worth
-  double target_step_s = 0;  // prompts are cut so that a step takes no longer; 0: no target
+  double target_step_s = 0;  // prompts are cut so that a step takes no longer, unless its decodes
+                             // and the smallest chunk of one prompt do; 0: no target
   CostCoefficients costs{};  // where the cost model starts from
 };
 
@@ -113,7 +114,7 @@ class Scheduler {
 
   bool must_wait_for_step_in_flight() const;
   Budget open_budget() const;
-  bool has_time(const Budget& budget) const;
+  bool has_time(const SequenceGroup& newcomer, const Budget& budget) const;
   Step begin(Step step);
   bool add_decode(const Group& group, StepBuilder& builder);
   bool add_chunks(const Group& group, StepBuilder& builder, Budget& budget);

@@ -40,6 +40,7 @@ void Scheduler::pause_last() {
 Scheduler::Group Scheduler::try_admit(Budget& budget) {
   if (waiting_.empty()) return nullptr;
   Group group = waiting_.begin()->second;
+  if (!has_time(*group, budget)) return nullptr;
   const int64_t width = group->width;
   if (num_reserved_seqs_ + width > limits_.max_num_seqs || width > budget.num_rows) return nullptr;
   if (!try_begin(*group)) return nullptr;

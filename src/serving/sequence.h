@@ -76,6 +76,13 @@ struct SequenceGroup {
   int64_t num_pending(const Sequence& sequence) const;
   /// One token to compute per sequence.
   bool is_decoding() const;
+  /// Rows of logits that decide what follows a sequence: at the prompt's end, of all to fork there.
+  int64_t num_rows_to_decide() const;
+  /// Of `count` tokens from `position` on, those of the prompt whose logits are still wanted.
+  int64_t num_prompt_rows_of(int64_t position, int64_t count) const;
+  /// Rows of logits of the next `count` tokens of a sequence. Several sequences decide together,
+  /// when each has one token left.
+  int64_t num_rows_of_chunk(const Sequence& sequence, int64_t count) const;
   /// Several sequences that were paused and still are to share the cache of what they begin with:
   /// the first one computes it for all.
   bool is_to_be_spread() const {

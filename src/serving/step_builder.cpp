@@ -35,7 +35,7 @@ void StepBuilder::add_run(const std::shared_ptr<SequenceGroup>& group, Sequence&
     batch.positions.push_back(narrow<int32_t>(position));
     batch.slots.push_back(sequence.table.slot(position));
   }
-  if (group->wants_prompt_logits) add_prompt_rows(group, begin, count);
+  add_prompt_rows(group, begin, count);
   if (count > 1 || begin < group->num_prompt_tokens) step_.num_prefill_tokens += count;
   step_.work.add_run(begin, count);
   sequence.num_before_last_step = begin;
@@ -47,20 +47,18 @@ void StepBuilder::add_run(const std::shared_ptr<SequenceGroup>& group, Sequence&
 
 void StepBuilder::add_prompt_rows(const std::shared_ptr<SequenceGroup>& group, int64_t position,
                                   int64_t count) {
+  const int64_t num_rows = group->num_prompt_rows_of(position, count);
+  if (num_rows == 0) return;
   const int64_t begin = std::max(position, group->num_prompt_rows);
-  const int64_t end = std::min(position + count, group->num_prompt_tokens - 1);
-  if (begin >= end) return;
   const int64_t first_token = step_.batch.num_tokens() - count - position;
-  for (int64_t p = begin; p < end; ++p) add_rows(first_token + p, 1);
-  step_.rows.push_back({group, end - begin, begin});
-  group->num_prompt_rows = end;
+  for (int64_t p = begin; p < begin + num_rows; ++p) add_rows(first_token + p, 1);
+  step_.rows.push_back({group, num_rows, begin});
+  group->num_prompt_rows = begin + num_rows;
 }
 
 void StepBuilder::decide(SequenceGroup& group) {
   const auto num_sequences = std::ssize(group.sequences);
-  const bool is_prompt_end =
-      group.sequences.front().num_known() + group.num_undecided == group.num_prompt_tokens;
-  const int64_t rows_each = is_prompt_end ? group.prompt_rows : 1;
+  const int64_t rows_each = group.num_rows_to_decide();
   const auto first_sequence = std::ssize(sequences_) - num_sequences;
   for (int64_t i = 0; i < num_sequences; ++i) {
     const auto s = static_cast<size_t>(first_sequence + i);

@@ -79,14 +79,14 @@ TEST(CostModel, FindsTheLongestChunkThatFits) {
   const CostModel model(kStart);
   const StepWork before = decode(3, 50);
   for (const double target : {0.0, 0.012, 0.05, 0.2, 10.0}) {
-    const int64_t count = model.fitting_chunk(before, 20, 500, target);
-    const auto seconds_with = [&](int64_t n) {
+    const auto work_with = [&](int64_t n) {
       StepWork work = before;
       work.add_run(20, n);
-      return model.predict(work);
+      return work;
     };
-    EXPECT_TRUE(count == 0 || seconds_with(count) <= target);
-    EXPECT_TRUE(count == 500 || seconds_with(count + 1) > target);
+    const int64_t count = model.fitting_chunk(500, target, work_with);
+    EXPECT_TRUE(count == 0 || model.predict(work_with(count)) <= target);
+    EXPECT_TRUE(count == 500 || model.predict(work_with(count + 1)) > target);
   }
 }
 

@@ -336,6 +336,44 @@ TEST(TargetStep, CutsPromptsSoThatAStepTakesNoLonger) {
   EXPECT_NEAR(first.predicted_s, 0.035, 1e-9);
 }
 
+TEST(TargetStep, CountsTheLogitsOfPromptsThatEnd) {
+  SchedulerLimits limits = kLimits;
+  limits.max_num_seqs = limits.max_num_batched_tokens = 64;
+  limits.num_kv_blocks = 64;
+  const CostCoefficients costs = {
+      .step_s = 0.01, .token_s = 0.001, .row_s = 0.002, .attended_s = 0, .kv_read_s = 0};
+  Scheduler scheduler(limits,
+                      {.enable_prefix_caching = false, .target_step_s = 0.032, .costs = costs});
+  for (uint64_t id = 1; id <= 5; ++id) scheduler.submit(request(id, 4, 1));
+  const Step step = run_step(scheduler);
+  EXPECT_EQ(step.batch.q_lens, (std::vector<int32_t>{4, 4, 4, 3}));  // the fourth ends no more
+  EXPECT_NEAR(step.predicted_s, 0.031, 1e-9);
+}
+
+TEST(TargetStep, ARequestForWhoseFirstLogitsThereIsNoTimeWaits) {
+  const CostCoefficients costs = {.step_s = 0.01, .token_s = 0.001, .row_s = 0.002};
+  Scheduler scheduler(kLimits, {.target_step_s = 0.02, .costs = costs});
+  scheduler.submit(request(1, 5, 4));
+  scheduler.submit(request(2, 1, 4, 3));  // would take 7 ms, 3 ms are left
+  EXPECT_EQ(ids_of(run_step(scheduler)), Ids{1});
+  EXPECT_EQ(scheduler.num_waiting(), 1);
+}
+
+TEST(TargetStep, CountsTheLogitsOfPromptTokens) {
+  SchedulerLimits limits = kLimits;
+  limits.max_num_batched_tokens = limits.max_prefill_chunk = limits.max_logit_rows = 64;
+  limits.num_kv_blocks = 64;
+  const CostCoefficients costs = {
+      .step_s = 0.01, .token_s = 0.0005, .row_s = 0.0005, .attended_s = 0, .kv_read_s = 0};
+  Scheduler scheduler(limits, {.target_step_s = 0.0305, .costs = costs});
+  Submission scored = request(1, 50, 4);
+  scored.wants_prompt_logits = true;
+  scheduler.submit(std::move(scored));
+  const Step step = run_step(scheduler);
+  EXPECT_EQ(step.batch.q_lens, (std::vector<int32_t>{20}));
+  EXPECT_NEAR(step.predicted_s, 0.03, 1e-9);
+}
+
 TEST(TargetStep, AStepOverItsTargetStillMovesAPromptOn) {
   const CostCoefficients costs = {.step_s = 1};
   Scheduler scheduler(kLimits, {.target_step_s = 0.1, .costs = costs});

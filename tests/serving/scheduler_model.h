@@ -22,6 +22,7 @@ class SchedulerModel {
  public:
   SchedulerModel(const SchedulerLimits& limits, const SchedulerOptions& options, uint32_t seed)
       : scheduler(limits, options),
+        target_step_s_(options.target_step_s),
         cache_(static_cast<size_t>(limits.num_kv_blocks * limits.block_size), -1),
         random_(seed) {}
 
@@ -52,6 +53,7 @@ class SchedulerModel {
     scheduler.check_invariants();
     if (step.is_empty()) return false;
     check_limits(step);
+    check_target(step);
     if (is_idle) check_most_urgent_takes_part(step);
     max_seqs_in_step = std::max(max_seqs_in_step, step.num_seqs);
     num_tokens += step.work.num_tokens;
@@ -126,6 +128,36 @@ class SchedulerModel {
       VELOZ_CHECK(length <= limits.max_prefill_chunk, "a chunk of {}", length);
     const std::set<int64_t> slots(batch.slots.begin(), batch.slots.end());
     VELOZ_CHECK(slots.size() == batch.slots.size(), "a slot is written twice");
+  }
+
+  /// Only a step of decodes alone, or of them and the smallest chunk, may be over its target.
+  void check_target(const Step& step) const {
+    if (target_step_s_ == 0) return;
+    constexpr int64_t kSmallestChunk = 16;
+    constexpr double kTolerance_s = 1e-9;
+    const std::vector<int64_t> chunks = chunks_of(step);
+    const bool may_exceed =
+        chunks.empty() || (chunks.size() == 1 && chunks.front() <= kSmallestChunk);
+    VELOZ_CHECK(may_exceed || step.predicted_s <= target_step_s_ + kTolerance_s,
+                "a step of {} chunks, the first of {} tokens, is to take {} s, the target is {}",
+                chunks.size(), chunks.front(), step.predicted_s, target_step_s_);
+  }
+
+  /// How many tokens each has.
+  static std::vector<int64_t> chunks_of(const Step& step) {
+    std::vector<int64_t> chunks;
+    for (const auto& group : step.groups) {
+      const bool is_deciding = std::ranges::any_of(step.rows, [&](const GroupRows& rows) {
+        return rows.group == group && rows.is_deciding();
+      });
+      for (const Sequence& sequence : group->sequences) {
+        if (sequence.last_step != step.number) continue;
+        const int64_t count = sequence.num_scheduled - sequence.num_before_last_step;
+        const bool is_decode = count == 1 && is_deciding && group->first_step < step.number;
+        if (!is_decode) chunks.push_back(count);
+      }
+    }
+    return chunks;
   }
 
   /// Unless it has just begun again and forks in the next step.
@@ -226,6 +258,7 @@ class SchedulerModel {
     return children;
   }
 
+  const double target_step_s_;
   std::vector<int32_t> cache_;  // token id of each slot
   std::vector<int32_t> fed_;    // what each row of the last step sampled
   std::map<RequestId, Kind> kinds_;

@@ -34,6 +34,7 @@ Setting random_setting(Random& random) {
                      SchedulingPolicy::max_utilization});
   options.enable_prefix_caching = !random.one_in(3);
   options.target_step_s = random.one_of({0.0, 0.0, 0.012, 0.02});
+  options.costs.row_s = random.one_of({1e-4, 2e-3});
   setting.run_ahead = !random.one_in(3);
   return setting;
 }
