@@ -99,6 +99,8 @@ void run_workload(uint32_t seed, int64_t& num_steps_ahead, int64_t& num_preempti
   EXPECT_EQ(model.scheduler.pool().num_held(), 0);
   EXPECT_EQ(model.scheduler.num_running() + model.scheduler.num_waiting(), 0);
   EXPECT_EQ(std::ssize(model.ended_in_step), num_requests);
+  EXPECT_TRUE(setting.options.policy == SchedulingPolicy::max_utilization ||
+              model.scheduler.counts().num_preemptions == 0);
   num_steps_ahead += model.num_steps_ahead;
   num_preemptions += model.scheduler.counts().num_preemptions;
   num_hits += model.scheduler.counts().num_prefix_hits;
