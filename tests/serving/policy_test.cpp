@@ -184,6 +184,29 @@ TEST(Priority, AStreamOfUrgentRequestsStarvesNobody) {
   EXPECT_GT(next, 50u);
 }
 
+TEST(Priority, AStreamOfUrgentRequestsThatPausesARequestDoesNotStarveIt) {
+  SchedulerLimits limits = kLimits;
+  limits.max_num_seqs = 2;
+  Scheduler scheduler(limits, {.policy = SchedulingPolicy::max_utilization,
+                               .enable_prefix_caching = false,
+                               .priority_step = milliseconds(100)});
+  Submission patient = request(1, 4, 25);  // 7 of 8 blocks in the end
+  patient.priority = kMaxPriority;
+  scheduler.submit(std::move(patient));
+  const std::shared_ptr<SequenceGroup> group = run_step(scheduler).groups.at(0);
+  TimePoint now = kStart;
+  uint64_t next = 2;
+  for (; !group->has_ended && next < 400; now += milliseconds(100)) {
+    Submission urgent = request(next++, 4, 9);
+    urgent.arrival = now;
+    scheduler.submit(std::move(urgent));
+    for (int i = 0; i < 4; ++i) run_step(scheduler);  // fewer than would serve all who come
+  }
+  EXPECT_TRUE(group->has_ended);
+  EXPECT_GE(group->num_preemptions, 1);
+  EXPECT_GT(next, 50u);
+}
+
 TEST(Priority, TheLeastUrgentIsPausedNotTheLastArrived) {
   Scheduler scheduler(kLimits, kUtilization);
   Submission relaxed = request(1, 4, 25);
