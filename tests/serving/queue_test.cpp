@@ -110,6 +110,39 @@ TEST(Queue, RefusesMorePromptTokensThanMayWait) {
   EXPECT_FALSE(waiting->wait().error.has_value());
 }
 
+/// Notes whose turn it is.
+class TurnObserver final : public TokenObserver {
+ public:
+  TurnObserver(std::vector<int64_t>& turns, int64_t priority)
+      : turns_(turns), priority_(priority) {}
+  std::optional<FinishReason> on_token(int64_t, int32_t) override {
+    turns_.push_back(priority_);
+    return std::nullopt;
+  }
+
+ private:
+  std::vector<int64_t>& turns_;
+  int64_t priority_;
+};
+
+TEST(Queue, LetsTheMoreUrgentGoFirst) {
+  std::vector<int64_t> turns;  // the engine thread's until all have ended
+  Engine engine(kModel, one_at_a_time());
+  Gate gate;
+  engine.runner.on_step = [&](int64_t) { gate.pass(); };
+  std::vector<std::shared_ptr<Inbox>> inboxes = {engine.submit(request({1, 2}, 4))};
+  gate.wait_for_step();
+  for (const int64_t priority : {0, 2, -1}) {
+    Request waiting = request({1, 2}, 2);
+    waiting.priority = priority;
+    waiting.observer = std::make_unique<TurnObserver>(turns, priority);
+    inboxes.push_back(engine.submit(std::move(waiting)));
+  }
+  gate.open();
+  for (const auto& inbox : inboxes) EXPECT_FALSE(inbox->wait().error.has_value());
+  EXPECT_EQ(turns, (std::vector<int64_t>{-1, -1, 0, 0, 2, 2}));
+}
+
 TEST(Deadlines, EndARequestWithTheNumbers) {
   Engine engine;
   Request late = request({1, 2, 3}, 30);
