@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -89,11 +90,11 @@ class ExecutorApi : public testing::Test {
     params.seed = 3;
     return params;
   }
-  static ExecutorStats wait_until_idle() {
-    ExecutorStats stats = executor_->stats();
+  static ExecutorStats wait_until_idle(const Executor& executor = *executor_) {
+    ExecutorStats stats = executor.stats();
     while (stats.num_running + stats.num_waiting > 0) {
       std::this_thread::yield();
-      stats = executor_->stats();
+      stats = executor.stats();
     }
     return stats;
   }
@@ -242,6 +243,86 @@ TEST_F(ExecutorApi, AFullQueueIsToldWithTheTimeToComeAgain) {
       std::this_thread::yield();
   }
   EXPECT_EQ(read_all(*stream).joined.at(0).token_ids.size(), 3u);
+}
+
+TEST_F(ExecutorApi, TheMoreUrgentGoesFirst) {
+  LLM llm = LLM::load(directory_->path() / "engine", {.num_threads = 1, .max_num_seqs = 1});
+  Executor executor(llm);
+  std::vector<EventStream> streams;
+  // By the engine's thread, and so while the first request runs.
+  llm.generate(kPrompt, sampled(20), [&](const TextDelta&) {
+    if (!streams.empty()) return true;
+    for (const int64_t priority : {0, -1})
+      streams.push_back(
+          submit(executor, {.prompt = kPrompt, .params = sampled(40), .priority = priority}));
+    return true;
+  });
+  ASSERT_EQ(streams.size(), 2u);
+  EventStream& ordinary = streams[0];
+  EventStream& urgent = streams[1];
+  while (!std::holds_alternative<CompletionDelta>(*ordinary.next())) {
+  }
+  while (urgent.try_next()) {
+  }
+  EXPECT_TRUE(urgent.is_done());  // before the ordinary one gave its first token
+  EXPECT_EQ(read_all(ordinary).ends.at(0).finish_reason, FinishReason::length);
+}
+
+TEST_F(ExecutorApi, StatsTellWhatHappens) {
+  LLM llm = LLM::load(directory_->path() / "engine", {.num_threads = 1, .max_num_seqs = 1});
+  Executor executor(llm);
+  const int64_t prompt_tokens = std::ssize(llm.encode(kPrompt));
+  const int64_t num_blocks = executor.stats().num_kv_blocks;
+  std::vector<EventStream> streams;
+  std::optional<ExecutorStats> meanwhile;
+  // By the engine's thread: the two wait from the step after on, in which it calls again.
+  llm.generate(kPrompt, sampled(20), [&](const TextDelta&) {
+    if (streams.empty())
+      for (int i = 0; i < 2; ++i)
+        streams.push_back(submit(executor, {.prompt = kPrompt, .params = sampled(3)}));
+    else if (!meanwhile)
+      meanwhile = executor.stats();
+    return true;
+  });
+  ASSERT_TRUE(meanwhile.has_value());
+  EXPECT_EQ(meanwhile->num_running, 1);
+  EXPECT_EQ(meanwhile->num_waiting, 2);
+  EXPECT_EQ(meanwhile->num_queued_tokens, 2 * prompt_tokens);
+  EXPECT_EQ(meanwhile->num_kv_blocks, num_blocks);
+  EXPECT_EQ(meanwhile->num_free_kv_blocks, num_blocks - 1);
+  for (EventStream& stream : streams) read_all(stream);
+  const ExecutorStats idle = wait_until_idle(executor);
+  EXPECT_EQ(idle.num_queued_tokens, 0);
+  EXPECT_EQ(idle.num_kv_blocks, 8);  // one sequence of 512 positions, in blocks of 64
+  EXPECT_EQ(idle.num_free_kv_blocks, 8);
+  EXPECT_EQ(idle.num_steps, 20 + 3 + 3);
+  EXPECT_EQ(idle.num_batched_tokens, 3 * prompt_tokens + 19 + 2 + 2);
+  EXPECT_EQ(idle.num_sampled_rows, 20 + 3 + 3);
+  EXPECT_EQ(idle.num_preemptions, 0);
+  EXPECT_EQ(idle.num_prefix_queries, 3 * prompt_tokens);
+  EXPECT_EQ(idle.num_prefix_hits, 0);
+}
+
+TEST_F(ExecutorApi, StatsCountPausesAndPrefixHits) {
+  LLMOptions options{
+      .num_threads = 1,
+      .kv_cache_memory_bytes = test::bytes_of_a_small_cache(directory_->path() / "engine"),
+      .max_num_seqs = 2,
+      .scheduling_policy = SchedulingPolicy::max_utilization};
+  LLM llm = LLM::load(directory_->path() / "engine", options);
+  Executor executor(llm);
+  std::optional<EventStream> stream;
+  llm.generate(kPrompt, sampled(480), [&](const TextDelta&) {
+    if (!stream) stream = submit(executor, {.prompt = kPrompt, .params = sampled(480)});
+    return true;
+  });
+  ASSERT_TRUE(stream.has_value());
+  EXPECT_EQ(read_all(*stream).end.usage.num_preemptions, 1);
+  EXPECT_EQ(wait_until_idle(executor).num_preemptions, 1);
+  EXPECT_EQ(executor.stats().num_prefix_hits, 0);
+  const std::vector<int32_t> prompt(150, 7);
+  for (int i = 0; i < 2; ++i) llm.generate(prompt, sampled(2));
+  EXPECT_EQ(executor.stats().num_prefix_hits, 128);  // two blocks of 64
 }
 
 TEST_F(ExecutorApi, AStreamOutlivesTheExecutor) {
