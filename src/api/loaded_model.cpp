@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "api/available_memory.h"
 #include "api/backend.h"
 #include "api/bad_words.h"
 #include "api/executor_options.h"
@@ -44,8 +45,11 @@ struct LoadedModel::State {
 int64_t LoadedModel::State::choose_num_blocks(const LLMOptions& options,
                                               int64_t max_num_seqs) const {
   if (backend.device->kind() == DeviceKind::cpu)
-    return choose_num_kv_blocks(engine, max_num_seqs, options.kv_cache_memory_bytes,
-                                options.kv_cache_size);
+    return choose_num_kv_blocks(
+        engine.plan(), {.max_num_seqs = max_num_seqs,
+                        .memory_bytes = options.kv_cache_memory_bytes,
+                        .size = options.kv_cache_size,
+                        .free_bytes = memory_beside_weights(engine, available_memory_bytes())});
   const profile::Footprint footprint = profile::predict_footprint(
       engine.plan(), *backend.registry, {.num_threads = backend.pool->num_threads()});
   return count_gpu_kv_blocks(engine.plan(), footprint,

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <string_view>
 
 #include "cli/environment.h"
 
@@ -35,6 +36,16 @@ EarlyStopping parse_early_stopping(const std::string& text) {
 template <typename T>
 void put(const std::optional<T>& flag, T& value) {
   if (flag) value = *flag;
+}
+
+std::string_view default_kv_cache(KvCacheSize size) {
+  switch (size) {
+    case KvCacheSize::of_sequences:
+      return "enough for --max-num-seqs full sequences, at most half";
+    case KvCacheSize::of_free_memory:
+      return "enough for four times --max-num-seqs full sequences, at most four fifths";
+  }
+  return {};
 }
 
 }  // namespace
@@ -135,8 +146,9 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
 
 void add_llm_flags(CLI::App& verb, LLMOptions& options) {
   verb.add_option("--kv-cache-memory-bytes", options.kv_cache_memory_bytes,
-                  "Memory of the KV cache; 0: enough for --max-num-seqs sequences, at most half of "
-                  "what is free, on a GPU what weights and buffers leave")
+                  fmt::format("Memory of the KV cache; 0: {} of what the machine and its cgroups "
+                              "leave beside the weights, on a GPU what weights and buffers leave",
+                              default_kv_cache(options.kv_cache_size)))
       ->envname("VELOZ_KV_CACHE_MEMORY_BYTES")
       ->capture_default_str();
   verb.add_option("--gpu-memory-utilization", options.gpu_memory_utilization,

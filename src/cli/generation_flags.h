@@ -39,7 +39,7 @@ void add_generation_flags(CLI::App& verb, GenerationFlags& flags);
 void add_device_flags(CLI::App& verb, LLMOptions& options);
 
 /// How large it may be: --kv-cache-memory-bytes, --gpu-memory-utilization, --max-num-seqs,
-/// --max-num-batched-tokens.
+/// --max-num-batched-tokens. The help follows `options.kv_cache_size`.
 void add_llm_flags(CLI::App& verb, LLMOptions& options);
 
 }  // namespace veloz::cli

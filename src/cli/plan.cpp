@@ -28,7 +28,6 @@ int run_plan(const PlanFlags& flags) {
   api::PlanRequest request;
   request.build = build_options(flags.load);
   request.llm = flags.load.llm;
-  request.llm.kv_cache_size = KvCacheSize::of_free_memory;  // as `veloz serve` has it
   request.memory_bytes = flags.memory_bytes;
   if (!flags.peaks.empty()) request.peaks = api::parse_peaks(flags.peaks);
   request.batch_sizes = flags.phases.batch_sizes;
@@ -48,6 +47,7 @@ void add_plan(CLI::App& app, Action& action) {
   auto flags = std::make_shared<PlanFlags>();
   CLI::App& verb = *app.add_subcommand(
       "plan", "Predict the memory and the speed of a model before it is built or loaded");
+  flags->load.llm.kv_cache_size = KvCacheSize::of_free_memory;  // as `veloz serve` has it
   add_load_flags(verb, flags->load);
   verb.add_option("--memory-bytes", flags->memory_bytes,
                   "Memory there is to fit into; absent: what is free on this machine");

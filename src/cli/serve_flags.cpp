@@ -178,6 +178,7 @@ void add_operation_flags(CLI::App& verb, ServeFlags& flags) {
 }  // namespace
 
 void add_serve_flags(CLI::App& verb, ServeFlags& flags) {
+  flags.load.llm.kv_cache_size = KvCacheSize::of_free_memory;
   add_load_flags(verb, flags.load);
   // May come from the environment or from --config as well.
   verb.get_option("model")->required(false)->envname("VELOZ_MODEL");
@@ -236,7 +237,6 @@ http::openai::ServiceOptions ServeFlags::service_options() const {
 
 LLMOptions ServeFlags::llm_options() const {
   LLMOptions options = load.llm;
-  options.kv_cache_size = KvCacheSize::of_free_memory;
   options.scheduling_policy = policy == "guaranteed-no-evict"
                                   ? SchedulingPolicy::guaranteed_no_evict
                                   : SchedulingPolicy::max_utilization;
