@@ -179,7 +179,9 @@ void visit_delivery(FieldVisitor& visitor, GenerationFields& fields) {
   visitor.integer("truncate_prompt_tokens", fields.truncate_prompt_tokens, {.min = -1},
                   "Keeps that many tokens at the end of the prompt; -1: as many as fit.");
   visitor.integer("priority", fields.priority, {.min = -(int64_t{1} << 31), .max = 1LL << 31},
-                  "Lower runs first; beyond -100 and 100 it counts as these.");
+                  "Lower runs first: a level is worth ten seconds of waiting, levels beyond -100 "
+                  "and 100 count as these. Nobody who runs is paused for an arrival, only where KV "
+                  "memory runs out.");
   visitor.complex(
       {.name = "cache_salt",
        .schema = R"({"type":"string","maxLength":256})",
