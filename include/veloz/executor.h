@@ -19,7 +19,9 @@ namespace veloz {
 struct ExecutorRequest {
   Prompt prompt;          // text, or 1 or more token ids
   SamplingParams params;  // prompt + max_tokens within max_model_len
-  int64_t priority = 0;   // lower runs first
+  /// Lower runs first: a level is worth ten seconds of waiting, levels beyond -100 and 100 count as
+  /// these. Who runs is not paused for an arrival, however urgent, only where blocks run out.
+  int64_t priority = 0;
   std::optional<std::chrono::steady_clock::time_point> deadline{};  // then it fails, `cancelled`
   std::string cache_salt{};  // prompts share their cache within one salt only
 };
@@ -124,9 +126,9 @@ class Executor {
   Executor& operator=(Executor&&) noexcept;
 
   /// From any thread; tokenises on the caller's. Throws Error(invalid_input) for parameters that
-  /// cannot be or a prompt that cannot fit, Error(unsupported) for text where the engine has no
-  /// tokenizer; later failures are in RequestEnd. QueueFull only under LLMOptions::max_queued_*,
-  /// which a model loaded by LLM has not.
+  /// cannot be or a prompt that cannot fit, Error(unsupported) for text or bad_words where the
+  /// engine has no tokenizer; later failures are in RequestEnd. QueueFull only under
+  /// LLMOptions::max_queued_*, which a model loaded by LLM has not.
   [[nodiscard]] std::variant<EventStream, QueueFull> submit(ExecutorRequest request);
   ExecutorStats stats() const;
 

@@ -18,10 +18,11 @@
 
 namespace veloz {
 
-/// How large the KV cache is where no size is given.
+/// How large the KV cache is where no size is given. Free is what the machine and the limits of its
+/// cgroups leave beside the weights.
 enum class KvCacheSize {
   of_sequences,    // enough for max_num_seqs sequences of full length, at most half of free memory
-  of_free_memory,  // up to four times that and four fifths of free memory: keeps prefixes longer
+  of_free_memory,  // for four times as many, at most four fifths of it: keeps prefixes longer
 };
 
 struct LLMOptions {
@@ -45,8 +46,9 @@ struct LLMOptions {
   int64_t max_prefill_chunk = 0;       // tokens of one prompt in one step; 0: no limit of its own
   SchedulingPolicy scheduling_policy = SchedulingPolicy::guaranteed_no_evict;
   bool enable_prefix_caching = true;  // prompts find the cache of what earlier ones began with
-  double target_step_ms = 0;  // prompts are cut so that a step is predicted to take no longer;
-                              // 0: no target, the highest throughput
+  double target_step_ms = 0;  // prompts are cut so that a step is predicted to take no longer, but
+                              // what runs gets its next tokens, and one prompt 16 of its own,
+                              // however long that takes; 0: no target, the highest throughput
   bool run_ahead = true;      // a step begins before the results of the one ahead are published
   int64_t max_queued_requests = 0;  // of an Executor, that wait to be admitted; 0: any number
   int64_t max_queued_tokens = 0;    // of their prompts; 0: any number
@@ -127,8 +129,8 @@ class LLM {
   /// Generates for all prompts together, with parameters for each, and returns when all have ended,
   /// in the order of the prompts. Tokens of a request do not depend on its neighbours, unless
   /// LLMOptions::allow_nondeterminism is set. Throws Error(invalid_input) for impossible parameters
-  /// or a prompt that cannot fit, before anything runs; a failure while running is in
-  /// RequestOutput::error.
+  /// or a prompt that cannot fit, and Error(unsupported) for text or bad_words where the engine has
+  /// no tokenizer, before anything runs; a failure while running is in RequestOutput::error.
   std::vector<RequestOutput> generate(std::span<const Prompt> prompts,
                                       std::span<const SamplingParams> params,
                                       const TextSink& sink = {}, const EndSink& on_end = {},
@@ -140,6 +142,8 @@ class LLM {
   /// Error(unsupported) where the model has none.
   Prompt apply_chat_template(std::span<const ChatMessage> messages) const;
 
+  /// The tokens of a text, as of a prompt given as text; and the text of tokens, special ones left
+  /// out. Both throw Error(unsupported) where the engine has no tokenizer.
   std::vector<int32_t> encode(std::string_view text) const;
   std::string decode(std::span<const int32_t> token_ids) const;
 

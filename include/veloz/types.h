@@ -66,33 +66,40 @@ enum class EarlyStopping { no, yes, never };
 
 /// How tokens are chosen. Names, defaults and order of operations are those of Hugging Face
 /// `generate` and vLLM where the two agree; validated by `serving` (SamplingParams with impossible
-/// values are ErrorKind::invalid_input).
+/// values are ErrorKind::invalid_input). Numbers are finite.
 struct SamplingParams {
-  int64_t max_tokens = 128;         // new tokens, >= 1
-  int64_t min_tokens = 0;           // end-of-sequence and stop ids cannot be chosen before
-  double temperature = 1.0;         // 0 is greedy
-  int64_t top_k = 0;                // 0: off
+  int64_t max_tokens = 128;         // new tokens, >= 1; with the prompt within max_model_len
+  int64_t min_tokens = 0;           // [0, max_tokens]; end-of-sequence and stop ids cannot be
+                                    // chosen before
+  double temperature = 1.0;         // >= 0; 0 is greedy
+  int64_t top_k = 0;                // >= 0; 0: off
   double top_p = 1.0;               // (0, 1]
   double min_p = 0.0;               // [0, 1)
   double repetition_penalty = 1.0;  // > 0; prompt and output tokens
   double presence_penalty = 0.0;    // [-2, 2]; output tokens only
   double frequency_penalty = 0.0;   // [-2, 2]; output tokens only
+  // Token ids, each once, with what is added to their logits, [-100, 100]; at most 1,024.
   std::vector<std::pair<int32_t, float>> logit_bias{};
-  std::vector<std::string> stop{};  // strings; the output ends before the match
-  std::vector<int32_t> stop_token_ids{};
+  std::vector<std::string> stop{};  // strings, none empty, at most 64; the output ends before the
+                                    // match
+  std::vector<int32_t> stop_token_ids{};  // at most 64; the output ends with the id
   bool include_stop_str_in_output = false;
-  std::vector<std::string> bad_words{};  // texts whose tokens the output must not hold in a row
+  std::vector<std::string> bad_words{};  // texts whose tokens the output must not hold in a row;
+                                         // none empty, at most 256
   bool ignore_eos = false;
   std::optional<uint64_t> seed{};  // absent: drawn from the operating system and reported
-  int64_t n = 1;                   // independent samples of one prompt
-  std::optional<int64_t>
-      logprobs{};  // number of alternatives per output token, 0 gives the chosen one only
+  int64_t n = 1;                   // independent samples of one prompt, 1 to max_num_seqs
+  // Alternatives per output token, [0, 20] and at most vocab_size; 0 gives the chosen one only.
+  std::optional<int64_t> logprobs{};
   std::optional<int64_t> prompt_logprobs{};  // likewise per prompt token, from the second on
 
-  int64_t num_beams = 1;  // > 1: beam search; temperature, top_k, top_p, min_p must stay neutral
-  double length_penalty = 1.0;
+  // > 1: beam search, with at most as many beams as the engine was built for and as run at once,
+  // and n <= num_beams. temperature is then 0 or 1, top_k, top_p, min_p, presence_penalty and
+  // frequency_penalty are neutral, and there are no stop strings and no logprobs.
+  int64_t num_beams = 1;
+  double length_penalty = 1.0;  // [-100, 100]; beam search
   EarlyStopping early_stopping = EarlyStopping::no;
-  int64_t no_repeat_ngram_size = 0;  // 0: off; beam search and sampling
+  int64_t no_repeat_ngram_size = 0;  // >= 0; 0: off; beam search and sampling
 };
 
 /// A moment's numbers. Requests that share a model are counted together.
