@@ -127,6 +127,9 @@ TEST_F(OneBillion, PoliciesPausesPrefixesAndStepsAheadChangeNothing) {
       LLM llm = load(options);
       for (int repeat = 0; repeat < 2; ++repeat)  // the second finds the prefixes of the first
         EXPECT_EQ(test::run_together(llm, requests_, test::as_listed(requests_)), alone_);
+      const ExecutorStats stats = llm.stats();
+      EXPECT_EQ(stats.num_preemptions > 0, policy == SchedulingPolicy::max_utilization);
+      EXPECT_EQ(stats.num_prefix_hits > 0, is_on);
     }
 }
 
