@@ -48,9 +48,14 @@ class Refusals(ErrorTest):
 
     def test_bodies_beyond_the_limit_are_refused(self) -> None:
         with self.assertRaises(openai.APIStatusError) as caught:
-            self.text("a" * 5000)
+            self.text("a" * 5000, extra_headers={"x-request-id": "large"})
         self.check_error(caught.exception, 413, None)
-        self.assertTrue(caught.exception.request_id)
+        self.assertEqual(caught.exception.request_id, "large")
+
+    def test_what_is_too_much_to_compile_is_unprocessable(self) -> None:
+        with self.assertRaises(openai.UnprocessableEntityError) as caught:
+            self.chat(extra_body={"structured_outputs": {"regex": "((a{1,1000}){1,1000}){1,1000}"}})
+        self.check_error(caught.exception, 422, None, "structured_outputs.regex")
 
     def test_other_types_of_bodies_are_refused(self) -> None:
         with self.assertRaises(openai.APIStatusError) as caught:

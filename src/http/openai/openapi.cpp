@@ -102,6 +102,7 @@ constexpr std::string_view kTransportErrors[] = {"400", "408", "413", "417",
 constexpr std::string_view kKeyErrors[] = {"401", "429"};
 constexpr std::string_view kPostErrors[] = {"404", "415"};
 constexpr std::string_view kModelErrors[] = {"404"};
+constexpr std::string_view kGrammarErrors[] = {"422"};
 
 std::string chat_request_schema() {
   ChatRequest request;
@@ -246,6 +247,7 @@ void write_responses(JsonWriter& writer, const Operation& operation) {
   if (operation.needs_key) write_errors(kKeyErrors);
   if (!operation.request.empty()) write_errors(kPostErrors);
   if (has_parameter(operation)) write_errors(kModelErrors);
+  if (operation.may_stream) write_errors(kGrammarErrors);
   write_error(writer, "503", operation.not_available);
   writer.end_object();
 }

@@ -56,7 +56,7 @@ TEST(Openapi, HasTheStatusesOfEachPath) {
     return joined;
   };
   EXPECT_EQ(statuses("/v1/completions", "post"),
-            "200 400 401 404 408 413 415 417 429 431 500 501 503 505 ");
+            "200 400 401 404 408 413 415 417 422 429 431 500 501 503 505 ");
   EXPECT_EQ(statuses("/v1/models/{model}", "get"),
             "200 400 401 404 408 413 417 429 431 500 501 503 505 ");
   EXPECT_EQ(statuses("/health", "get"), "200 400 408 413 417 431 500 501 503 505 ");
