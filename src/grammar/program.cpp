@@ -87,8 +87,6 @@ std::string Program::leaf_key(uint32_t index) const {
   return key;
 }
 
-size_t num_bytes(const Grammar& grammar) {
-  return sizeof(Grammar) + grammar.program().num_bytes();
-}
+size_t num_bytes(const Grammar& grammar) { return sizeof(Grammar) + grammar.program().num_bytes(); }
 
 }  // namespace veloz::grammar

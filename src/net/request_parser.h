@@ -47,8 +47,8 @@ class RequestParser {
   bool is_http_1_0() const;
   bool is_keep_alive() const;
 
-  /// The request (without `peer`); the next one may follow. Before state `complete` what was read of
-  /// it, which may be nothing.
+  /// The request (without `peer`); the next one may follow. Before state `complete` what was read
+  /// of it, which may be nothing.
   Request take();
 
  private:

@@ -25,9 +25,8 @@ TEST(Budget, StopsCompilingAtEachLimit) {
                            compile({.max_memory_bytes = size_t{1} << 20})));
   EXPECT_TRUE(throws_error(ErrorKind::unsupported, {"more than 0 ms to compile"},
                            compile({.max_milliseconds = 0})));
-  EXPECT_TRUE(throws_error(ErrorKind::unsupported, {"deeper than 1 levels"}, [] {
-    compile_regex("((a))", {.max_depth = 1});
-  }));
+  EXPECT_TRUE(throws_error(ErrorKind::unsupported, {"deeper than 1 levels"},
+                           [] { compile_regex("((a))", {.max_depth = 1}); }));
 }
 
 TEST(Budget, CountsTheMemoryThatAGrammarKeeps) {

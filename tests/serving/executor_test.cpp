@@ -149,7 +149,8 @@ class LateMask final : public TokenMask {
   void fill(std::span<uint32_t> allowed) override {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
     while (num_steps_ <= num_accepted_) {
-      if (std::chrono::steady_clock::now() > end) throw Error(ErrorKind::internal, "no step begins");
+      if (std::chrono::steady_clock::now() > end)
+        throw Error(ErrorKind::internal, "no step begins");
       std::this_thread::yield();
     }
     std::ranges::fill(allowed, ~0u);

@@ -25,7 +25,7 @@ class GrammarCache {
   struct Options {
     size_t max_entries = 256;
     size_t max_bytes = size_t{64} << 20;  // of them all; those in use are held beside it
-    size_t max_waiting = 64;  // sources that wait to be compiled
+    size_t max_waiting = 64;              // sources that wait to be compiled
     int num_threads = 1;
     grammar::CompileLimits limits = {};
   };
