@@ -46,7 +46,7 @@ format:  ## Format all C++ with clang-format
 format-check:
 	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 
-lint: format-check  ## clang-format on all C++, clang-tidy on src
+lint: format-check  ## clang-format on all C++, headers alone, clang-tidy on src
 	@JOBS=$(JOBS) scripts/lint
 
 clean:  ## Remove everything built
