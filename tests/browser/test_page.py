@@ -231,7 +231,8 @@ class ChatTest(PageTest):
 
     def test_a_lost_connection_keeps_the_text_for_continuing(self) -> None:
         kinds = {0: "break", 1: "error-event"}
-        self.open(fail=kinds.get, answer="one two three four")
+        # Slowly: what a browser has not handed on when the connection breaks is lost to the page.
+        self.open(fail=kinds.get, answer="one two three four", itl_s=0.5)
         self.expected_errors = 1
         self.ask("hello")
         self.assertEqual(self.text(".answer"), "one two")
