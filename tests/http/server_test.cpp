@@ -59,13 +59,14 @@ struct Fixture {
                    .metrics = &metrics});
   }
   net::ClientResponse get(const std::string& path, net::Headers headers = {},
-                          std::string method = "GET") {
+                          std::string method = "GET", std::string body = {}) {
     return net::fetch(client, {.method = std::move(method),
                                .url = fmt::format("http://127.0.0.1:{}{}", server.port(), path),
-                               .headers = std::move(headers)});
+                               .headers = std::move(headers),
+                               .body = std::move(body)});
   }
-  net::ClientResponse echo(net::Headers headers = {}) {
-    return get("/v1/echo", std::move(headers), "POST");
+  net::ClientResponse echo(net::Headers headers = {}, std::string body = {}) {
+    return get("/v1/echo", std::move(headers), "POST", std::move(body));
   }
 
   serving::ExecutorStats stats;
@@ -204,10 +205,7 @@ TEST(HttpServer, RefusesInAFormThatPagesMayRead) {
   Fixture f(std::move(options));
   f.attach();
   const auto response =
-      net::fetch(f.client, {.method = "POST",
-                            .url = fmt::format("http://127.0.0.1:{}/v1/echo", f.server.port()),
-                            .headers = {{"Origin", "https://a.example"}, {"X-Request-Id", "my-id"}},
-                            .body = "too much"});
+      f.echo({{"Origin", "https://a.example"}, {"X-Request-Id", "my-id"}}, "too much");
   EXPECT_EQ(response.head.status, 413);
   EXPECT_EQ(response.head.header("Access-Control-Allow-Origin"), "https://a.example");
   EXPECT_EQ(response.head.header("X-Request-Id"), "my-id");
@@ -311,10 +309,7 @@ TEST(HttpServer, RefusesMalformedRequestsInOpenAisFormAndLogsThem) {
   options.transport.parser.max_body_bytes = 3;
   Fixture f(std::move(options));
   f.attach();
-  const auto response =
-      net::fetch(f.client, {.method = "POST",
-                            .url = fmt::format("http://127.0.0.1:{}/v1/echo", f.server.port()),
-                            .body = "four"});
+  const auto response = f.echo({}, "four");
   EXPECT_EQ(response.head.status, 413);
   EXPECT_EQ(nlohmann::json::parse(response.body).at("error").at("type"), "invalid_request_error");
   ASSERT_EQ(f.lines.of("request").size(), 1u);
