@@ -91,8 +91,10 @@ void EngineLoop::run(const std::stop_token& stop) {
 void EngineLoop::turn() {
   if (in_flight_.empty()) launch();
   if (in_flight_.empty()) return;
-  if (!pipeline_.has_own_thread()) fill_masks(in_flight_.front());
-  sample(in_flight_.front());
+  InFlight& oldest = in_flight_.front();
+  oldest.requests = requests_of(oldest.step);
+  if (!pipeline_.has_own_thread()) fill_masks(oldest);
+  sample(oldest);
   if (options_.run_ahead) {
     pipeline_.wait_for_logits();
     apply_commands();
@@ -145,27 +147,36 @@ void EngineLoop::launch() {
   is_newest_sampled_ = false;
 }
 
+std::vector<std::shared_ptr<ActiveRequest>> EngineLoop::requests_of(const Step& step) const {
+  std::vector<std::shared_ptr<ActiveRequest>> requests;
+  requests.reserve(step.rows.size());
+  for (const GroupRows& rows : step.rows) {
+    const auto active = active_.find(rows.group->id);
+    requests.push_back(active == active_.end() ? nullptr : active->second);
+  }
+  return requests;
+}
+
 // Computes the step meanwhile, where it has masks: for once before it is told how to sample.
 void EngineLoop::fill_masks(const InFlight& in_flight) {
   std::vector<Generation*> generations;
-  for (const GroupRows& rows : in_flight.step.rows) {
-    const auto active = active_.find(rows.group->id);
-    if (rows.is_deciding() && active != active_.end() && active->second->generation->has_masks())
-      generations.push_back(active->second->generation.get());
+  for (size_t i = 0; i < in_flight.requests.size(); ++i) {
+    const ActiveRequest* request = in_flight.requests[i].get();
+    if (request != nullptr && in_flight.step.rows[i].is_deciding() &&
+        request->generation->has_masks())
+      generations.push_back(request->generation.get());
   }
   if (!generations.empty())
     mask_filler_.fill_during(generations, [this] { pipeline_.wait_for_logits(); });
 }
 
 // Every token before the step is known by now, whether the step ran ahead or not.
-void EngineLoop::sample(InFlight& in_flight) {
+void EngineLoop::sample(const InFlight& in_flight) {
   std::vector<runtime::SampleGroup> groups;
   groups.reserve(in_flight.step.rows.size());
-  for (const GroupRows& rows : in_flight.step.rows) {
-    const auto active = active_.find(rows.group->id);
-    in_flight.requests.push_back(active == active_.end() ? nullptr : active->second);
-    groups.push_back(sample_group(rows, in_flight.requests.back().get(), in_flight.step.number));
-  }
+  for (size_t i = 0; i < in_flight.requests.size(); ++i)
+    groups.push_back(
+        sample_group(in_flight.step.rows[i], in_flight.requests[i].get(), in_flight.step.number));
   pipeline_.sample(std::move(groups));
   is_newest_sampled_ = true;
 }

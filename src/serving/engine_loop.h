@@ -41,8 +41,9 @@ class EngineLoop {
   void apply(const CancelCommand& command);
   void fail_expired();
   void launch();
+  std::vector<std::shared_ptr<ActiveRequest>> requests_of(const Step& step) const;
   void fill_masks(const InFlight& in_flight);
-  void sample(InFlight& in_flight);
+  void sample(const InFlight& in_flight);
   runtime::SampleGroup sample_group(const GroupRows& rows, ActiveRequest* request,
                                     int64_t step_number);
   void finish_oldest();
