@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace veloz::serving {
@@ -23,14 +24,18 @@ std::optional<QueueFull> CommandQueue::find_full(int64_t num_tokens) const {
   return std::nullopt;
 }
 
-std::optional<QueueFull> CommandQueue::try_push(SubmitCommand& command) {
+std::optional<QueueFull> CommandQueue::try_push(std::span<SubmitCommand> commands) {
+  int64_t num_tokens = 0;
+  for (const SubmitCommand& command : commands)
+    num_tokens += command.submission.demand.num_prompt_tokens;
   {
     const std::lock_guard lock(mutex_);
-    const int64_t num_tokens = command.submission.demand.num_prompt_tokens;
     if (std::optional<QueueFull> full = find_full(num_tokens)) return full;
-    ++in_commands_.num_requests;
+    const std::ptrdiff_t num_before = std::ssize(commands_);
+    commands_.resize(commands_.size() + commands.size());  // where memory ends, nothing has changed
+    std::ranges::move(commands, commands_.begin() + num_before);
+    in_commands_.num_requests += std::ssize(commands);
     in_commands_.num_tokens += num_tokens;
-    commands_.emplace_back(std::move(command));
   }
   wake_.notify_one();
   return std::nullopt;

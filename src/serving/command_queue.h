@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <variant>
@@ -46,9 +47,9 @@ class CommandQueue {
   /// A limit of 0 is none.
   explicit CommandQueue(const Load& limit) : limit_(limit) {}
 
-  /// Takes the command, or says what is full and leaves it alone. A request that finds nobody
-  /// waiting always gets in.
-  std::optional<QueueFull> try_push(SubmitCommand& command);
+  /// Takes all commands, or says what is full and leaves them alone. Those that find nobody
+  /// waiting always get in.
+  std::optional<QueueFull> try_push(std::span<SubmitCommand> commands);
   void push(CancelCommand command);
 
   // The engine thread's.

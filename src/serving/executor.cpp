@@ -74,6 +74,9 @@ struct Executor::State {
         books(options.limits.num_kv_blocks),
         loop(runner, options, queue, books) {}
 
+  /// Of a request that was checked.
+  SubmitCommand make_command(Submittal submittal);
+
   const ExecutorOptions options;
   CommandQueue queue;
   EngineBooks books;
@@ -99,11 +102,8 @@ void Executor::check(std::span<const int32_t> prompt_tokens, const SamplingParam
   check_fits(demand_of(params, std::ssize(prompt_tokens)), options.limits);
 }
 
-std::variant<RequestId, QueueFull> Executor::submit(Request request,
-                                                    std::unique_ptr<EventSink> sink) {
-  State& state = *state_;
-  check(request.prompt_tokens, request.params);
-  validate_constraints(request, limits_of(state.options));
+SubmitCommand Executor::State::make_command(Submittal submittal) {
+  Request& request = submittal.request;
   VELOZ_CHECK(request.params.bad_words.empty() || !request.bad_words.empty(),
               "bad words without their tokens");
   VELOZ_CHECK(request.params.stop.empty() || request.observer != nullptr,
@@ -111,7 +111,7 @@ std::variant<RequestId, QueueFull> Executor::submit(Request request,
   const Demand demand = demand_of(request.params, std::ssize(request.prompt_tokens));
 
   SubmitCommand command;
-  command.submission = {.id = RequestId{state.next_id++},
+  command.submission = {.id = RequestId{next_id++},
                         .prompt_tokens = std::move(request.prompt_tokens),
                         .demand = demand,
                         .wants_prompt_logits = request.params.prompt_logprobs.has_value(),
@@ -125,22 +125,54 @@ std::variant<RequestId, QueueFull> Executor::submit(Request request,
                       .masks = std::move(request.masks),
                       .bad_words = std::move(request.bad_words),
                       .seed = 0,
-                      .vocab_size = state.options.vocab_size};
-  plan.end_token_ids = end_token_ids(plan.params, state.options.eos_token_ids);
+                      .vocab_size = options.vocab_size};
+  plan.end_token_ids = end_token_ids(plan.params, options.eos_token_ids);
   plan.seed = plan.params.seed ? *plan.params.seed : draw_seed();
-  Reply reply(std::move(sink), plan.params.n,
-              {.num_prompt_tokens = demand.num_prompt_tokens, .seed = plan.seed});
+  const int64_t num_choices = plan.params.n;
+  const RequestUsage usage{.num_prompt_tokens = demand.num_prompt_tokens, .seed = plan.seed};
   std::unique_ptr<Generation> generation = create_generation(std::move(plan));
   command.submission.prompt_rows = generation->prompt_rows();
   command.label = std::move(request.label);
-  const RequestId id = command.submission.id;
+  Reply reply(std::move(submittal.sink), num_choices, usage);
   command.request =
       std::make_shared<ActiveRequest>(ActiveRequest{std::move(generation), std::move(reply)});
-  if (std::optional<QueueFull> full = state.queue.try_push(command)) {
-    command.request->reply.drop();
-    return std::move(*full);
+  return command;
+}
+
+std::variant<RequestId, QueueFull> Executor::submit(Request request,
+                                                    std::unique_ptr<EventSink> sink) {
+  std::vector<Submittal> batch;
+  batch.push_back({std::move(request), std::move(sink)});
+  auto answer = submit(std::move(batch));
+  if (auto* full = std::get_if<QueueFull>(&answer)) return std::move(*full);
+  return std::get<std::vector<RequestId>>(answer).front();
+}
+
+std::variant<std::vector<RequestId>, QueueFull> Executor::submit(std::vector<Submittal> batch) {
+  State& state = *state_;
+  for (const auto& [request, sink] : batch) {
+    check(request.prompt_tokens, request.params);
+    validate_constraints(request, limits_of(state.options));
   }
-  return id;
+  std::vector<SubmitCommand> commands;
+  std::vector<RequestId> ids;
+  const auto drop = [&commands] {
+    for (const SubmitCommand& command : commands) command.request->reply.drop();
+  };
+  try {
+    commands.reserve(batch.size());
+    for (Submittal& submittal : batch) {
+      commands.push_back(state.make_command(std::move(submittal)));
+      ids.push_back(commands.back().submission.id);
+    }
+    std::optional<QueueFull> full = state.queue.try_push(commands);
+    if (!full) return ids;
+    drop();
+    return std::move(*full);
+  } catch (...) {  // no memory
+    drop();
+    throw;
+  }
 }
 
 void Executor::cancel(RequestId id) { state_->queue.push(CancelCommand{id}); }

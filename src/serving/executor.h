@@ -36,7 +36,7 @@ using StepCallback = std::function<void(const StepRecord&)>;
 /// it, once, and may do something before and after.
 using EventScope = std::function<void(const std::function<void()>& give_events)>;
 
-/// The queue is full; nothing was kept of the request.
+/// The queue is full; nothing was kept of what was submitted.
 struct QueueFull {
   std::string reason;        // what is full, value and limit
   double retry_after_s = 1;  // predicted time until there is room
@@ -97,6 +97,12 @@ struct RunningRequest {
   double age_s = 0;  // since its submission
 };
 
+/// A request, and who is told of it.
+struct Submittal {
+  Request request;
+  std::unique_ptr<EventSink> sink;
+};
+
 /// Runs requests to their ends, many at a time: the one generation loop. An engine thread repeats
 /// drain commands -> schedule -> launch -> apply -> publish, one step being in flight meanwhile (a
 /// StepPipeline), and sleeps where nothing is to do; all other threads talk to it through `submit`
@@ -118,6 +124,10 @@ class Executor {
   /// which is dropped uncalled where the queue is full.
   [[nodiscard]] std::variant<RequestId, QueueFull> submit(Request request,
                                                           std::unique_ptr<EventSink> sink);
+  /// Takes all of them, or none: one answer may need several. The queue has room for them while
+  /// fewer wait than it holds, so that a batch above its size can be served too.
+  [[nodiscard]] std::variant<std::vector<RequestId>, QueueFull> submit(
+      std::vector<Submittal> batch);
   /// From any thread; takes effect before the next step. Unknown and finished ids are ignored.
   void cancel(RequestId id);
   ExecutorStats stats() const;

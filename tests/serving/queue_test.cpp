@@ -93,6 +93,42 @@ TEST(Queue, RefusesMoreRequestsThanMayWait) {
   EXPECT_EQ(engine.generate({1, 2}, tokens(4)).choices.at(0).tokens.size(), 4u);
 }
 
+TEST(Queue, TakesAllOfABatchOrNone) {
+  ExecutorOptions options = one_at_a_time();
+  options.max_queued_requests = 2;
+  Engine engine(kModel, options);
+  Gate gate;
+  engine.runner.on_step = [&](int64_t) { gate.pass(); };
+  const auto running = engine.submit(request({1, 2}, 4));
+  gate.wait_for_step();
+  std::vector<std::shared_ptr<Inbox>> inboxes;
+  const auto batch = [&](size_t size) {
+    std::vector<Submittal> result;
+    for (size_t i = 0; i < size; ++i) {
+      inboxes.push_back(std::make_shared<Inbox>());
+      result.push_back({request({1, 2, 3}, 4), std::make_unique<Collector>(inboxes.back())});
+    }
+    return result;
+  };
+  std::vector<Submittal> wrong = batch(3);
+  wrong.back().request.params.max_tokens = 0;
+  EXPECT_THROW(std::ignore = engine.executor.submit(std::move(wrong)), Error);
+  const auto taken = engine.executor.submit(batch(3));
+  EXPECT_EQ(std::get<std::vector<RequestId>>(taken).size(), 3u);
+  const auto refused = engine.executor.submit(batch(2));
+  EXPECT_EQ(std::get<QueueFull>(refused).reason, "3 requests are waiting, the limit is 2");
+  gate.open();
+  EXPECT_FALSE(running->wait().error.has_value());
+  for (size_t i = 0; i < inboxes.size(); ++i) {
+    if (i >= 3 && i < 6) {
+      EXPECT_EQ(inboxes[i]->wait().choices.at(0).tokens.size(), 4u) << i;
+    } else {
+      EXPECT_EQ(inboxes[i].use_count(), 1) << i << ": its sink is not gone";
+      EXPECT_EQ(inboxes[i]->peek().num_ends, 0) << i;
+    }
+  }
+}
+
 TEST(Queue, RefusesMorePromptTokensThanMayWait) {
   ExecutorOptions options = one_at_a_time();
   options.max_queued_tokens = 10;

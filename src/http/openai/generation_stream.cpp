@@ -89,10 +89,11 @@ std::unique_ptr<serving::EventSink> GenerationStream::make_sink(
   return std::make_unique<Sink>(shared_from_this(), prompt_idx, std::move(texts));
 }
 
-void GenerationStream::add_id(serving::RequestId id) {
+void GenerationStream::set_ids(std::vector<serving::RequestId> ids) {
   const std::scoped_lock lock(mutex_);
-  ids_.push_back(id);
-  if (is_cancelled_) executor_.cancel(id);
+  ids_ = std::move(ids);
+  if (!is_cancelled_) return;
+  for (const serving::RequestId id : ids_) executor_.cancel(id);
 }
 
 void GenerationStream::cancel_all() {
@@ -101,14 +102,9 @@ void GenerationStream::cancel_all() {
   for (const serving::RequestId id : ids_) executor_.cancel(id);
 }
 
-void GenerationStream::refuse(net::Response response) {
-  hand_over({0, Clock::now(), Refusal{std::move(response)}});
-}
-
 void GenerationStream::hand_over(Event event) {
   const bool is_last = std::holds_alternative<serving::RequestUsage>(event.what) ||
-                       std::holds_alternative<Failure>(event.what) ||
-                       std::holds_alternative<Refusal>(event.what);
+                       std::holds_alternative<Failure>(event.what);
   bool must_post = false;
   {
     const std::scoped_lock lock(mutex_);
@@ -149,12 +145,9 @@ void GenerationStream::take(Event& event) {
     if (!is_over_) answer_->take(event.prompt_idx, end->end, end->facts);
   } else if (const auto* prompt = std::get_if<serving::PromptEvent>(&event.what)) {
     if (!is_over_) answer_->take(event.prompt_idx, *prompt);
-  } else if (auto* failure = std::get_if<Failure>(&event.what)) {
-    metrics_.on_request_end({.finished_reason = "error"});
-    answer_error(std::move(failure->answer));
   } else {
-    // No request of the engine's has ended: the access log tells of it, and its status.
-    answer_error(std::move(std::get<Refusal>(event.what).answer));
+    metrics_.on_request_end({.finished_reason = "error"});
+    answer_error(std::move(std::get<Failure>(event.what).answer));
   }
 }
 

@@ -33,11 +33,8 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
   /// come, for the observer that looks for stop strings.
   std::unique_ptr<serving::EventSink> make_sink(
       size_t prompt_idx, std::shared_ptr<std::vector<api::TextChoice>> texts);
-  /// The executor's name for a request, once submitted.
-  void add_id(serving::RequestId id);
-  /// A request was not taken: the answer is this error instead, and what was submitted is
-  /// cancelled. From any thread.
-  void refuse(net::Response response);
+  /// The executor's names for the requests, once submitted.
+  void set_ids(std::vector<serving::RequestId> ids);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -53,14 +50,10 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
   struct Failure {
     net::Response answer;
   };
-  struct Refusal {
-    net::Response answer;
-  };
   struct Event {
     size_t prompt_idx = 0;
     Clock::time_point at;
-    std::variant<serving::PromptEvent, TokenArrival, EndArrival, serving::RequestUsage, Failure,
-                 Refusal>
+    std::variant<serving::PromptEvent, TokenArrival, EndArrival, serving::RequestUsage, Failure>
         what;
   };
   /// When the tokens of a choice came, for the metrics.

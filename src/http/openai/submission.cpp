@@ -148,6 +148,7 @@ void Submitter::submit_with(Job& job, const grammar::GrammarPtr& grammar) {
   const auto stream = std::make_shared<GenerationStream>(job.exchange, std::move(job.answer),
                                                          context_.model.executor(), metrics_);
   stream->start();
+  std::vector<serving::Submittal> batch;
   for (size_t i = 0; i < num_prompts; ++i) {
     std::shared_ptr<std::vector<api::TextChoice>> texts;
     if (!job.params.stop.empty()) {
@@ -155,16 +156,12 @@ void Submitter::submit_with(Job& job, const grammar::GrammarPtr& grammar) {
           api::make_text_choices(context_.model.pieces(), job.params, special));
       requests[i].observer = api::make_stop_observer(job.params, texts);
     }
-    try {
-      const auto result = context_.model.executor().submit(std::move(requests[i]),
-                                                           stream->make_sink(i, std::move(texts)));
-      if (const auto* full = std::get_if<serving::QueueFull>(&result))
-        return stream->refuse(response_of(*full));
-      stream->add_id(std::get<serving::RequestId>(result));
-    } catch (...) {
-      return stream->refuse(error_response_of(std::current_exception()));
-    }
+    batch.push_back({std::move(requests[i]), stream->make_sink(i, std::move(texts))});
   }
+  auto answer = context_.model.executor().submit(std::move(batch));
+  if (const auto* full = std::get_if<serving::QueueFull>(&answer))
+    return job.exchange->respond(response_of(*full));
+  stream->set_ids(std::get<std::vector<serving::RequestId>>(std::move(answer)));
 }
 
 }  // namespace veloz::http::openai

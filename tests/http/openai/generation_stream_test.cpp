@@ -52,8 +52,8 @@ struct Way {
           std::make_shared<std::vector<api::TextChoice>>(api::make_text_choices(kPieces, sampling));
       request.observer = api::make_stop_observer(sampling, texts);
     }
-    stream->add_id(std::get<serving::RequestId>(
-        engine.executor.submit(std::move(request), stream->make_sink(0, std::move(texts)))));
+    stream->set_ids({std::get<serving::RequestId>(
+        engine.executor.submit(std::move(request), stream->make_sink(0, std::move(texts))))});
   }
   json answer() { return json::parse(exchange->wait().body); }
 
