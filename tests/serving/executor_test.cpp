@@ -4,45 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cmath>
-#include <latch>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "serving/beam_golden.h"
 #include "serving/engine_fixture.h"
+#include "serving/greedy.h"
 #include "support/expect_error.h"
 
 namespace veloz::serving {
 namespace {
 
 using test::throws_error;
-
-SamplingParams greedy(int64_t max_tokens) {
-  SamplingParams params;
-  params.max_tokens = max_tokens;
-  params.temperature = 0;
-  return params;
-}
-
-/// What greedy decoding must give, without blocks, batches or chunks.
-std::vector<int32_t> greedy_tokens(const HashModel& model, std::vector<int32_t> tokens,
-                                   int64_t max_tokens) {
-  std::vector<int32_t> output;
-  while (std::ssize(output) < max_tokens) {
-    const std::vector<float> row = model.logits(tokens);
-    const auto best = std::max_element(row.begin(), row.end());
-    output.push_back(static_cast<int32_t>(best - row.begin()));
-    tokens.push_back(output.back());
-    if (std::count(model.eos_token_ids.begin(), model.eos_token_ids.end(), output.back()) > 0)
-      break;
-  }
-  return output;
-}
 
 TEST(Executor, GreedyTokensAreTheModelsLikeliest) {
   Engine engine;
@@ -103,122 +78,6 @@ TEST(Executor, NeverSamplesBannedTokens) {
   const Outcome outcome = engine.generate({1}, params);
   ASSERT_EQ(outcome.choices.at(0).tokens.size(), 40u);
   for (const int32_t token : outcome.choices.at(0).tokens) EXPECT_LT(token, 10);
-}
-
-/// Allows one token at a time: `first`, then each time `step` more; remembers what was accepted.
-class CountingMask final : public TokenMask {
- public:
-  CountingMask(int32_t first, int32_t step, std::shared_ptr<std::vector<int32_t>> accepted)
-      : next_(first), step_(step), accepted_(std::move(accepted)) {}
-
-  void fill(std::span<uint32_t> allowed) override {
-    std::ranges::fill(allowed, 0u);
-    allowed[static_cast<size_t>(next_) / 32] = 1u << (next_ % 32);
-  }
-  void accept(int32_t token) override {
-    accepted_->push_back(token);
-    next_ = token + step_;
-  }
-  void rollback(int64_t) override {}
-
- private:
-  int32_t next_;
-  int32_t step_;
-  std::shared_ptr<std::vector<int32_t>> accepted_;
-};
-
-TEST(Executor, EachChoiceFollowsItsOwnMask) {
-  Engine engine;
-  Request request{.prompt_tokens = {1, 2, 3, 4, 5}, .params = {.max_tokens = 4, .n = 2}};
-  std::vector<std::shared_ptr<std::vector<int32_t>>> accepted;
-  for (const int32_t step : {1, 7}) {
-    accepted.push_back(std::make_shared<std::vector<int32_t>>());
-    request.masks.push_back(std::make_unique<CountingMask>(20, step, accepted.back()));
-  }
-  const Outcome outcome = engine.submit(std::move(request))->wait();
-  EXPECT_EQ(outcome.choices.at(0).tokens, (std::vector<int32_t>{20, 21, 22, 23}));
-  EXPECT_EQ(outcome.choices.at(1).tokens, (std::vector<int32_t>{20, 27, 34, 41}));
-  // The last one ended the choice.
-  EXPECT_EQ(*accepted[1], (std::vector<int32_t>{20, 27, 34}));
-}
-
-/// Fills no mask before the step that needs it has begun.
-class LateMask final : public TokenMask {
- public:
-  explicit LateMask(const std::atomic<int64_t>& num_steps) : num_steps_(num_steps) {}
-  void fill(std::span<uint32_t> allowed) override {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (num_steps_ <= num_accepted_) {
-      if (std::chrono::steady_clock::now() > end)
-        throw Error(ErrorKind::internal, "no step begins");
-      std::this_thread::yield();
-    }
-    std::ranges::fill(allowed, ~0u);
-  }
-  void accept(int32_t) override { ++num_accepted_; }
-  void rollback(int64_t) override {}
-
- private:
-  const std::atomic<int64_t>& num_steps_;
-  int64_t num_accepted_ = 0;
-};
-
-TEST(Executor, FillsMasksWhileTheStepComputes) {
-  for (const bool runs_ahead : {false, true})
-    for (const bool takes_tokens : {false, true}) {
-      ExecutorOptions options = options_for(kModel, small_limits());
-      options.run_ahead = runs_ahead;
-      Engine engine(kModel, options, takes_tokens);
-      Request request{.prompt_tokens = {1, 2}, .params = greedy(12)};
-      request.masks.push_back(std::make_unique<LateMask>(engine.runner.num_steps));
-      const Outcome outcome = engine.submit(std::move(request))->wait();
-      EXPECT_FALSE(outcome.error.has_value()) << runs_ahead << takes_tokens;
-      EXPECT_EQ(outcome.choices.at(0).tokens, greedy_tokens(kModel, {1, 2}, 12));
-    }
-}
-
-TEST(Executor, AMaskThatAllowsNothingFailsItsRequestAlone) {
-  Engine engine;
-  class Nothing final : public TokenMask {
-   public:
-    void fill(std::span<uint32_t> allowed) override { std::ranges::fill(allowed, 0u); }
-    void accept(int32_t) override {}
-    void rollback(int64_t) override {}
-  };
-  const auto good = engine.submit({.prompt_tokens = {1, 2}, .params = greedy(12)});
-  Request request{.prompt_tokens = {1, 2}, .params = greedy(4)};
-  request.masks.push_back(std::make_unique<Nothing>());
-  const Outcome bad = engine.submit(std::move(request))->wait();
-  ASSERT_TRUE(bad.error.has_value());
-  EXPECT_EQ(bad.error->kind(), ErrorKind::invalid_input);
-  EXPECT_NE(bad.error->message().find("every token is banned"), std::string::npos);
-  EXPECT_EQ(good->wait().choices.at(0).tokens, greedy_tokens(kModel, {1, 2}, 12));
-}
-
-TEST(Executor, AMaskThatThrowsFailsItsRequestAlone) {
-  Engine engine;
-  class Broken final : public TokenMask {
-   public:
-    explicit Broken(bool breaks_in_fill) : breaks_in_fill_(breaks_in_fill) {}
-    void fill(std::span<uint32_t> allowed) override {
-      if (breaks_in_fill_) throw Error(ErrorKind::internal, "broken in fill");
-      std::ranges::fill(allowed, ~0u);
-    }
-    void accept(int32_t) override { throw Error(ErrorKind::internal, "broken in accept"); }
-    void rollback(int64_t) override {}
-
-   private:
-    bool breaks_in_fill_;
-  };
-  for (const bool breaks_in_fill : {true, false}) {
-    const auto good = engine.submit({.prompt_tokens = {1, 2}, .params = greedy(12)});
-    Request request{.prompt_tokens = {1, 2}, .params = greedy(4)};
-    request.masks.push_back(std::make_unique<Broken>(breaks_in_fill));
-    const Outcome bad = engine.submit(std::move(request))->wait();
-    ASSERT_TRUE(bad.error.has_value());
-    EXPECT_NE(bad.error->message().find("broken in"), std::string::npos);
-    EXPECT_EQ(good->wait().choices.at(0).tokens, greedy_tokens(kModel, {1, 2}, 12));
-  }
 }
 
 /// Log-probability of each prompt token from the second on, straight from the model.
@@ -439,169 +298,6 @@ TEST(Executor, FindsTheBeamsThatTransformersFinds) {
     neighbour->wait();
     engine.wait_until_idle();
   }
-}
-
-TEST(Executor, FailsARequestThatMeetsNanAndNoOther) {
-  Engine engine;
-  engine.runner.poison_token = 7;
-  const auto good = engine.submit({{1, 2}, greedy(30), nullptr});
-  const Outcome bad = engine.generate({7, 2}, greedy(30));
-  ASSERT_TRUE(bad.error.has_value());
-  EXPECT_EQ(bad.error->kind(), ErrorKind::internal);
-  EXPECT_NE(bad.error->message().find("step "), std::string::npos) << bad.error->message();
-  EXPECT_NE(bad.error->message().find("output token 1: the logits hold a NaN"), std::string::npos);
-  EXPECT_EQ(good->wait().choices.at(0).tokens, greedy_tokens(kModel, {1, 2}, 30));
-  engine.wait_until_idle();
-}
-
-TEST(Executor, FailsABeamSearchThatMeetsNan) {
-  Engine engine;
-  engine.runner.poison_token = 7;
-  SamplingParams params;
-  params.num_beams = 3;
-  params.max_tokens = 10;
-  const Outcome outcome = engine.generate({7, 2}, params);
-  ASSERT_TRUE(outcome.error.has_value());
-  EXPECT_NE(outcome.error->message().find("NaN"), std::string::npos);
-  engine.wait_until_idle();
-}
-
-TEST(Executor, FailsARequestWhoseBansLeaveNothing) {
-  HashModel model = kModel;
-  model.vocab_size = 6;
-  Engine engine(model);
-  SamplingParams params = greedy(10);
-  params.no_repeat_ngram_size = 1;  // each of the six tokens once
-  params.ignore_eos = true;
-  const Outcome outcome = engine.generate({0, 1}, params);
-  EXPECT_EQ(outcome.choices.at(0).tokens.size(), 4u);
-  ASSERT_TRUE(outcome.error.has_value());
-  EXPECT_EQ(outcome.error->kind(), ErrorKind::invalid_input);
-  EXPECT_NE(outcome.error->message().find("every token is banned"), std::string::npos);
-  EXPECT_FALSE(outcome.error->hint().empty());
-}
-
-TEST(Executor, FailsABeamSearchWhoseBansLeaveTooFewOutputs) {
-  HashModel model = kModel;
-  model.vocab_size = 4;
-  model.eos_token_ids = {};
-  Engine engine(model);
-  SamplingParams params;
-  params.num_beams = 4;
-  params.n = 4;
-  params.max_tokens = 10;
-  params.no_repeat_ngram_size = 1;
-  const Outcome outcome = engine.generate({0, 1}, params);
-  ASSERT_TRUE(outcome.error.has_value());
-  EXPECT_NE(outcome.error->message().find("0 of n = 4"), std::string::npos)
-      << outcome.error->message();
-}
-
-TEST(Executor, FailsTheRequestsOfABrokenStepAndGoesOn) {
-  Engine engine;
-  engine.runner.on_step = [](int64_t step) {
-    if (step == 4) throw Error(ErrorKind::internal, "the device coughed");
-  };
-  const Outcome broken = engine.generate({1, 2}, greedy(30));
-  ASSERT_TRUE(broken.error.has_value());
-  EXPECT_EQ(broken.error->message(), "step 4: the device coughed");
-  EXPECT_EQ(broken.choices.at(0).tokens.size(), 3u);
-  EXPECT_EQ(broken.num_ends, 1);
-  EXPECT_EQ(engine.generate({1, 2}, greedy(30)).choices.at(0).tokens,
-            greedy_tokens(kModel, {1, 2}, 30));
-  engine.wait_until_idle();
-}
-
-TEST(Executor, CountsStepsThatFailOneAfterTheOther) {
-  Engine engine;
-  std::atomic<bool> is_lost = true;
-  engine.runner.on_step = [&](int64_t) {
-    if (is_lost) throw Error(ErrorKind::internal, "the device is gone");
-  };
-  for (int64_t failed = 1; failed <= 3; ++failed) {
-    EXPECT_TRUE(engine.generate({1, 2}, greedy(5)).error.has_value());
-    engine.wait_until_idle();
-    const ExecutorStats stats = engine.executor.stats();
-    EXPECT_GE(stats.num_failed_steps, failed);
-    EXPECT_NE(stats.step_error.find("the device is gone"), std::string::npos);
-  }
-  is_lost = false;
-  EXPECT_FALSE(engine.generate({1, 2}, greedy(5)).error.has_value());
-  engine.wait_until_idle();
-  EXPECT_EQ(engine.executor.stats().num_failed_steps, 0);
-}
-
-TEST(Executor, ASinkOrObserverThatThrowsFailsItsRequestAlone) {
-  class Broken final : public TokenObserver {
-   public:
-    std::optional<FinishReason> on_token(int64_t, int32_t) override {
-      throw std::runtime_error("the observer broke");
-    }
-  };
-  Engine engine;
-  const auto good = engine.submit({{1, 2}, greedy(20), nullptr});
-  const Outcome outcome = engine.submit({{4, 5}, greedy(20), std::make_unique<Broken>()})->wait();
-  ASSERT_TRUE(outcome.error.has_value());
-  EXPECT_NE(outcome.error->message().find("the observer broke"), std::string::npos);
-  EXPECT_FALSE(good->wait().error.has_value());
-}
-
-TEST(Executor, CancelEndsEveryOpenChoiceAndFreesItsBlocks) {
-  std::latch begun{1};
-  std::latch cancelled{1};
-  Engine engine;
-  engine.runner.on_step = [&](int64_t step) {
-    if (step == 1) begun.count_down();
-    cancelled.wait();
-  };
-  SamplingParams params;
-  params.n = 3;
-  params.max_tokens = 50;
-  params.ignore_eos = true;
-  RequestId id{};
-  const auto inbox = engine.submit({{1, 2, 3}, params, nullptr}, &id);
-  begun.wait();
-  engine.executor.cancel(id);
-  engine.executor.cancel(id);  // the second time nobody is there
-  cancelled.count_down();
-  const Outcome outcome = inbox->wait();
-  ASSERT_EQ(outcome.choices.size(), 3u);
-  for (const auto& [index, choice] : outcome.choices)
-    EXPECT_EQ(choice.end->reason, FinishReason::cancelled);
-  EXPECT_EQ(outcome.num_ends, 1);
-  engine.wait_until_idle();
-}
-
-TEST(Executor, BooksAreClearedWhenTheOnlyRunningRequestIsCancelled) {
-  Engine engine;
-  SamplingParams params;
-  params.max_tokens = 50;
-  params.ignore_eos = true;
-  bool was_cancelled = false;
-  while (!was_cancelled) {  // unless it ended first
-    RequestId id{};
-    const auto inbox = engine.submit({{1, 2, 3}, params, nullptr}, &id);
-    while (inbox->peek().choices.empty()) std::this_thread::yield();
-    engine.executor.cancel(id);
-    was_cancelled = inbox->wait().choices.at(0).end->reason == FinishReason::cancelled;
-    engine.wait_until_idle();
-  }
-}
-
-TEST(Executor, DestructionCancelsWhatIsStillThere) {
-  std::shared_ptr<Inbox> running;
-  std::shared_ptr<Inbox> waiting;
-  {
-    Engine engine;
-    SamplingParams params;
-    params.n = 8;
-    params.max_tokens = 20;
-    params.ignore_eos = true;
-    running = engine.submit({{1, 2, 3}, params, nullptr});
-    waiting = engine.submit({{1, 2, 3}, params, nullptr});
-  }
-  EXPECT_EQ(running->peek().num_ends, 1);
-  EXPECT_EQ(waiting->peek().num_ends, 1);
 }
 
 TEST(Executor, RefusesWhatCanNeverRunWithTheArithmetic) {
