@@ -180,14 +180,6 @@ TEST(GenerationStream, CountsARequestThatFailsAsAnError) {
   EXPECT_EQ(num_ended(way, "error"), 1);
 }
 
-TEST(GenerationStream, CountsARequestThatIsNotTakenAsNoneThatEnded) {
-  Way way(params_of(6), /*is_streamed=*/true);
-  way.stream->refuse({.status = 429});
-  EXPECT_EQ(way.exchange->wait().status, 429);
-  for (const char* reason : {"stop", "length", "abort", "error"})
-    EXPECT_EQ(num_ended(way, reason), 0) << reason;
-}
-
 TEST(GenerationStream, CountsWhatItAnswered) {
   Way way(params_of(6), /*is_streamed=*/false);
   way.submit();
