@@ -128,4 +128,9 @@ ops::KernelRegistry target_registry(std::string_view target) {
               "cpu:avx512_bf16, cuda");
 }
 
+ops::KernelRegistry local_registry(std::string_view target) {
+  if (target == kCuda) return cuda::make_registry();
+  return cpu::make_registry(cpu::best_isa(cpu::detect_features()));
+}
+
 }  // namespace veloz::api

@@ -59,4 +59,8 @@ std::string_view target_of_device(std::string_view device);
 /// another.
 ops::KernelRegistry target_registry(std::string_view target);
 
+/// What this machine runs an engine for `target` with: a GPU's kernels, or those of the best ISA
+/// that its processor has.
+ops::KernelRegistry local_registry(std::string_view target);
+
 }  // namespace veloz::api

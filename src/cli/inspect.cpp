@@ -57,8 +57,7 @@ Inspection inspect(const std::filesystem::path& directory) {
   for (size_t i = 0; i < result.engine.plan().weights.size(); ++i)
     result.weight_bytes += result.engine.weight_bytes(i);
   result.kv_block_bytes = runtime::kv_block_bytes(result.engine.plan());
-  const std::string& target = result.engine.manifest().target;
-  const ops::KernelRegistry here = api::target_registry(target == "cuda" ? target : "cpu");
+  const ops::KernelRegistry here = api::local_registry(result.engine.manifest().target);
   const engine::Plan& plan = result.engine.plan();
   for (const ops::Kernel* kernel :
        runtime::choose_kernels(plan, plan.program("step"), here).kernels)
