@@ -116,6 +116,9 @@ class FullQueues(ErrorTest):
                     self.check_error(caught.exception, 429, "queue_full")
                     self.check_retry_after(caught.exception)
                     self.assertTrue(caught.exception.request_id)
+            # A request that was not taken is none that ended.
+            metrics = self.server.request("GET", "/metrics")[2].decode()
+            self.assertRegex(metrics, r'finished_reason="error"[^}]*\} 0\n')
 
 
 class Draining(ErrorTest):
