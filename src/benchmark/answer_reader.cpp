@@ -8,51 +8,51 @@
 namespace veloz::benchmark {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 constexpr size_t kMaxPlainBody = 4096;
 constexpr size_t kMaxErrorText = 200;
 
-const json* find(const json& object, const char* key) {
+const Json* find(const Json& object, const char* key) {
   const auto field = object.find(key);
   return field == object.end() || field->is_null() ? nullptr : &*field;
 }
 
 /// "message" of an OpenAI error object, or the beginning of whatever is there.
-std::string error_text(const json& error) {
-  const json* const message = error.is_object() ? find(error, "message") : nullptr;
+std::string error_text(const Json& error) {
+  const Json* const message = error.is_object() ? find(error, "message") : nullptr;
   std::string text = message != nullptr && message->is_string()
                          ? message->get<std::string>()
-                         : error.dump(-1, ' ', false, json::error_handler_t::replace);
+                         : error.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (text.size() > kMaxErrorText) text = text.substr(0, kMaxErrorText) + "...";
   return text;
 }
 
 std::string body_error(const std::string& body) {
-  const json parsed = json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (parsed.is_object() && parsed.contains("error")) return error_text(parsed["error"]);
   return body.substr(0, kMaxErrorText);
 }
 
-void append_string(const json& object, const char* key, std::string& to) {
-  const json* const value = find(object, key);
+void append_string(const Json& object, const char* key, std::string& to) {
+  const Json* const value = find(object, key);
   if (value != nullptr && value->is_string()) to += value->get_ref<const std::string&>();
 }
 
 /// What a choice adds for its reader: text, or a chat's content, reasoning or tool call.
-std::string text_of(const json& choice) {
+std::string text_of(const Json& choice) {
   std::string text;
   append_string(choice, "text", text);
-  const json* const delta = find(choice, "delta");
+  const Json* const delta = find(choice, "delta");
   if (delta == nullptr || !delta->is_object()) return text;
   for (const char* key : {"reasoning_content", "reasoning", "content"})
     append_string(*delta, key, text);
-  if (const json* const calls = find(*delta, "tool_calls")) text += calls->dump();
+  if (const Json* const calls = find(*delta, "tool_calls")) text += calls->dump();
   return text;
 }
 
-int64_t count_of(const json& usage, const char* key) {
-  const json* const value = find(usage, key);
+int64_t count_of(const Json& usage, const char* key) {
+  const Json* const value = find(usage, key);
   return value != nullptr && value->is_number_integer() ? value->get<int64_t>() : 0;
 }
 
@@ -76,20 +76,20 @@ void AnswerReader::on_event(std::string_view data, double now_s) {
     is_ended_ = true;
     return;
   }
-  const json event = json::parse(data, nullptr, /*allow_exceptions=*/false);
+  const Json event = Json::parse(data, nullptr, /*allow_exceptions=*/false);
   if (!event.is_object()) {
     stream_error_ = "an event is no JSON object";
     return;
   }
-  if (const json* const error = find(event, "error")) {
+  if (const Json* const error = find(event, "error")) {
     stream_error_ = "in the stream: " + error_text(*error);
     return;
   }
-  const json* const choices = find(event, "choices");
+  const Json* const choices = find(event, "choices");
   if (choices != nullptr && choices->is_array())
-    for (const json& choice : *choices)
+    for (const Json& choice : *choices)
       if (choice.is_object()) on_choice(choice, now_s);
-  const json* const usage = find(event, "usage");
+  const Json* const usage = find(event, "usage");
   if (usage != nullptr && usage->is_object()) {
     has_usage_ = true;
     num_prompt_tokens_ = count_of(*usage, "prompt_tokens");
@@ -97,7 +97,7 @@ void AnswerReader::on_event(std::string_view data, double now_s) {
   }
 }
 
-void AnswerReader::on_choice(const json& choice, double now_s) {
+void AnswerReader::on_choice(const Json& choice, double now_s) {
   if (find(choice, "finish_reason") != nullptr) is_ended_ = true;
   end_s_ = now_s;
   const std::string text = text_of(choice);

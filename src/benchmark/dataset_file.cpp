@@ -14,7 +14,7 @@
 namespace veloz::benchmark {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 // What `vllm bench serve` keeps of ShareGPT.
 constexpr int64_t kMinTokens = 4;
@@ -43,12 +43,12 @@ Error bad_line(const std::filesystem::path& path, int64_t number, std::string_vi
 
 /// Calls `use` with the object of each line that is not blank.
 void for_each_line(std::istream& file, const std::filesystem::path& path,
-                   const std::function<void(const json&, int64_t)>& use) {
+                   const std::function<void(const Json&, int64_t)>& use) {
   int64_t number = 0;
   for (std::string line; std::getline(file, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!object.is_object()) throw bad_line(path, number, "no JSON object");
     use(object, number);
   }
@@ -56,31 +56,31 @@ void for_each_line(std::istream& file, const std::filesystem::path& path,
 
 /// Calls `use` with each element of a JSON list, holding one at a time: ShareGPT is 700 MB.
 void for_each_element(std::istream& file, const std::filesystem::path& path,
-                      const std::function<void(const json&)>& use) {
-  const json::parser_callback_t take = [&](int depth, json::parse_event_t event, json& value) {
-    if (depth != 1 || event != json::parse_event_t::object_end) return true;
+                      const std::function<void(const Json&)>& use) {
+  const Json::parser_callback_t take = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (depth != 1 || event != Json::parse_event_t::object_end) return true;
     use(value);
     return false;
   };
   try {
-    const json list = json::parse(file, take);
-  } catch (const json::exception& e) {
+    const Json list = Json::parse(file, take);
+  } catch (const Json::exception& e) {
     throw Error(ErrorKind::invalid_input,
                 fmt::format("\"{}\" is no JSON list: {}", path.string(), e.what()),
                 "--dataset-name sharegpt wants a JSON list or one object a line");
   }
 }
 
-std::optional<std::string> turn(const json& conversations, size_t i) {
-  const json& message = conversations[i];
+std::optional<std::string> turn(const Json& conversations, size_t i) {
+  const Json& message = conversations[i];
   if (!message.is_object() || !message.contains("value") || !message["value"].is_string())
     return std::nullopt;
   return message["value"].get<std::string>();
 }
 
-void add_conversation(const json& object, const DatasetOptions& options, const PromptWriter& writer,
+void add_conversation(const Json& object, const DatasetOptions& options, const PromptWriter& writer,
                       std::vector<SampleRequest>& requests) {
-  const json* const conversations =
+  const Json* const conversations =
       object.contains("conversations") ? &object["conversations"] : nullptr;
   if (conversations == nullptr || !conversations->is_array() || conversations->size() < 2) return;
   const auto prompt = turn(*conversations, 0);
@@ -93,10 +93,10 @@ void add_conversation(const json& object, const DatasetOptions& options, const P
   requests.push_back({*prompt, prompt_len, output_len});
 }
 
-Prompt read_prompt(const json& object, const std::filesystem::path& path, int64_t number) {
-  const json prompt = object.value("prompt", json());
+Prompt read_prompt(const Json& object, const std::filesystem::path& path, int64_t number) {
+  const Json prompt = object.value("prompt", Json());
   if (prompt.is_string()) return prompt.get<std::string>();
-  const auto is_id = [](const json& id) {
+  const auto is_id = [](const Json& id) {
     return id.is_number_unsigned() && id <= std::numeric_limits<int32_t>::max();
   };
   if (!prompt.is_array() || prompt.empty() || !std::ranges::all_of(prompt, is_id))
@@ -104,10 +104,10 @@ Prompt read_prompt(const json& object, const std::filesystem::path& path, int64_
   return prompt.get<std::vector<int32_t>>();
 }
 
-int64_t read_output_len(const json& object, const std::filesystem::path& path, int64_t number) {
+int64_t read_output_len(const Json& object, const std::filesystem::path& path, int64_t number) {
   for (const char* key : {"output_len", "output_tokens"}) {
     if (!object.contains(key) || object[key].is_null()) continue;
-    const json& value = object[key];
+    const Json& value = object[key];
     if (!value.is_number_unsigned() || value < 1 || value > kMaxOutputLen)
       throw bad_line(path, number, fmt::format("\"{}\" must be a whole number above 0", key));
     return value.get<int64_t>();
@@ -121,18 +121,18 @@ std::vector<SampleRequest> read_sharegpt(const DatasetOptions& options,
                                          const PromptWriter& writer) {
   std::ifstream file = open(options.path);
   std::vector<SampleRequest> requests;
-  const auto add = [&](const json& object) { add_conversation(object, options, writer, requests); };
+  const auto add = [&](const Json& object) { add_conversation(object, options, writer, requests); };
   if ((file >> std::ws).peek() == '[')
     for_each_element(file, options.path, add);
   else
-    for_each_line(file, options.path, [&](const json& object, int64_t) { add(object); });
+    for_each_line(file, options.path, [&](const Json& object, int64_t) { add(object); });
   return requests;
 }
 
 std::vector<SampleRequest> read_custom(const DatasetOptions& options, const PromptWriter& writer) {
   std::ifstream file = open(options.path);
   std::vector<SampleRequest> requests;
-  for_each_line(file, options.path, [&](const json& object, int64_t number) {
+  for_each_line(file, options.path, [&](const Json& object, int64_t number) {
     Prompt prompt = read_prompt(object, options.path, number);
     const auto* const ids = std::get_if<std::vector<int32_t>>(&prompt);
     const int64_t num_tokens = ids != nullptr ? static_cast<int64_t>(ids->size())

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "benchmark/serving_report.h"
+#include "benchmark/statistics.h"
 
 namespace veloz::benchmark {
 namespace {
@@ -17,7 +18,6 @@ using nlohmann::ordered_json;
 
 // What `vllm bench latency` reports of whole batches.
 constexpr std::array<double, 6> kBatchRanks = {10, 25, 50, 75, 90, 99};
-constexpr double kMsPerSecond = 1e3;
 
 SamplingParams sampling(int64_t max_tokens, const OfflineOptions& options) {
   const bool searches_beams = options.num_beams > 1;

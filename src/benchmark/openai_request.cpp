@@ -9,7 +9,7 @@
 
 namespace veloz::benchmark {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 Backend parse_backend(const std::string& name) {
   if (name == "openai") return Backend::openai;
@@ -23,7 +23,7 @@ std::string default_endpoint(Backend backend) {
 }
 
 std::string request_body(const SampleRequest& request, const RequestFormat& format) {
-  json body = {{"model", format.model},
+  Json body = {{"model", format.model},
                {"max_tokens", request.output_len},
                {"stream", true},
                {"stream_options", {{"include_usage", true}}}};
@@ -41,7 +41,7 @@ std::string request_body(const SampleRequest& request, const RequestFormat& form
     body["prompt"] = std::get<std::vector<int32_t>>(request.prompt);
   }
   body.update(format.extra_body);
-  return body.dump(-1, ' ', false, json::error_handler_t::replace);
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace veloz::benchmark

@@ -11,7 +11,8 @@
 namespace veloz::benchmark {
 namespace {
 
-constexpr double kWidth = 960, kHeight = 560, kLeft = 72, kRight = 24, kTop = 84, kBottom = 52;
+constexpr double kPlotWidth = 960, kHeight = 560, kPlotLeft = 72, kPlotRight = 24, kPlotTop = 84,
+                 kPlotBottom = 52;
 constexpr double kLabelledShare = 0.08;  // of a series' time: what is smaller is a dot without name
 
 bool has_place(const RooflinePoint& point) {
@@ -51,8 +52,8 @@ class LogAxis {
 };
 
 struct Axes {
-  LogAxis x{kLeft, kWidth - kRight};
-  LogAxis y{kHeight - kBottom, kTop};
+  LogAxis x{kPlotLeft, kPlotWidth - kPlotRight};
+  LogAxis y{kHeight - kPlotBottom, kPlotTop};
 };
 
 Axes axes_of(const Roofline& roofline) {
@@ -73,18 +74,18 @@ Axes axes_of(const Roofline& roofline) {
 std::string draw_grid(const Axes& axes) {
   std::string svg;
   for (const double value : axes.x.decades()) {
-    svg += fmt::format("<path class=\"g\" d=\"M{:.1f} {}V{}\"/>\n", axes.x.at(value), kTop,
-                       kHeight - kBottom);
-    svg += svg_text(axes.x.at(value), kHeight - kBottom + 18, "", "middle",
+    svg += fmt::format("<path class=\"g\" d=\"M{:.1f} {}V{}\"/>\n", axes.x.at(value), kPlotTop,
+                       kHeight - kPlotBottom);
+    svg += svg_text(axes.x.at(value), kHeight - kPlotBottom + 18, "", "middle",
                     fmt::format("{:g}", value));
   }
   for (const double value : axes.y.decades()) {
-    svg += fmt::format("<path class=\"g\" d=\"M{} {:.1f}H{}\"/>\n", kLeft, axes.y.at(value),
-                       kWidth - kRight);
-    svg += svg_text(kLeft - 8, axes.y.at(value) + 4, "", "end", fmt::format("{:g}", value));
+    svg += fmt::format("<path class=\"g\" d=\"M{} {:.1f}H{}\"/>\n", kPlotLeft, axes.y.at(value),
+                       kPlotWidth - kPlotRight);
+    svg += svg_text(kPlotLeft - 8, axes.y.at(value) + 4, "", "end", fmt::format("{:g}", value));
   }
-  svg += svg_text(kLeft, kTop - 12, "p", "start", "GFLOP/s");
-  return svg + svg_text(kWidth - kRight, kHeight - 12, "p", "end", "FLOP per byte");
+  svg += svg_text(kPlotLeft, kPlotTop - 12, "p", "start", "GFLOP/s");
+  return svg + svg_text(kPlotWidth - kPlotRight, kHeight - 12, "p", "end", "FLOP per byte");
 }
 
 std::string draw_roofs(const Roofline& roofline, const Axes& axes) {
@@ -94,8 +95,8 @@ std::string draw_roofs(const Roofline& roofline, const Axes& axes) {
     highest = std::max(highest, roof.gflop_per_s);
     const double y = axes.y.at(roof.gflop_per_s);
     svg += fmt::format("<path class=\"r\" d=\"M{:.1f} {:.1f}H{}\"/>\n",
-                       axes.x.at(roof.gflop_per_s / roofline.gb_per_s), y, kWidth - kRight);
-    svg += svg_text(kWidth - kRight, y - 5, "l", "end",
+                       axes.x.at(roof.gflop_per_s / roofline.gb_per_s), y, kPlotWidth - kPlotRight);
+    svg += svg_text(kPlotWidth - kPlotRight, y - 5, "l", "end",
                     fmt::format("{} {:.0f} G/s", roof.name, roof.gflop_per_s));
   }
   // The memory's line begins where it enters the page: on its left, or on its lower edge.
@@ -143,7 +144,7 @@ std::string draw_points(RooflineSeries series, size_t color, const Axes& axes, L
         "<circle class=\"o f{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\"><title>{}</title>"
         "</circle>\n",
         color, x, y, radius, svg_escape(point.details));
-    const bool is_right = x > kWidth * 0.8;
+    const bool is_right = x > kPlotWidth * 0.8;
     if (share >= kLabelledShare && labels.try_place(x, y))
       svg += svg_text(is_right ? x - radius - 4 : x + radius + 4, y + 4, "l",
                       is_right ? "end" : "start", point.label);
@@ -155,11 +156,11 @@ std::string draw_points(RooflineSeries series, size_t color, const Axes& axes, L
 
 std::string roofline_plot(const Roofline& roofline) {
   const Axes axes = axes_of(roofline);
-  std::string svg = svg_head(roofline.title, {.width = kWidth, .height = kHeight});
-  svg += svg_text(kLeft, 26, "t", "start", roofline.title);
+  std::string svg = svg_head(roofline.title, {.width = kPlotWidth, .height = kHeight});
+  svg += svg_text(kPlotLeft, 26, "t", "start", roofline.title);
   std::vector<std::string> names;
   for (const RooflineSeries& series : roofline.series) names.push_back(series.name);
-  svg += svg_legend(kWidth - kRight, 50, names);
+  svg += svg_legend(kPlotWidth - kPlotRight, 50, names);
   svg += draw_grid(axes);
   svg += draw_roofs(roofline, axes);
   Labels labels;

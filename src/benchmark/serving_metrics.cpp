@@ -10,11 +10,10 @@
 #include <utility>
 
 #include "base/error.h"
+#include "benchmark/statistics.h"
 
 namespace veloz::benchmark {
 namespace {
-
-constexpr double kMsPerSecond = 1e3;
 
 bool is_within(const std::optional<double>& limit_ms, double seconds) {
   return !limit_ms || seconds * kMsPerSecond <= *limit_ms;

@@ -12,7 +12,6 @@
 namespace veloz::benchmark {
 namespace {
 
-constexpr double kMsPerSecond = 1e3;
 constexpr size_t kMaxBins = 120;
 constexpr size_t kMaxDots = 4000;
 

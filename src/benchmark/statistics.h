@@ -7,6 +7,8 @@
 
 namespace veloz::benchmark {
 
+inline constexpr double kMsPerSecond = 1e3;
+
 /// One percentile of a sample, such as 99 or 99.9.
 struct Percentile {
   double rank = 0;  // [0, 100]

@@ -11,20 +11,20 @@
 namespace veloz::cli {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 constexpr const char* kHint = "each line is one JSON object, such as {\"prompt\": \"Hello\"}";
 constexpr size_t kMaxShown = 80;
 
-[[noreturn]] void refuse(const std::string& field, const json& value, std::string_view wanted) {
-  std::string shown = value.dump(-1, ' ', true, json::error_handler_t::replace);
+[[noreturn]] void refuse(const std::string& field, const Json& value, std::string_view wanted) {
+  std::string shown = value.dump(-1, ' ', true, Json::error_handler_t::replace);
   if (shown.size() > kMaxShown) shown = shown.substr(0, kMaxShown) + "...";
   throw Error(ErrorKind::invalid_input,
               fmt::format("\"{}\" is {}, it must be {}", field, shown, wanted), kHint);
 }
 
 template <std::integral T>
-void read_value(const std::string& field, const json& value, T& to) {
+void read_value(const std::string& field, const Json& value, T& to) {
   const bool fits = value.is_number_unsigned()
                         ? std::in_range<T>(value.get<uint64_t>())
                         : value.is_number_integer() && std::in_range<T>(value.get<int64_t>());
@@ -35,39 +35,39 @@ void read_value(const std::string& field, const json& value, T& to) {
   to = value.get<T>();
 }
 
-void read_value(const std::string& field, const json& value, double& to) {
+void read_value(const std::string& field, const Json& value, double& to) {
   if (!value.is_number()) refuse(field, value, "a number");
   to = value.get<double>();
 }
 
-void read_value(const std::string& field, const json& value, bool& to) {
+void read_value(const std::string& field, const Json& value, bool& to) {
   if (!value.is_boolean()) refuse(field, value, "true or false");
   to = value.get<bool>();
 }
 
-void read_value(const std::string& field, const json& value, std::string& to) {
+void read_value(const std::string& field, const Json& value, std::string& to) {
   if (!value.is_string()) refuse(field, value, "a string");
   to = value.get<std::string>();
 }
 
 template <typename T>
-void read_value(const std::string& field, const json& value, std::vector<T>& to) {
+void read_value(const std::string& field, const Json& value, std::vector<T>& to) {
   if (!value.is_array()) refuse(field, value, "a list");
   to.clear();
-  for (const json& item : value) read_value(field, item, to.emplace_back());
+  for (const Json& item : value) read_value(field, item, to.emplace_back());
 }
 
 template <typename T>
-void read_value(const std::string& field, const json& value, std::optional<T>& to) {
+void read_value(const std::string& field, const Json& value, std::optional<T>& to) {
   read_value(field, value, to.emplace());
 }
 
 /// "never" or a boolean, as Hugging Face has it; the flag is text.
-std::string early_stopping_text(const json& value) {
+std::string early_stopping_text(const Json& value) {
   return value.is_boolean() ? value.dump() : value.is_string() ? value.get<std::string>() : "";
 }
 
-SamplingParams parse_params(const json& line, GenerationFlags flags,
+SamplingParams parse_params(const Json& line, GenerationFlags flags,
                             const SamplingParams& defaults) {
   const auto read = [&](const char* field, auto& to) {
     if (line.contains(field) && !line.at(field).is_null()) read_value(field, line.at(field), to);
@@ -100,10 +100,10 @@ SamplingParams parse_params(const json& line, GenerationFlags flags,
   return flags.apply(defaults);
 }
 
-std::vector<ChatMessage> parse_messages(const json& list) {
+std::vector<ChatMessage> parse_messages(const Json& list) {
   if (!list.is_array() || list.empty()) refuse("messages", list, "a list of messages");
   std::vector<ChatMessage> messages;
-  for (const json& item : list) {
+  for (const Json& item : list) {
     if (!item.is_object() || !item.contains("role") || !item.contains("content"))
       refuse("messages", item, "objects with \"role\" and \"content\"");
     ChatMessage& message = messages.emplace_back();
@@ -113,7 +113,7 @@ std::vector<ChatMessage> parse_messages(const json& list) {
   return messages;
 }
 
-Prompt parse_prompt(const json& line, const LLM& llm) {
+Prompt parse_prompt(const Json& line, const LLM& llm) {
   if (line.contains("messages"))
     return llm.apply_chat_template(parse_messages(line.at("messages")));
   if (line.contains("prompt_token_ids")) {
@@ -132,10 +132,10 @@ Prompt parse_prompt(const json& line, const LLM& llm) {
 }  // namespace
 
 JsonlTask parse_jsonl_task(const std::string& line, const LLM& llm, const GenerationFlags& flags) {
-  json object;
+  Json object;
   try {
-    object = json::parse(line);
-  } catch (const json::exception& e) {
+    object = Json::parse(line);
+  } catch (const Json::exception& e) {
     throw Error(ErrorKind::invalid_input, fmt::format("no valid JSON: {}", e.what()), kHint);
   }
   if (!object.is_object()) throw Error(ErrorKind::invalid_input, "it is no JSON object", kHint);

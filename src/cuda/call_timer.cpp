@@ -17,7 +17,7 @@ namespace veloz::cuda {
 namespace {
 
 using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, cudaError_t (*)(cudaEvent_t)>;
-using Graph =
+using ExecutableGraph =
     std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, cudaError_t (*)(cudaGraphExec_t)>;
 
 Event make_event() {
@@ -42,8 +42,8 @@ void wait_for(cudaEvent_t event, double give_up_seconds) {
 }
 
 /// The calls as one graph; null where they cannot be captured.
-Graph capture(CudaStream& stream, const std::function<void()>& enqueue) {
-  Graph none(nullptr, cudaGraphExecDestroy);
+ExecutableGraph capture(CudaStream& stream, const std::function<void()>& enqueue) {
+  ExecutableGraph none(nullptr, cudaGraphExecDestroy);
   if (cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
     cudaGetLastError();
     return none;
@@ -68,7 +68,7 @@ Graph capture(CudaStream& stream, const std::function<void()>& enqueue) {
     cudaGetLastError();
     return none;
   }
-  return Graph(executable, cudaGraphExecDestroy);
+  return ExecutableGraph(executable, cudaGraphExecDestroy);
 }
 
 }  // namespace
@@ -105,7 +105,7 @@ Timing time_calls(CudaStream& stream, const TimingPlan& plan,
   const auto run_all = [&] {
     for (int64_t call = 0; call < timing.calls; ++call) enqueue(call);
   };
-  const Graph graph = capture(stream, run_all);
+  const ExecutableGraph graph = capture(stream, run_all);
   timing.is_graph = graph != nullptr;
   const auto sample = [&] {
     if (timing.is_graph)

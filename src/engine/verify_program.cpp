@@ -25,7 +25,7 @@ using ops::Symbol;
 using ops::ValueType;
 
 constexpr int64_t kMaxIntAttr = int64_t{1} << 40;
-constexpr uint64_t kAlignment = 64;
+constexpr uint64_t kArenaAlignment = 64;
 constexpr std::string_view kStepProgram = "step";
 
 /// What a step gets from outside. Kernels use these as indices without a look, so their contents
@@ -163,9 +163,9 @@ class ProgramVerifier {
 
   void verify_arena(size_t value, ArenaSlot arena) {
     const auto arena_bytes = static_cast<uint64_t>(program_.arena_bytes);
-    if (arena.offset < 0 || static_cast<uint64_t>(arena.offset) % kAlignment != 0)
+    if (arena.offset < 0 || static_cast<uint64_t>(arena.offset) % kArenaAlignment != 0)
       refuse(fmt::format("{} lies at byte {} of the arena, not at a multiple of {}", name(value),
-                         arena.offset, kAlignment));
+                         arena.offset, kArenaAlignment));
     const auto offset = static_cast<uint64_t>(arena.offset);
     if (offset > arena_bytes || bytes_[value] > arena_bytes - offset)
       refuse(fmt::format("{} needs bytes {} to {} of an arena of {}", name(value), offset,

@@ -17,11 +17,11 @@
 namespace veloz::engine {
 namespace {
 
-constexpr uint64_t kAlignment = 64;
+constexpr uint64_t kWeightAlignment = 64;
 constexpr uint64_t kMaxHeaderBytes = uint64_t{100} << 20;  // the format's own limit
 constexpr uint64_t kLengthBytes = 8;
 constexpr size_t kMaxTensors = size_t{1} << 21;
-constexpr int64_t kMaxExtent = int64_t{1} << 50;
+constexpr int64_t kMaxWeightExtent = int64_t{1} << 50;
 constexpr std::string_view kPadPrefix = "__pad.";
 constexpr std::string_view kMetadata = "__metadata__";
 
@@ -53,7 +53,7 @@ StoredTensor parse_tensor(const JsonNode& node, uint64_t data_bytes) {
   node.expect_keys({"dtype", "shape", "data_offsets"});
   StoredTensor tensor;
   tensor.dtype = node.at("dtype").text(16);
-  tensor.shape = node.at("shape").integers(1, kMaxExtent, Shape::kMaxRank);
+  tensor.shape = node.at("shape").integers(1, kMaxWeightExtent, Shape::kMaxRank);
   const JsonNode offsets = node.at("data_offsets");
   const std::vector<int64_t> range = offsets.integers(0, INT64_MAX, 2);
   if (range.size() != 2 || range[0] > range[1] || static_cast<uint64_t>(range[1]) > data_bytes)
@@ -105,10 +105,10 @@ WeightRange match_weight(const PlanWeight& weight, const StoredTensor& tensor, u
                     quote_text(weight.name), tensor.dtype, fmt::join(tensor.shape, ", "), bytes,
                     expected_dtype, fmt::join(expected_shape, ", ")),
         kRebuildHint);
-  if ((data_begin + tensor.begin) % kAlignment != 0)
+  if ((data_begin + tensor.begin) % kWeightAlignment != 0)
     throw Error(ErrorKind::corrupt_data,
                 fmt::format("{}: tensor {} begins at byte {}, not at a multiple of {}", file,
-                            quote_text(weight.name), data_begin + tensor.begin, kAlignment),
+                            quote_text(weight.name), data_begin + tensor.begin, kWeightAlignment),
                 kRebuildHint);
   return {data_begin + tensor.begin, static_cast<size_t>(bytes)};
 }
@@ -139,7 +139,7 @@ WeightsFileLayout layout_weights_file(const Plan& plan, std::span<const size_t> 
                                is_plain ? weight.shape.dims() : packed_shape, end, bytes);
     layout.ranges.push_back({end, bytes});
     end += bytes;
-    if (const uint64_t pad = round_up(end, kAlignment) - end; pad > 0) {
+    if (const uint64_t pad = round_up(end, kWeightAlignment) - end; pad > 0) {
       const std::vector<int64_t> pad_shape = {narrow<int64_t>(pad)};
       json += "," + tensor_entry(fmt::format("{}{}", kPadPrefix, num_pads++), kBytes, pad_shape,
                                  end, pad);
@@ -147,7 +147,7 @@ WeightsFileLayout layout_weights_file(const Plan& plan, std::span<const size_t> 
     }
   }
   json += "}";
-  json.resize(round_up(kLengthBytes + json.size(), size_t{kAlignment}) - kLengthBytes, ' ');
+  json.resize(round_up(kLengthBytes + json.size(), size_t{kWeightAlignment}) - kLengthBytes, ' ');
   const uint64_t length = json.size();
   layout.header.assign(reinterpret_cast<const char*>(&length), kLengthBytes);
   layout.header += json;

@@ -14,7 +14,7 @@
 namespace veloz::eval {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using Tokens = std::vector<int32_t>;
 
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
@@ -31,30 +31,30 @@ const text::Tokenizer& require_tokenizer(const text::TextFiles& text) {
   return *text.tokenizer;
 }
 
-std::string text_field(const json& line, const char* field) {
-  const json& value = line.at(field);
+std::string text_field(const Json& line, const char* field) {
+  const Json& value = line.at(field);
   if (!value.is_string() || value.get_ref<const std::string&>().empty())
     throw bad_line(fmt::format("\"{}\" must be a text that is not empty", field));
   return value.get<std::string>();
 }
 
-std::string expected_text(const json& line) {
+std::string expected_text(const Json& line) {
   for (const char* field : {"reference", "answer"})
     if (line.contains(field)) return text_field(line, field);
   throw bad_line("it has no \"reference\" and no \"answer\"");
 }
 
 /// Messages as the chat template takes them.
-std::vector<text::jinja::Value> messages_of(const json& line) {
-  const json& list = line.at("messages");
-  const auto is_message = [](const json& item) {
+std::vector<text::jinja::Value> messages_of(const Json& line) {
+  const Json& list = line.at("messages");
+  const auto is_message = [](const Json& item) {
     return item.is_object() && item.contains("role") && item.contains("content") &&
            item.at("role").is_string() && item.at("content").is_string();
   };
   if (!list.is_array() || list.empty() || !std::ranges::all_of(list, is_message))
     throw bad_line("\"messages\" must be a list of {\"role\": text, \"content\": text}");
   std::vector<text::jinja::Value> messages;
-  for (const json& item : list)
+  for (const Json& item : list)
     messages.push_back(text::chat_message(item.at("role").get_ref<const std::string&>(),
                                           item.at("content").get_ref<const std::string&>()));
   return messages;
@@ -65,7 +65,7 @@ struct ItemTokens {
   Tokens prompt, with_answer;
 };
 
-ItemTokens chat_tokens(const json& line, const std::string& expected, const text::TextFiles& text) {
+ItemTokens chat_tokens(const Json& line, const std::string& expected, const text::TextFiles& text) {
   std::vector<text::jinja::Value> messages = messages_of(line);
   ItemTokens tokens;
   tokens.prompt = text.encode_chat(messages);
@@ -74,7 +74,7 @@ ItemTokens chat_tokens(const json& line, const std::string& expected, const text
   return tokens;
 }
 
-ItemTokens plain_tokens(const json& line, const std::string& expected,
+ItemTokens plain_tokens(const Json& line, const std::string& expected,
                         const text::TextFiles& text) {
   constexpr std::string_view kSpaces = " \n\t\r";
   const text::Tokenizer& tokenizer = require_tokenizer(text);
@@ -97,7 +97,7 @@ void check_length(size_t num_tokens, const EvalSetOptions& options) {
                 "leave the item out, or build the model with a higher --max-model-len");
 }
 
-void add_item(EvalSet& set, const json& line, const text::TextFiles& text,
+void add_item(EvalSet& set, const Json& line, const text::TextFiles& text,
               const EvalSetOptions& options) {
   const bool is_chat = line.contains("messages");
   if (!is_chat && !line.contains("prompt"))
@@ -113,8 +113,8 @@ void add_item(EvalSet& set, const json& line, const text::TextFiles& text,
   set.items.push_back({std::move(tokens.prompt), std::move(expected)});
 }
 
-json parse_line(const std::string& text) {
-  json line = json::parse(text, nullptr, /*allow_exceptions=*/false);
+Json parse_line(const std::string& text) {
+  Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!line.is_object()) throw bad_line("it is no JSON object");
   return line;
 }

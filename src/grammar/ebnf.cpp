@@ -13,7 +13,7 @@
 namespace veloz::grammar {
 namespace {
 
-constexpr uint32_t kMaxRepeat = 1'000'000'000;
+constexpr uint32_t kMaxRuleRepeat = 1'000'000'000;
 constexpr std::string_view kBlanks = " \t\r";
 constexpr std::string_view kBlanksAndLines = " \t\r\n";
 constexpr std::string_view kDigits = "0123456789";
@@ -155,8 +155,8 @@ class EbnfParser {
   }
 
   uint32_t number(const std::string& digits, size_t offset) {
-    if (digits.size() > 10 || std::stoull(digits) > kMaxRepeat)
-      reader_.refuse(offset, fmt::format("at most {} repetitions are taken", kMaxRepeat));
+    if (digits.size() > 10 || std::stoull(digits) > kMaxRuleRepeat)
+      reader_.refuse(offset, fmt::format("at most {} repetitions are taken", kMaxRuleRepeat));
     return static_cast<uint32_t>(std::stoul(digits));
   }
 

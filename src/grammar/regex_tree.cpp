@@ -14,7 +14,7 @@
 namespace veloz::grammar {
 namespace {
 
-constexpr uint64_t kMaxRepeat = 1'000'000'000;
+constexpr uint64_t kMaxRegexRepeat = 1'000'000'000;
 
 class RegexParser {
  public:
@@ -108,8 +108,8 @@ class RegexParser {
     uint64_t value = 0;
     for (const char c : digits) {
       value = value * 10 + static_cast<uint64_t>(c - '0');
-      if (value > kMaxRepeat)
-        reader_.refuse(offset, fmt::format("at most {} repetitions are taken", kMaxRepeat));
+      if (value > kMaxRegexRepeat)
+        reader_.refuse(offset, fmt::format("at most {} repetitions are taken", kMaxRegexRepeat));
     }
     return static_cast<uint32_t>(value);
   }

@@ -10,7 +10,7 @@
 namespace veloz::graph {
 namespace {
 
-[[noreturn]] void refuse(const std::string& message) {
+[[noreturn]] void reject(const std::string& message) {
   throw Error(ErrorKind::corrupt_data, message);
 }
 
@@ -19,7 +19,7 @@ void verify_names(const Graph& graph) {
   for (size_t i = 0; i < graph.num_values(); ++i) {
     const Value& value = graph.value(ValueId{static_cast<int32_t>(i)});
     if (!names.emplace(value.kind == ValueKind::weight, value.name).second)
-      refuse(fmt::format("the name \"{}\" stands for two values", value.name));
+      reject(fmt::format("the name \"{}\" stands for two values", value.name));
   }
 }
 
@@ -30,7 +30,7 @@ void verify_weights(const Graph& graph) {
     for (const WeightSegment& segment : weight.segments) rows += segment.rows;
     if (weight.type.dims.empty() || !weight.type.dims[0].is_constant() ||
         rows != weight.type.dims[0].value)
-      refuse(fmt::format("weight @{} : {} has segments of {} rows together", weight.name,
+      reject(fmt::format("weight @{} : {} has segments of {} rows together", weight.name,
                          to_string(weight.type), rows));
   }
 }
@@ -40,11 +40,11 @@ void verify_types(const Graph& graph, const Node& node) {
   for (const ValueId id : node.inputs) types.push_back(graph.value(id).type);
   const std::vector<ops::ValueType> expected = ops::op_def(node.op).infer({types, node.attrs});
   if (expected.size() != node.outputs.size())
-    refuse(fmt::format("{} outputs, the op has {}", node.outputs.size(), expected.size()));
+    reject(fmt::format("{} outputs, the op has {}", node.outputs.size(), expected.size()));
   for (size_t i = 0; i < expected.size(); ++i) {
     const Value& output = graph.value(node.outputs[i]);
     if (output.type != expected[i])
-      refuse(fmt::format("%{} is declared {}, the op gives {}", output.name, to_string(output.type),
+      reject(fmt::format("%{} is declared {}, the op gives {}", output.name, to_string(output.type),
                          to_string(expected[i])));
   }
 }
@@ -61,12 +61,12 @@ class StateChains {
     for (const ValueId id : node.inputs) {
       const auto found = state_of_.find(id);
       if (found != state_of_.end() && current_[found->second] != id)
-        refuse(fmt::format("reads %{} after it was overwritten", graph_.value(id).name));
+        reject(fmt::format("reads %{} after it was overwritten", graph_.value(id).name));
     }
     if (!ops::op_def(node.op).threads_state) return;
     const auto found = state_of_.find(node.inputs.front());
     if (found == state_of_.end())
-      refuse(fmt::format("updates %{}, which is no state", graph_.value(node.inputs.front()).name));
+      reject(fmt::format("updates %{}, which is no state", graph_.value(node.inputs.front()).name));
     const ValueId state = found->second;
     state_of_[node.outputs.front()] = state;
     current_[state] = node.outputs.front();
@@ -91,12 +91,12 @@ void verify(const Graph& graph) {
     try {
       for (const ValueId id : node.inputs)
         if (!is_defined[static_cast<size_t>(id)])
-          refuse(fmt::format("reads %{} before it is made", graph.value(id).name));
+          reject(fmt::format("reads %{} before it is made", graph.value(id).name));
       verify_types(graph, node);
       chains.visit(node);
       for (const ValueId id : node.outputs) {
         if (is_defined[static_cast<size_t>(id)])
-          refuse(fmt::format("makes %{} a second time", graph.value(id).name));
+          reject(fmt::format("makes %{} a second time", graph.value(id).name));
         is_defined[static_cast<size_t>(id)] = true;
       }
     } catch (Error& e) {
@@ -104,10 +104,10 @@ void verify(const Graph& graph) {
       throw;
     }
   }
-  if (graph.outputs().empty()) refuse("the graph returns nothing");
+  if (graph.outputs().empty()) reject("the graph returns nothing");
   for (const ValueId id : graph.outputs())
     if (!is_defined[static_cast<size_t>(id)])
-      refuse(fmt::format("returns %{}, which no node makes", graph.value(id).name));
+      reject(fmt::format("returns %{}, which no node makes", graph.value(id).name));
 }
 
 }  // namespace veloz::graph

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
@@ -26,6 +25,7 @@
 #include <vector>
 
 #include "net/io_thread.h"
+#include "net/no_throw.h"
 #include "net/response_parser.h"
 #include "net/text.h"
 #include "net/tls.h"
@@ -40,9 +40,8 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 using Tls = asio::ssl::stream<tcp::socket>;
 
-constexpr size_t kReadBytes = size_t{16} * 1024;
+constexpr size_t kAnswerReadBytes = size_t{16} * 1024;
 constexpr std::chrono::milliseconds kTick{50};
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
 /// A connection to a server, with TLS or without.
 class Link {
@@ -246,7 +245,7 @@ class Client::State::Job final : public Connection {
 
   asio::awaitable<bool> read(bool is_reused) {
     ResponseParser parser({.on_head = callbacks_.on_head, .on_data = callbacks_.on_data}, is_head_);
-    std::array<char, kReadBytes> bytes;
+    std::array<char, kAnswerReadBytes> bytes;
     std::string input;
     bool is_first = true;
     while (!parser.is_done()) {

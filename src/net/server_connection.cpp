@@ -4,7 +4,6 @@
 #include <poll.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -20,6 +19,7 @@
 #include <utility>
 
 #include "net/answer.h"
+#include "net/no_throw.h"
 #include "net/text.h"
 
 namespace veloz::net {
@@ -31,7 +31,7 @@ using Tls = asio::ssl::stream<Tcp>;
 using Clock = std::chrono::steady_clock;
 using boost::system::error_code;
 
-constexpr size_t kReadBytes = size_t{8} * 1024;
+constexpr size_t kRequestReadBytes = size_t{8} * 1024;
 // What a client may send ahead while its last request is being answered. Reading goes on meanwhile
 // only to see whether it is still there.
 constexpr size_t kMaxReadAheadBytes = size_t{64} * 1024;
@@ -39,8 +39,6 @@ constexpr size_t kMaxReadAheadBytes = size_t{64} * 1024;
 // answer before its connection is reset.
 constexpr std::chrono::milliseconds kLingerTime{2'000};
 constexpr size_t kMaxLingerBytes = size_t{16} * 1024 * 1024;
-
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
 /// Two flows share a connection: the coroutine `read_loop` reads, and a chain of write completions,
 /// kicked by `flush`, sends. Requests are answered one after the other; what a client sends ahead
@@ -153,7 +151,7 @@ asio::awaitable<void> ServerConnection<Stream>::serve() {
 
 template <typename Stream>
 asio::awaitable<void> ServerConnection<Stream>::read_loop() {
-  std::array<char, kReadBytes> bytes;
+  std::array<char, kRequestReadBytes> bytes;
   while (!is_closed_ && !is_lingering_) {
     if (input_.size() >= kMaxReadAheadBytes && answer_) {
       co_await wait_for_room();
@@ -190,7 +188,7 @@ asio::awaitable<void> ServerConnection<Stream>::linger() {
   } else {
     error_code error;
     stream_.shutdown(Tcp::shutdown_send, error);
-    std::array<char, kReadBytes> bytes;
+    std::array<char, kRequestReadBytes> bytes;
     for (size_t num_bytes = 0; !error && num_bytes < kMaxLingerBytes;) {
       const auto [read_error, n] = co_await stream_.async_read_some(asio::buffer(bytes), kNoThrow);
       error = read_error;

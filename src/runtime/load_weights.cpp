@@ -19,17 +19,17 @@
 namespace veloz::runtime {
 namespace {
 
-constexpr size_t kAlignment = 64;
+constexpr size_t kWeightAlignment = 64;
 
 struct FreeHostMemory {
   void operator()(std::byte* memory) const {
-    ::operator delete[](memory, std::align_val_t{kAlignment});
+    ::operator delete[](memory, std::align_val_t{kWeightAlignment});
   }
 };
 using HostMemory = std::unique_ptr<std::byte[], FreeHostMemory>;
 
 HostMemory allocate_host(size_t bytes) {
-  HostMemory memory(new (std::align_val_t{kAlignment}, std::nothrow) std::byte[bytes]);
+  HostMemory memory(new (std::align_val_t{kWeightAlignment}, std::nothrow) std::byte[bytes]);
   if (memory == nullptr)
     throw Error(ErrorKind::out_of_memory,
                 fmt::format("{} of host memory to load weights", format_bytes(bytes)),
@@ -116,9 +116,9 @@ class Loader {
     std::vector<size_t> offsets;
     for (size_t i = 0; i < weights_.size(); ++i) {
       offsets.push_back(total);
-      total += round_up(packed_bytes(i), kAlignment);
+      total += round_up(packed_bytes(i), kWeightAlignment);
     }
-    loaded_.buffer = device_.allocate(std::max(total, kAlignment));
+    loaded_.buffer = device_.allocate(std::max(total, kWeightAlignment));
     for (const size_t offset : offsets)
       loaded_.data.push_back(static_cast<std::byte*>(loaded_.buffer.data()) + offset);
   }
@@ -160,7 +160,7 @@ class Loader {
     for (size_t group = 0, begin = 0; group < ends.size(); begin = ends[group++]) {
       size_t bytes = 0;
       for (size_t i = begin; i < ends[group]; ++i) {
-        bytes += round_up(engine_.weight_bytes(i), kAlignment);
+        bytes += round_up(engine_.weight_bytes(i), kWeightAlignment);
         if (changes_layout(i)) most_packed = std::max(most_packed, packed_bytes(i));
       }
       most = std::max(most, bytes);
@@ -178,7 +178,7 @@ class Loader {
     std::vector<size_t> ends;
     size_t bytes = 0;
     for (size_t i = 0; i < weights_.size(); ++i) {
-      const size_t own = round_up(engine_.weight_bytes(i), kAlignment);
+      const size_t own = round_up(engine_.weight_bytes(i), kWeightAlignment);
       if (bytes > 0 && bytes + own > kGroupBytes) {
         ends.push_back(i);
         bytes = 0;
@@ -193,7 +193,7 @@ class Loader {
     std::vector<std::byte*> to(weights_.size(), nullptr);
     for (size_t i = begin; i < end; ++i) {
       to[i] = staging;
-      staging += round_up(engine_.weight_bytes(i), kAlignment);
+      staging += round_up(engine_.weight_bytes(i), kWeightAlignment);
     }
     engine_.read_weights(to, pool_);
     for (size_t i = begin; i < end; ++i) {

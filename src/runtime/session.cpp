@@ -27,7 +27,7 @@ namespace {
 using engine::PlanState;
 using ops::Symbol;
 
-constexpr size_t kAlignment = 64;
+constexpr size_t kArenaAlignment = 64;
 
 bool is_cache(const PlanState& state) {
   return !state.type.dims.empty() && state.type.dims[0] == Symbol::N;
@@ -88,7 +88,7 @@ struct Session::State {
     memory.states = allocate_states();
     const std::span<void* const> places = inputs->place(most);
     memory.inputs.assign(places.begin(), places.end());
-    arena = device.allocate(std::max(narrow<size_t>(program.arena_bytes), kAlignment));
+    arena = device.allocate(std::max(narrow<size_t>(program.arena_bytes), kArenaAlignment));
     prefault(arena);
     memory.arena = static_cast<std::byte*>(arena.data());
     steps.emplace(program, choice.kernels, memory);
@@ -159,7 +159,7 @@ void Session::State::reserve_workspace(size_t bytes) {
   if (bytes <= workspace.bytes()) return;
   stream->synchronize();
   graphs.clear();
-  workspace = device.allocate(round_up(bytes, kAlignment));
+  workspace = device.allocate(round_up(bytes, kArenaAlignment));
   prefault(workspace);
 }
 

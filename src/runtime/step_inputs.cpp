@@ -10,7 +10,7 @@
 namespace veloz::runtime {
 namespace {
 
-constexpr size_t kAlignment = 64;
+constexpr size_t kInputAlignment = 64;
 
 /// An array of the batch that a step's input takes, under the input's name.
 std::span<const std::byte> batch_array(const Batch& batch, std::string_view name) {
@@ -48,7 +48,7 @@ size_t StepInputs::lay_out(const ops::Binding& binding) {
     const ops::ValueType& type = program_.values[static_cast<size_t>(program_.inputs[i])].type;
     offsets_[i] = end;
     end += round_up(narrow<size_t>(type.bind(binding).num_elements()) * dtype_bytes(type.dtype),
-                    kAlignment);
+                    kInputAlignment);
   }
   return end;
 }

@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::MixedRequest;
 
-struct Model {
+struct Variant {
   std::string name;
   fs::path checkpoint;
   std::string dtype;
@@ -34,10 +34,10 @@ struct Model {
   std::string kv_cache_dtype = "auto";
 };
 
-void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
+void PrintTo(const Variant& model, std::ostream* out) { *out << model.name; }
 
-std::vector<Model> every_model() {
-  std::vector<Model> models = {
+std::vector<Variant> every_model() {
+  std::vector<Variant> models = {
       {"gptj_random_fp32", test::golden_model("gptj"), "fp32", true},
       {"gptj_random_bf16", test::golden_model("gptj"), "bf16", true},
       {"llama_random_fp32", test::golden_model("llama-gqa-bf16"), "fp32", true},
@@ -66,7 +66,7 @@ constexpr const char* kEvenLlama = R"({"architectures": ["LlamaForCausalLM"], "h
   "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 131, "max_position_embeddings": 512,
   "rms_norm_eps": 1e-5, "dtype": "bfloat16", "tie_word_embeddings": true})";
 
-class Determinism : public testing::TestWithParam<Model> {
+class Determinism : public testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
     BuildOptions options =

@@ -13,20 +13,20 @@ namespace veloz::api {
 namespace {
 
 constexpr int64_t kBlocksOfSequence = 8;  // 32 positions in blocks of 4
-constexpr int64_t kMaxNumSeqs = 4;
+constexpr int64_t kNumSeqs = 4;
 
 /// How many blocks a cache has where so much memory is free that it would hold `num_free_blocks`.
 int64_t blocks_of(int64_t num_free_blocks, KvCacheSize size) {
   const engine::Plan plan = test::tiny_model().plan;
   const auto block_bytes = static_cast<uint64_t>(runtime::kv_block_bytes(plan));
   return count_kv_blocks(plan,
-                         {.max_num_seqs = kMaxNumSeqs,
+                         {.max_num_seqs = kNumSeqs,
                           .size = size,
                           .free_bytes = static_cast<uint64_t>(num_free_blocks) * block_bytes});
 }
 
 TEST(KvBudget, OfSequencesIsWhatTheyNeedAtMostHalfOfFreeMemory) {
-  constexpr int64_t kNeeded = kMaxNumSeqs * kBlocksOfSequence;
+  constexpr int64_t kNeeded = kNumSeqs * kBlocksOfSequence;
   EXPECT_EQ(blocks_of(1000, KvCacheSize::of_sequences), kNeeded);
   EXPECT_EQ(blocks_of(2 * kNeeded, KvCacheSize::of_sequences), kNeeded);
   EXPECT_EQ(blocks_of(2 * kNeeded - 2, KvCacheSize::of_sequences), kNeeded - 1);
@@ -35,7 +35,7 @@ TEST(KvBudget, OfSequencesIsWhatTheyNeedAtMostHalfOfFreeMemory) {
 }
 
 TEST(KvBudget, OfFreeMemoryIsFourTimesThatAtMostFourFifths) {
-  constexpr int64_t kMost = 4 * kMaxNumSeqs * kBlocksOfSequence;
+  constexpr int64_t kMost = 4 * kNumSeqs * kBlocksOfSequence;
   EXPECT_EQ(blocks_of(1000, KvCacheSize::of_free_memory), kMost);
   EXPECT_EQ(blocks_of(160, KvCacheSize::of_free_memory), kMost);
   EXPECT_EQ(blocks_of(155, KvCacheSize::of_free_memory), 124);
@@ -55,7 +55,7 @@ TEST(KvBudget, LessThanASequenceIsRefusedWithTheArithmetic) {
   const auto block_bytes = static_cast<uint64_t>(runtime::kv_block_bytes(plan));
   EXPECT_TRUE(test::throws_error(
       ErrorKind::out_of_memory, {"holds 7 blocks, one sequence of 32 positions needs 8"}, [&] {
-        choose_num_kv_blocks(plan, {.max_num_seqs = kMaxNumSeqs, .free_bytes = block_bytes * 14});
+        choose_num_kv_blocks(plan, {.max_num_seqs = kNumSeqs, .free_bytes = block_bytes * 14});
       }));
 }
 

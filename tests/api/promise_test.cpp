@@ -34,14 +34,14 @@ using serving::Random;
 constexpr int64_t kMaxNumSeqs = 64;
 constexpr int64_t kNumBlocksOfOne = 16;  // of a sequence of full length
 
-struct Model {
+struct Promised {
   const char* name;
   const char* checkpoint;
   const char* dtype;
   const char* quant = "none";
   const char* kv_cache_dtype = "auto";
 };
-void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
+void PrintTo(const Promised& model, std::ostream* out) { *out << model.name; }
 
 struct Spec {
   std::vector<int32_t> prompt;
@@ -110,7 +110,7 @@ std::vector<Spec> specs_of_one_sequence(int64_t vocab_size) {
   return specs;
 }
 
-class Promise : public testing::TestWithParam<Model> {
+class Promise : public testing::TestWithParam<Promised> {
  protected:
   static constexpr size_t kNumSpecs = 64;
 
@@ -285,10 +285,10 @@ TEST_P(Promise, SixtyFourThatDecodeTogetherKeepTheirBits) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, Promise,
-    testing::Values(Model{"llama_bf16", "llama-gqa-bf16", "bf16"},
-                    Model{"gptj_fp32", "gptj", "fp32"},
-                    Model{"llama_int8_kv_int8", "llama-gqa-bf16", "bf16", "int8", "int8"},
-                    Model{"llama_bf16_kv_fp8", "llama-gqa-bf16", "bf16", "none", "fp8"}),
+    testing::Values(Promised{"llama_bf16", "llama-gqa-bf16", "bf16"},
+                    Promised{"gptj_fp32", "gptj", "fp32"},
+                    Promised{"llama_int8_kv_int8", "llama-gqa-bf16", "bf16", "int8", "int8"},
+                    Promised{"llama_bf16_kv_fp8", "llama-gqa-bf16", "bf16", "none", "fp8"}),
     [](const auto& model) { return model.param.name; });
 
 }  // namespace

@@ -9,15 +9,16 @@
 
 #include "kernel_runs.h"
 #include "support/edge_values.h"
+#include "support/infinity.h"
 
 namespace veloz::cpu {
 namespace {
 
 using ops::Op;
+using test::kInfinity;
 using test::OwnedTensor;
 using test::random_tensor;
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNoNumber = std::numeric_limits<float>::quiet_NaN();
 
 class QuantizeKernels : public ::testing::TestWithParam<std::tuple<ops::Kernel, DType, DType>> {

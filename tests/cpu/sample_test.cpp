@@ -4,18 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
 
 #include "kernel_runs.h"
+#include "support/infinity.h"
 
 namespace veloz::cpu {
 namespace {
 
 using ops::Op;
+using test::kInfinity;
 using test::OwnedTensor;
 using test::random_tensor;
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct Filters {
   float temperature = 1;

@@ -33,7 +33,7 @@ struct Rows {
   OwnedTensor scales;
 };
 
-ops::Attrs attrs_of(const QuantizedWeight& w, std::string_view out = "fp32") {
+ops::Attrs uint4_attrs(const QuantizedWeight& w, std::string_view out = "fp32") {
   ops::Attrs attrs{{"out", std::string(out)}};
   if (w.has_zeros()) attrs.set("zeros", int64_t{1});
   return attrs;
@@ -47,7 +47,7 @@ class Uint4LinearKernels : public ::testing::TestWithParam<ops::Kernel> {
                   int num_threads = 2) const {
     OwnedTensor y(DType::fp32, {rows.x.view().shape[0], w.num_channels()});
     run_kernel(kernel(), w.packed_inputs({rows.x.view(), rows.scales.view()}, bias), {y.view()},
-               attrs_of(w), num_threads);
+               uint4_attrs(w), num_threads);
     return y;
   }
 };
@@ -70,9 +70,10 @@ TEST_P(Uint4LinearKernels, MatchTheReferenceOnOddShapes) {
                                  .has_zeros = seed % 2 == 0,
                                  .seed = seed});
         const auto inputs = w.plain_inputs({rows.x.view(), rows.scales.view()});
-        const auto want = test::run_reference(Op::quantized_linear, inputs, attrs_of(w));
+        const auto want = test::run_reference(Op::quantized_linear, inputs, uint4_attrs(w));
         const OwnedTensor y = run(rows, w);
-        EXPECT_WITHIN_TOLERANCE(Op::quantized_linear, inputs, want, 0, y.view(), attrs_of(w), seed);
+        EXPECT_WITHIN_TOLERANCE(Op::quantized_linear, inputs, want, 0, y.view(), uint4_attrs(w),
+                                seed);
       }
 }
 
@@ -83,7 +84,7 @@ TEST_P(Uint4LinearKernels, AddBiasAndReadAndWriteStridedRowsInBothDtypes) {
   const QuantizedWeight w({.n = n, .k = k, .group = 32, .has_zeros = true, .seed = 6});
   const auto inputs = w.plain_inputs({rows.x.view(), rows.scales.view()}, &bias);
   for (const DType out : {DType::fp32, DType::bf16}) {
-    const ops::Attrs attrs = attrs_of(w, to_string(out));
+    const ops::Attrs attrs = uint4_attrs(w, to_string(out));
     const auto want = test::run_reference(Op::quantized_linear, inputs, attrs);
     const OwnedTensor y(out, {m, n}, n + 5);
     run_kernel(kernel(), w.packed_inputs({rows.x.view(), rows.scales.view()}, &bias), {y.view()},
@@ -123,7 +124,7 @@ TEST_P(Uint4LinearKernels, NeverLookPastTheEndOfAnyOperand) {
       const OwnedTensor y = run(rows, w, &bias);
       const GuardedCall guarded(w.packed_operands({rows.x.view(), rows.scales.view()}, &bias),
                                 y.view());
-      run_kernel(kernel(), guarded.inputs(), {guarded.output()}, attrs_of(w));
+      run_kernel(kernel(), guarded.inputs(), {guarded.output()}, uint4_attrs(w));
       EXPECT_TENSOR_EQ(guarded.output(), y.view(), 1);
     }
 }
@@ -161,7 +162,7 @@ TEST_P(Uint4LinearKernels, RowsDoNotDependOnTheirNeighboursOrOnThreads) {
       run_kernel(kernel(),
                  w.packed_inputs(
                      {rows_of(rows.x.view(), begin, end), rows_of(rows.scales.view(), begin, end)}),
-                 {y}, attrs_of(w), num_threads);
+                 {y}, uint4_attrs(w), num_threads);
     };
     for (int64_t t = 0; t < max_rows; ++t) run_rows(rows_of(alone.view(), t, t + 1), t, 1);
     for (const int64_t m : {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 24, 25, 64, 130})
@@ -186,7 +187,7 @@ TEST(Uint4LinearClasses, FusedKernelsAgreeBitForBit) {
     if (kernel.name.find("portable") != std::string_view::npos) continue;
     results.emplace_back(DType::fp32, Shape{5, 40});
     run_kernel(kernel, w.packed_inputs({rows.x.view(), rows.scales.view()}),
-               {results.back().view()}, attrs_of(w));
+               {results.back().view()}, uint4_attrs(w));
     EXPECT_TENSOR_EQ(results.back().view(), results.front().view(), 1) << kernel.name;
   }
 }

@@ -12,7 +12,7 @@ namespace {
 using test::AttentionCase;
 using test::OwnedTensor;
 
-struct Heads {
+struct LeafHeads {
   const char* name;
   int64_t num_heads;
   int64_t num_kv_heads;
@@ -20,7 +20,7 @@ struct Heads {
   int64_t block_size;
 };
 
-class AttentionLeaves : public ::testing::TestWithParam<std::tuple<Heads, DType>> {
+class AttentionLeaves : public ::testing::TestWithParam<std::tuple<LeafHeads, DType>> {
  protected:
   static AttentionCase case_of(std::vector<int32_t> q_lens, std::vector<int32_t> kv_lens) {
     const auto& [heads, cache] = GetParam();
@@ -78,13 +78,13 @@ TEST_P(AttentionLeaves, OfFewTokensEachAndBesidePrefillAreTheSame) {
   expect_same_from_clusters(case_of({2, 40, 1, 4}, {2, 70, 514, 67}));
 }
 
-constexpr Heads kHeads[] = {{"MultiHead64", 2, 2, 64, 16},
-                            {"Grouped20Of64", 20, 1, 64, 32},
-                            {"Grouped8Of128", 8, 1, 128, 64},
-                            {"Grouped4Of128", 4, 1, 128, 48},
-                            {"MultiHead256", 1, 1, 256, 64}};
+constexpr LeafHeads kLeafHeads[] = {{"MultiHead64", 2, 2, 64, 16},
+                                    {"Grouped20Of64", 20, 1, 64, 32},
+                                    {"Grouped8Of128", 8, 1, 128, 64},
+                                    {"Grouped4Of128", 4, 1, 128, 48},
+                                    {"MultiHead256", 1, 1, 256, 64}};
 INSTANTIATE_TEST_SUITE_P(Cuda, AttentionLeaves,
-                         ::testing::Combine(::testing::ValuesIn(kHeads),
+                         ::testing::Combine(::testing::ValuesIn(kLeafHeads),
                                             ::testing::Values(DType::bf16, DType::fp8_e4m3)),
                          kCaseAndCacheName);
 

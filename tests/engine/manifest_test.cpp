@@ -24,7 +24,7 @@ Manifest full_manifest() {
   return manifest;
 }
 
-std::string with(const std::string& pointer, const Json& value) {
+std::string manifest_with(const std::string& pointer, const Json& value) {
   Json json = Json::parse(print_manifest(full_manifest()));
   json[Json::json_pointer(pointer)] = value;
   return json.dump();
@@ -68,9 +68,9 @@ TEST(Manifest, RefusesNewerFormatsBeforeItLooksAtTheRest) {
                    {"engine format 2.0, this veloz reads 1.0 to 1.3", "`veloz build`", "upgrade"},
                    [] { parse_manifest(R"({"format_version": "2.0", "shards": []})"); }));
   EXPECT_TRUE(throws_error(ErrorKind::unsupported, {"engine format 1.7"},
-                           [] { parse_manifest(with("/format_version", "1.7")); }));
+                           [] { parse_manifest(manifest_with("/format_version", "1.7")); }));
   EXPECT_TRUE(throws_error(ErrorKind::unsupported, {"engine format 0.9", "rebuild"},
-                           [] { parse_manifest(with("/format_version", "0.9")); }));
+                           [] { parse_manifest(manifest_with("/format_version", "0.9")); }));
 }
 
 TEST(Manifest, NoticesAnyEdit) {
@@ -109,38 +109,56 @@ INSTANTIATE_TEST_SUITE_P(
     All, BadManifestText,
     ::testing::Values(
         BadManifest{"Empty", "", {"no valid JSON"}},
-        BadManifest{"Version", with("/format_version", "one"), {"not a version like"}},
-        BadManifest{"VersionNumber", with("/format_version", 1.0), {"not a string"}},
-        BadManifest{"VersionMinus", with("/format_version", "1.-1"), {"not a version like"}},
-        BadManifest{"VersionTail", with("/format_version", "1.0x"), {"not a version like"}},
-        BadManifest{"UnknownKey", with("/host", "me"), {"unknown key \"host\""}},
+        BadManifest{"Version", manifest_with("/format_version", "one"), {"not a version like"}},
+        BadManifest{"VersionNumber", manifest_with("/format_version", 1.0), {"not a string"}},
         BadManifest{
-            "LoadFormat", with("/load_format", "pickle"), {"\"load_format\" is \"pickle\""}},
+            "VersionMinus", manifest_with("/format_version", "1.-1"), {"not a version like"}},
         BadManifest{
-            "Dtype", with("/model/dtype", "fp4"), {"\"model.dtype\" is \"fp4\"", "not a dtype"}},
-        BadManifest{"NegativeVocab", with("/model/vocab_size", -1), {"\"model.vocab_size\" is -1"}},
+            "VersionTail", manifest_with("/format_version", "1.0x"), {"not a version like"}},
+        BadManifest{"UnknownKey", manifest_with("/host", "me"), {"unknown key \"host\""}},
+        BadManifest{"LoadFormat",
+                    manifest_with("/load_format", "pickle"),
+                    {"\"load_format\" is \"pickle\""}},
+        BadManifest{"Dtype",
+                    manifest_with("/model/dtype", "fp4"),
+                    {"\"model.dtype\" is \"fp4\"", "not a dtype"}},
+        BadManifest{"NegativeVocab",
+                    manifest_with("/model/vocab_size", -1),
+                    {"\"model.vocab_size\" is -1"}},
         BadManifest{"TokenIds",
-                    with("/model/eos_token_ids", 2),
+                    manifest_with("/model/eos_token_ids", 2),
                     {"\"model.eos_token_ids\" is 2", "not an array"}},
-        BadManifest{
-            "TokenIdNegative", with("/model/eos_token_ids/0", -5), {"eos_token_ids[0]", "-5"}},
+        BadManifest{"TokenIdNegative",
+                    manifest_with("/model/eos_token_ids/0", -5),
+                    {"eos_token_ids[0]", "-5"}},
         BadManifest{"FileAbove",
-                    with("/files/0/name", "../graph.txt"),
+                    manifest_with("/files/0/name", "../graph.txt"),
                     {"\"../graph.txt\"", "plain file name"}},
-        BadManifest{"FileAbsolute", with("/files/0/name", "/etc/passwd"), {"plain file name"}},
-        BadManifest{"FileFolder", with("/files/0/name", "other/graph.txt"), {"plain file name"}},
-        BadManifest{"FileDeep", with("/files/0/name", "tokenizer/a/b"), {"plain file name"}},
-        BadManifest{"FileUp", with("/files/2/name", "tokenizer/.."), {"plain file name"}},
-        BadManifest{"FileHidden", with("/files/2/name", "tokenizer/.hidden"), {"plain file name"}},
-        BadManifest{"FileItself", with("/files/2/name", "engine.json"), {"plain file name"}},
-        BadManifest{"FileEmpty", with("/files/2/name", ""), {"plain file name"}},
         BadManifest{
-            "FileTwice", with("/files/0/name", "plan.json"), {"\"plan.json\"", "listed twice"}},
-        BadManifest{"FileMissing", with("/files/0/name", "notes.txt"), {"lacks \"graph.txt\""}},
-        BadManifest{"FileBytes", with("/files/0/bytes", int64_t{1} << 60), {"\"files[0].bytes\""}},
-        BadManifest{"ChecksumCount", with("/files/1/bytes", 16), {"2 checksums", "1 chunks"}},
-        BadManifest{"ChecksumText", with("/files/0/xxh3_64/0", "xyz"), {"16 hexadecimal digits"}},
-        BadManifest{"OwnChecksum", with("/checksum", 5), {"\"checksum\" is 5", "not a string"}}),
+            "FileAbsolute", manifest_with("/files/0/name", "/etc/passwd"), {"plain file name"}},
+        BadManifest{
+            "FileFolder", manifest_with("/files/0/name", "other/graph.txt"), {"plain file name"}},
+        BadManifest{
+            "FileDeep", manifest_with("/files/0/name", "tokenizer/a/b"), {"plain file name"}},
+        BadManifest{"FileUp", manifest_with("/files/2/name", "tokenizer/.."), {"plain file name"}},
+        BadManifest{
+            "FileHidden", manifest_with("/files/2/name", "tokenizer/.hidden"), {"plain file name"}},
+        BadManifest{
+            "FileItself", manifest_with("/files/2/name", "engine.json"), {"plain file name"}},
+        BadManifest{"FileEmpty", manifest_with("/files/2/name", ""), {"plain file name"}},
+        BadManifest{"FileTwice",
+                    manifest_with("/files/0/name", "plan.json"),
+                    {"\"plan.json\"", "listed twice"}},
+        BadManifest{
+            "FileMissing", manifest_with("/files/0/name", "notes.txt"), {"lacks \"graph.txt\""}},
+        BadManifest{
+            "FileBytes", manifest_with("/files/0/bytes", int64_t{1} << 60), {"\"files[0].bytes\""}},
+        BadManifest{
+            "ChecksumCount", manifest_with("/files/1/bytes", 16), {"2 checksums", "1 chunks"}},
+        BadManifest{
+            "ChecksumText", manifest_with("/files/0/xxh3_64/0", "xyz"), {"16 hexadecimal digits"}},
+        BadManifest{
+            "OwnChecksum", manifest_with("/checksum", 5), {"\"checksum\" is 5", "not a string"}}),
     [](const auto& test_info) { return test_info.param.name; });
 
 TEST(Manifest, NeverCrashesOnAMutatedDocument) {

@@ -14,8 +14,8 @@ namespace {
 using test::throws_error;
 using Json = nlohmann::json;
 
-/// The tiny plan's JSON with one value replaced.
-std::string with(const std::string& pointer, const Json& value) {
+/// The tiny plan's JSON plan_with one value replaced.
+std::string plan_with(const std::string& pointer, const Json& value) {
   Json json = Json::parse(print_plan(test::tiny_model().plan));
   json[Json::json_pointer(pointer)] = value;
   return json.dump();
@@ -78,16 +78,16 @@ TEST(Plan, BindsSymbolsAtTheLimits) {
   EXPECT_EQ(binding[static_cast<size_t>(ops::Symbol::N)], 7);
 }
 
-struct BadPlan {
+struct BadPlanCase {
   std::string name;
   std::string text;
   std::vector<std::string> message;
 };
 
-class BadPlanText : public ::testing::TestWithParam<BadPlan> {};
+class BadPlanText : public ::testing::TestWithParam<BadPlanCase> {};
 
 TEST_P(BadPlanText, IsRefusedWithFileKeyAndValue) {
-  const BadPlan& bad = GetParam();
+  const BadPlanCase& bad = GetParam();
   try {
     parse_plan(bad.text);
     FAIL() << "accepted";
@@ -106,58 +106,65 @@ const std::string kValue0 = "/programs/0/values/0";
 INSTANTIATE_TEST_SUITE_P(
     All, BadPlanText,
     ::testing::Values(
-        BadPlan{"Empty", "", {"no valid JSON"}},
-        BadPlan{"NotJson", "{\"limits\": ", {"no valid JSON"}},
-        BadPlan{"Array", "[]", {"not an object"}},
-        BadPlan{"Deep", std::string(100'000, '['), {"nested deeper than 16", "byte 16"}},
-        BadPlan{"DuplicateKey", "{\"limits\": {}, \"limits\": {}}", {"\"limits\" twice"}},
-        BadPlan{"BadUtf8", "{\"limits\": \"\xff\"}", {"no valid JSON"}},
-        BadPlan{"HugeNumber", "{\"limits\": 1e999}", {"no valid JSON"}},
-        BadPlan{"UnknownKey", with("/speed", 1), {"unknown key \"speed\"", "limits, weights"}},
-        BadPlan{"MissingKey", without("", "weights"), {"\"weights\" is missing"}},
-        BadPlan{"MissingNestedKey",
-                without(kStep0, "attrs"),
-                {"\"programs[0].steps[0].attrs\" is missing"}},
-        BadPlan{"LimitZero",
-                with("/limits/max_num_seqs", 0),
-                {"\"limits.max_num_seqs\" is 0", "between 1 and"}},
-        BadPlan{"LimitHuge",
-                with("/limits/max_model_len", int64_t{1} << 40),
-                {"\"limits.max_model_len\"", "between 1 and 1073741824"}},
-        BadPlan{"LimitFloat", with("/limits/block_size", 4.5), {"4.5", "not an integer"}},
-        BadPlan{"LimitBeyondInt64",
-                with("/limits/block_size", UINT64_MAX),
-                {"18446744073709551615", "not between"}},
-        BadPlan{"UnknownOp",
-                with(kStep0 + "/op", "matmul"),
-                {"\"programs[0].steps[0].op\" is \"matmul\"", "not an op"}},
-        BadPlan{"OperandText", with(kStep0 + "/inputs/0", "x"), {"not an integer"}},
-        BadPlan{"OperandNegative", with(kStep0 + "/inputs/0", -1), {"is -1"}},
-        BadPlan{"AttrNull",
-                with("/programs/0/steps/2/attrs/eps", nullptr),
-                {"is null", "not a string"}},
-        BadPlan{"AttrList", with("/programs/0/steps/2/attrs/eps", Json::array()), {"not a string"}},
-        BadPlan{"UnknownDtype", with(kValue0 + "/type", "int31[T]"), {"not a type", "int31"}},
-        BadPlan{"UnknownSymbol", with(kValue0 + "/type", "int32[Q]"), {"not a type", "Q"}},
-        BadPlan{"RankSeven", with(kValue0 + "/type", "int32[1,1,1,1,1,1,1]"), {"6 extents"}},
-        BadPlan{"ExtentOverflow",
-                with(kValue0 + "/type", "int32[99999999999999999999]"),
-                {"not a type"}},
-        BadPlan{"SlotUnknown", with(kValue0 + "/slot", "output"), {"not \"input\""}},
-        BadPlan{"SlotTwoKinds",
-                with(kValue0 + "/slot", Json{{"arena", 0}, {"weight", 0}}),
-                {"not one of"}},
-        BadPlan{"ViewWithoutBegin",
-                with("/programs/0/values/17/slot", Json{{"view", 16}}),
-                {"not one of"}},
-        BadPlan{"WeightSymbolic", with("/weights/0/type", "fp32[T,8]"), {"constant extents"}},
-        BadPlan{"WeightZeroExtent", with("/weights/0/type", "fp32[0,8]"), {"constant extents"}},
-        BadPlan{"LongName",
-                with("/weights/0/name", std::string(600, 'a')),
-                {"600 bytes", "at most 512"}},
-        BadPlan{"WeightsObject",
-                with("/weights", "none"),
-                {"\"weights\" is \"none\"", "not an array"}}),
+        BadPlanCase{"Empty", "", {"no valid JSON"}},
+        BadPlanCase{"NotJson", "{\"limits\": ", {"no valid JSON"}},
+        BadPlanCase{"Array", "[]", {"not an object"}},
+        BadPlanCase{"Deep", std::string(100'000, '['), {"nested deeper than 16", "byte 16"}},
+        BadPlanCase{"DuplicateKey", "{\"limits\": {}, \"limits\": {}}", {"\"limits\" twice"}},
+        BadPlanCase{"BadUtf8", "{\"limits\": \"\xff\"}", {"no valid JSON"}},
+        BadPlanCase{"HugeNumber", "{\"limits\": 1e999}", {"no valid JSON"}},
+        BadPlanCase{
+            "UnknownKey", plan_with("/speed", 1), {"unknown key \"speed\"", "limits, weights"}},
+        BadPlanCase{"MissingKey", without("", "weights"), {"\"weights\" is missing"}},
+        BadPlanCase{"MissingNestedKey",
+                    without(kStep0, "attrs"),
+                    {"\"programs[0].steps[0].attrs\" is missing"}},
+        BadPlanCase{"LimitZero",
+                    plan_with("/limits/max_num_seqs", 0),
+                    {"\"limits.max_num_seqs\" is 0", "between 1 and"}},
+        BadPlanCase{"LimitHuge",
+                    plan_with("/limits/max_model_len", int64_t{1} << 40),
+                    {"\"limits.max_model_len\"", "between 1 and 1073741824"}},
+        BadPlanCase{"LimitFloat", plan_with("/limits/block_size", 4.5), {"4.5", "not an integer"}},
+        BadPlanCase{"LimitBeyondInt64",
+                    plan_with("/limits/block_size", UINT64_MAX),
+                    {"18446744073709551615", "not between"}},
+        BadPlanCase{"UnknownOp",
+                    plan_with(kStep0 + "/op", "matmul"),
+                    {"\"programs[0].steps[0].op\" is \"matmul\"", "not an op"}},
+        BadPlanCase{"OperandText", plan_with(kStep0 + "/inputs/0", "x"), {"not an integer"}},
+        BadPlanCase{"OperandNegative", plan_with(kStep0 + "/inputs/0", -1), {"is -1"}},
+        BadPlanCase{"AttrNull",
+                    plan_with("/programs/0/steps/2/attrs/eps", nullptr),
+                    {"is null", "not a string"}},
+        BadPlanCase{"AttrList",
+                    plan_with("/programs/0/steps/2/attrs/eps", Json::array()),
+                    {"not a string"}},
+        BadPlanCase{
+            "UnknownDtype", plan_with(kValue0 + "/type", "int31[T]"), {"not a type", "int31"}},
+        BadPlanCase{"UnknownSymbol", plan_with(kValue0 + "/type", "int32[Q]"), {"not a type", "Q"}},
+        BadPlanCase{
+            "RankSeven", plan_with(kValue0 + "/type", "int32[1,1,1,1,1,1,1]"), {"6 extents"}},
+        BadPlanCase{"ExtentOverflow",
+                    plan_with(kValue0 + "/type", "int32[99999999999999999999]"),
+                    {"not a type"}},
+        BadPlanCase{"SlotUnknown", plan_with(kValue0 + "/slot", "output"), {"not \"input\""}},
+        BadPlanCase{"SlotTwoKinds",
+                    plan_with(kValue0 + "/slot", Json{{"arena", 0}, {"weight", 0}}),
+                    {"not one of"}},
+        BadPlanCase{"ViewWithoutBegin",
+                    plan_with("/programs/0/values/17/slot", Json{{"view", 16}}),
+                    {"not one of"}},
+        BadPlanCase{
+            "WeightSymbolic", plan_with("/weights/0/type", "fp32[T,8]"), {"constant extents"}},
+        BadPlanCase{
+            "WeightZeroExtent", plan_with("/weights/0/type", "fp32[0,8]"), {"constant extents"}},
+        BadPlanCase{"LongName",
+                    plan_with("/weights/0/name", std::string(600, 'a')),
+                    {"600 bytes", "at most 512"}},
+        BadPlanCase{"WeightsObject",
+                    plan_with("/weights", "none"),
+                    {"\"weights\" is \"none\"", "not an array"}}),
     [](const auto& test_info) { return test_info.param.name; });
 
 /// Values a careless or hostile writer might put anywhere.

@@ -11,7 +11,7 @@
 namespace veloz::eval {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 AnswerScores summaries() {
   return {.num_items = 100,
@@ -50,7 +50,7 @@ TEST(Gate, AsksForEachRougeOfASummary) {
     EXPECT_EQ(verdict_of(number, 0.9989), Verdict::pass_99);
     EXPECT_EQ(verdict_of(number, 0.9901), Verdict::pass_99);
     EXPECT_EQ(verdict_of(number, 0.9899), Verdict::fail);
-    EXPECT_EQ(verdict_of(number, kNan), Verdict::fail);
+    EXPECT_EQ(verdict_of(number, kNoNumber), Verdict::fail);
   }
   EXPECT_EQ(verdict_of(&AnswerScores::rouge_lsum, 0.1), Verdict::pass_99_9);
   EXPECT_EQ(verdict_of(&AnswerScores::exact, 0.1), Verdict::pass_99_9);
@@ -107,7 +107,7 @@ TEST(Gate, FailsWhatComputesNan) {
   EXPECT_NE(report.reason.find("1 of 100 answers failed"), std::string::npos) << report.reason;
 
   GateReport texts = report_of(Task::summarize, summaries(), summaries());
-  texts.text = TextScores{.num_tokens = 5, .nll = kNan, .perplexity = kNan};
+  texts.text = TextScores{.num_tokens = 5, .nll = kNoNumber, .perplexity = kNoNumber};
   judge(texts);
   EXPECT_EQ(texts.verdict, Verdict::fail);
 }
@@ -156,7 +156,8 @@ TEST(Gate, NamesTheConditionThatFails) {
 
 TEST(Gate, MeasuresAreJsonWithStableKeys) {
   GateReport report = report_of(Task::summarize, summaries(), summaries());
-  report.agreement = AgreementScores{.num_positions = 7, .mean_kl = kNan, .max_kl = 1, .top1 = 1};
+  report.agreement =
+      AgreementScores{.num_positions = 7, .mean_kl = kNoNumber, .max_kl = 1, .top1 = 1};
   const nlohmann::ordered_json json = nlohmann::ordered_json::parse(to_json(report).dump());
   EXPECT_EQ(json.at("verdict"), "PASS-99.9");
   EXPECT_EQ(json.at("task"), "summarize");

@@ -12,11 +12,11 @@
 namespace veloz::kv {
 namespace {
 
-constexpr int64_t kBlockSize = 4;
+constexpr int64_t kTableBlockSize = 4;
 
 TEST(BlockTable, TakesABlockPerFullBlockOfPositions) {
   BlockPool pool(8);
-  BlockTable table(pool, kBlockSize);
+  BlockTable table(pool, kTableBlockSize);
   std::vector<BlockCopy> copies;
   EXPECT_EQ(table.num_blocks_to_extend(5), 2);
   ASSERT_TRUE(table.try_extend(5, copies));
@@ -30,7 +30,7 @@ TEST(BlockTable, TakesABlockPerFullBlockOfPositions) {
 
 TEST(BlockTable, PlacesPositionsInTheirBlocks) {
   BlockPool pool(8);
-  BlockTable table(pool, kBlockSize);
+  BlockTable table(pool, kTableBlockSize);
   std::vector<BlockCopy> copies;
   ASSERT_TRUE(table.try_extend(7, copies));
   for (int64_t p = 0; p < 7; ++p)
@@ -39,7 +39,7 @@ TEST(BlockTable, PlacesPositionsInTheirBlocks) {
 
 TEST(BlockTable, ChangesNothingWhereThePoolIsTooSmall) {
   BlockPool pool(2);
-  BlockTable table(pool, kBlockSize);
+  BlockTable table(pool, kTableBlockSize);
   std::vector<BlockCopy> copies;
   ASSERT_TRUE(table.try_extend(4, copies));
   EXPECT_FALSE(table.try_extend(5, copies));
@@ -51,7 +51,7 @@ TEST(BlockTable, GivesAllBlocksBackAtItsEnd) {
   BlockPool pool(8);
   std::vector<BlockCopy> copies;
   {
-    BlockTable table(pool, kBlockSize);
+    BlockTable table(pool, kTableBlockSize);
     ASSERT_TRUE(table.try_extend(30, copies));
     const BlockTable child = table.fork();
     EXPECT_EQ(pool.num_held(), 8);
@@ -62,7 +62,7 @@ TEST(BlockTable, GivesAllBlocksBackAtItsEnd) {
 
 TEST(BlockTable, AForkSharesEveryBlockUntilOneOfThemWrites) {
   BlockPool pool(8);
-  BlockTable parent(pool, kBlockSize);
+  BlockTable parent(pool, kTableBlockSize);
   std::vector<BlockCopy> copies;
   ASSERT_TRUE(parent.try_extend(6, copies));
   BlockTable child = parent.fork();
@@ -82,7 +82,7 @@ TEST(BlockTable, AForkSharesEveryBlockUntilOneOfThemWrites) {
 
 TEST(BlockTable, AForkAtABlockBoundaryNeedsNoCopy) {
   BlockPool pool(8);
-  BlockTable parent(pool, kBlockSize);
+  BlockTable parent(pool, kTableBlockSize);
   std::vector<BlockCopy> copies;
   ASSERT_TRUE(parent.try_extend(8, copies));
   BlockTable child = parent.fork();
@@ -94,7 +94,7 @@ TEST(BlockTable, AForkAtABlockBoundaryNeedsNoCopy) {
 
 TEST(BlockTable, ACopyThatDoesNotFitChangesNothing) {
   BlockPool pool(1);
-  BlockTable parent(pool, kBlockSize);
+  BlockTable parent(pool, kTableBlockSize);
   std::vector<BlockCopy> copies;
   ASSERT_TRUE(parent.try_extend(2, copies));
   BlockTable child = parent.fork();
@@ -104,7 +104,7 @@ TEST(BlockTable, ACopyThatDoesNotFitChangesNothing) {
 }
 
 /// A table beside what its positions should hold, and a cache that copies and writes touch.
-struct Modelled {
+struct ModelledTable {
   BlockTable table;
   std::vector<int> written;  // value of each position
 };
@@ -117,19 +117,19 @@ TEST(BlockTable, ReadsBackWhatWasWrittenUnderRandomForks) {
     std::mt19937 random(seed);
     BlockPool pool(24);
     std::map<int64_t, int> cache;  // slot -> value
-    std::vector<Modelled> tables;
+    std::vector<ModelledTable> tables;
     int next_value = 0;
     for (int operation = 0; operation < 400; ++operation) {
       const auto choice = random() % 10;
       if (tables.empty() || choice == 0) {
-        tables.push_back({BlockTable(pool, kBlockSize), {}});
+        tables.push_back({BlockTable(pool, kTableBlockSize), {}});
       } else if (choice == 1) {
         tables.erase(tables.begin() + static_cast<int64_t>(random() % tables.size()));
       } else if (choice <= 3) {
-        const Modelled& parent = tables[random() % tables.size()];
+        const ModelledTable& parent = tables[random() % tables.size()];
         tables.push_back({parent.table.fork(), parent.written});
       } else {
-        Modelled& t = tables[random() % tables.size()];
+        ModelledTable& t = tables[random() % tables.size()];
         const auto count = static_cast<int64_t>(random() % 6);
         const int64_t needed = t.table.num_blocks_to_extend(count);
         const int64_t free_before = pool.num_free();
@@ -139,16 +139,16 @@ TEST(BlockTable, ReadsBackWhatWasWrittenUnderRandomForks) {
         if (!extended) continue;
         ASSERT_EQ(pool.num_free(), free_before - needed);
         for (const BlockCopy& copy : copies)
-          for (int64_t i = 0; i < kBlockSize; ++i)
-            cache[static_cast<int64_t>(copy.to) * kBlockSize + i] =
-                cache[static_cast<int64_t>(copy.from) * kBlockSize + i];
+          for (int64_t i = 0; i < kTableBlockSize; ++i)
+            cache[static_cast<int64_t>(copy.to) * kTableBlockSize + i] =
+                cache[static_cast<int64_t>(copy.from) * kTableBlockSize + i];
         for (int64_t i = 0; i < count; ++i) {
           cache[t.table.slot(static_cast<int64_t>(t.written.size()))] = next_value;
           t.written.push_back(next_value++);
         }
       }
       pool.check_invariants();
-      for (const Modelled& t : tables)
+      for (const ModelledTable& t : tables)
         for (size_t p = 0; p < t.written.size(); ++p)
           ASSERT_EQ(cache[t.table.slot(static_cast<int64_t>(p))], t.written[p]);
     }

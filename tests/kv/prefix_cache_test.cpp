@@ -138,7 +138,7 @@ TEST(PrefixCache, AHoldOnABlockThatIsNotKeptIsABug) {
 }
 
 /// A sequence, and what each of its blocks must hold.
-struct Modelled {
+struct ModelledCache {
   std::vector<int32_t> tokens;
   std::string salt;
   BlockTable table;
@@ -160,8 +160,8 @@ TEST(PrefixCache, FindsOnlyWhatWasWrittenUnderRandomUse) {
             : PrefixCache::Hash(nullptr));
     std::map<BlockId, std::string>
         content;  // of each full block: salt and all tokens up to its end
-    std::vector<Modelled> sequences;
-    const auto text_of = [](const Modelled& s, int64_t block) {
+    std::vector<ModelledCache> sequences;
+    const auto text_of = [](const ModelledCache& s, int64_t block) {
       std::string text = s.salt + ":";
       for (int64_t i = 0; i < (block + 1) * kBlockSize; ++i)
         text += std::to_string(s.tokens[static_cast<size_t>(i)]) + " ";
@@ -170,7 +170,7 @@ TEST(PrefixCache, FindsOnlyWhatWasWrittenUnderRandomUse) {
     for (int operation = 0; operation < 300; ++operation) {
       const auto choice = random() % 8;
       if (sequences.empty() || choice <= 1) {
-        Modelled s{{}, random() % 3 == 0 ? "salt" : "", BlockTable(pool, kBlockSize)};
+        ModelledCache s{{}, random() % 3 == 0 ? "salt" : "", BlockTable(pool, kBlockSize)};
         for (auto n = random() % 24 + 1; n > 0; --n)
           s.tokens.push_back(static_cast<int32_t>(random() % 2));
         s.table = cache.find(s.tokens, s.salt);
@@ -182,10 +182,10 @@ TEST(PrefixCache, FindsOnlyWhatWasWrittenUnderRandomUse) {
       } else if (choice == 2) {
         sequences.erase(sequences.begin() + static_cast<int64_t>(random() % sequences.size()));
       } else if (choice == 3) {
-        const Modelled& parent = sequences[random() % sequences.size()];
+        const ModelledCache& parent = sequences[random() % sequences.size()];
         sequences.push_back({parent.tokens, parent.salt, parent.table.fork(), parent.num_entered});
       } else {
-        Modelled& s = sequences[random() % sequences.size()];
+        ModelledCache& s = sequences[random() % sequences.size()];
         const int64_t missing = std::ssize(s.tokens) - s.table.num_positions();
         const int64_t count = std::min<int64_t>(missing, random() % 7);
         std::vector<BlockCopy> copies;

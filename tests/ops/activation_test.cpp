@@ -3,13 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
 #include "support/expect_error.h"
+#include "support/infinity.h"
 #include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
+
+using test::kInfinity;
 
 TEST(Activation, HasTheValuesOfItsFormula) {
   EXPECT_NEAR(activate(Activation::silu, 1), 0.7310585786300049, 1e-15);
@@ -23,7 +24,6 @@ TEST(Activation, HasTheValuesOfItsFormula) {
 }
 
 TEST(Activation, KeepsItsLimitsAndNan) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   for (const Activation activation :
        {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
     EXPECT_EQ(activate(activation, 0), 0) << to_string(activation);

@@ -4,19 +4,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
 #include <random>
 #include <vector>
 
+#include "support/infinity.h"
 #include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
 
+using test::kBan;
 using test::OwnedTensor;
 using test::tensor_of;
-
-constexpr float kBan = -std::numeric_limits<float>::infinity();
 
 TEST(ApplyBitmask, BansWhatIsNotAllowedInTheRowsItNames) {
   const OwnedTensor logits =

@@ -4,19 +4,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <limits>
 #include <tuple>
 
+#include "support/infinity.h"
 #include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
 
+using test::kBan;
 using test::OwnedTensor;
 using test::random_tensor;
 using test::tensor_of;
-
-constexpr float kBan = -std::numeric_limits<float>::infinity();
 
 TEST(BeamCandidates, MergesTheRowsOfAGroupWithTheirScores) {
   const OwnedTensor logprobs = tensor_of<float>({3, 3}, {-1, -2, -3,  //

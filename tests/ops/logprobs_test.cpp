@@ -4,18 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <limits>
 
+#include "support/infinity.h"
 #include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
 
+using test::kInfinity;
 using test::OwnedTensor;
 using test::random_tensor;
 using test::tensor_of;
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 TEST(LogSoftmax, SumsToOneAndSurvivesLargeLogits) {
   const uint64_t seed = 81;

@@ -3,17 +3,15 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
+#include "support/infinity.h"
 #include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
 
+using test::kBan;
 using test::OwnedTensor;
 using test::tensor_of;
-
-constexpr float kBan = -std::numeric_limits<float>::infinity();
 
 TEST(MaskLogits, AddsBiasesAndBansPerRowAndForAll) {
   const OwnedTensor logits =

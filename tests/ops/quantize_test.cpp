@@ -8,24 +8,25 @@
 
 #include "base/fp8.h"
 #include "support/expect_error.h"
+#include "support/infinity.h"
 #include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
 
+using test::kInfinity;
 using test::OwnedTensor;
 using test::random_tensor;
 using test::run_reference;
 using test::tensor_of;
 using test::values_of;
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNoNumber = std::numeric_limits<float>::quiet_NaN();
 
 Attrs to_format(std::string format) { return {{"format", std::move(format)}}; }
 
-std::vector<ValueType> infer(Op op, const std::vector<std::string>& inputs,
-                             std::string_view attrs) {
+std::vector<ValueType> infer_types(Op op, const std::vector<std::string>& inputs,
+                                   std::string_view attrs) {
   std::vector<ValueType> types;
   for (const std::string& text : inputs) types.push_back(parse_value_type(text));
   const Attrs parsed = parse_attrs(attrs);
@@ -78,7 +79,7 @@ TEST(Quantize, GivesZerosScaleZeroAndWhatIsNoNumberScaleNaN) {
 TEST(Quantize, ShapeRuleSaysWhatIsWrong) {
   const auto refused = [](std::string_view attrs, std::string_view why) {
     return test::throws_error(ErrorKind::corrupt_data, {why},
-                              [&] { infer(Op::quantize, {"bf16[T,64]"}, attrs); });
+                              [&] { infer_types(Op::quantize, {"bf16[T,64]"}, attrs); });
   };
   EXPECT_TRUE(refused("format=\"int4\"", "format"));
   EXPECT_TRUE(refused("format=\"int8\", group=48", "does not divide"));
@@ -135,7 +136,7 @@ TEST(QuantizedOutputs, AreThoseOfQuantizeOnTheRoundedOutput) {
 TEST(QuantizedOutputs, GroupAndScaleWithoutAFormatAreRefused) {
   for (const std::string attrs : {"act=\"silu\", group=32", "act=\"silu\", scale=1.0"})
     EXPECT_TRUE(test::throws_error(ErrorKind::corrupt_data, {"without quantize"},
-                                   [&] { infer(Op::act, {"bf16[T,64]"}, attrs); }));
+                                   [&] { infer_types(Op::act, {"bf16[T,64]"}, attrs); }));
 }
 
 }  // namespace

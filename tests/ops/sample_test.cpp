@@ -4,20 +4,19 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 
 #include "ops/kernel.h"
+#include "support/infinity.h"
 #include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
 
+using test::kInfinity;
 using test::OwnedTensor;
 using test::random_tensor;
 using test::tensor_of;
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct RowSpec {
   float temperature = 1;

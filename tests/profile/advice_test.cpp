@@ -6,10 +6,10 @@
 namespace veloz::profile {
 namespace {
 
-constexpr engine::Limits kLimits = {.max_num_batched_tokens = 1000,
-                                    .max_num_seqs = 10,
-                                    .max_model_len = 400,
-                                    .block_size = 100};  // 4 blocks a sequence
+constexpr engine::Limits kAdvisedLimits = {.max_num_batched_tokens = 1000,
+                                           .max_num_seqs = 10,
+                                           .max_model_len = 400,
+                                           .block_size = 100};  // 4 blocks a sequence
 
 /// 1,000 bytes for the weights, 500 for steps, 100 for the process, 40 blocks of 50.
 constexpr Footprint kFootprint = {.weight_bytes = 1000,
@@ -21,7 +21,7 @@ constexpr Footprint kFootprint = {.weight_bytes = 1000,
 /// With the advised value in place: the most that can be taken.
 uint64_t total_with(const Advice& advice) {
   Footprint footprint = kFootprint;
-  engine::Limits limits = kLimits;
+  engine::Limits limits = kAdvisedLimits;
   if (advice.flag == "--kv-cache-memory-bytes") {
     footprint.num_kv_blocks = advice.value / 50;
   } else {
@@ -33,10 +33,12 @@ uint64_t total_with(const Advice& advice) {
   return footprint.total_bytes();
 }
 
-TEST(Advise, SaysNothingWhereItFits) { EXPECT_TRUE(advise(kFootprint, kLimits, 3600).empty()); }
+TEST(Advise, SaysNothingWhereItFits) {
+  EXPECT_TRUE(advise(kFootprint, kAdvisedLimits, 3600).empty());
+}
 
 TEST(Advise, MakesTheCacheSmallerFirst) {
-  const std::vector<Advice> advice = advise(kFootprint, kLimits, 2000);
+  const std::vector<Advice> advice = advise(kFootprint, kAdvisedLimits, 2000);
   ASSERT_EQ(advice.size(), 1u);
   EXPECT_EQ(advice[0].flag, "--kv-cache-memory-bytes");
   EXPECT_EQ(advice[0].value, 400);  // all that is left of 2,000
@@ -45,7 +47,7 @@ TEST(Advise, MakesTheCacheSmallerFirst) {
 }
 
 TEST(Advise, ShortensSequencesWhereNotEvenOneFits) {
-  const std::vector<Advice> advice = advise(kFootprint, kLimits, 1760);
+  const std::vector<Advice> advice = advise(kFootprint, kAdvisedLimits, 1760);
   ASSERT_EQ(advice.size(), 1u);
   EXPECT_EQ(advice[0].flag, "--max-model-len");
   EXPECT_EQ(advice[0].value, 300);
@@ -53,7 +55,7 @@ TEST(Advise, ShortensSequencesWhereNotEvenOneFits) {
 }
 
 TEST(Advise, MakesStepsSmallerWhereTheArenaDoesNotFit) {
-  const std::vector<Advice> advice = advise(kFootprint, kLimits, 1500);
+  const std::vector<Advice> advice = advise(kFootprint, kAdvisedLimits, 1500);
   ASSERT_EQ(advice.size(), 1u);
   EXPECT_EQ(advice[0].flag, "--max-num-batched-tokens");
   EXPECT_EQ(advice[0].value, 400);
@@ -61,7 +63,7 @@ TEST(Advise, MakesStepsSmallerWhereTheArenaDoesNotFit) {
 }
 
 TEST(Advise, NamesQuantizationWhereTheWeightsDoNotFit) {
-  const std::vector<Advice> advice = advise(kFootprint, kLimits, 900);
+  const std::vector<Advice> advice = advise(kFootprint, kAdvisedLimits, 900);
   ASSERT_EQ(advice.size(), 1u);
   EXPECT_EQ(advice[0].flag, "");
   EXPECT_NE(advice[0].effect.find("--quant"), std::string::npos);
@@ -70,7 +72,7 @@ TEST(Advise, NamesQuantizationWhereTheWeightsDoNotFit) {
 
 TEST(Advise, EveryFlagIsEnoughOnItsOwn) {
   for (uint64_t memory = 1301; memory < 3600; memory += 7)
-    for (const Advice& advice : advise(kFootprint, kLimits, memory)) {
+    for (const Advice& advice : advise(kFootprint, kAdvisedLimits, memory)) {
       if (advice.flag.empty()) continue;
       EXPECT_LE(total_with(advice), memory) << advice.flag;
     }

@@ -9,10 +9,10 @@
 namespace veloz::profile {
 namespace {
 
-constexpr MachinePeaks kPeaks = {.read_bytes_per_s = 1e9, .fp32_ops_per_s = 1e9};
+constexpr MachinePeaks kRoundPeaks = {.read_bytes_per_s = 1e9, .fp32_ops_per_s = 1e9};
 
 Profile run(TinySession& tiny, ProfileOptions options) {
-  options.measure_peaks = [] { return kPeaks; };
+  options.measure_peaks = [] { return kRoundPeaks; };
   return run_profile(tiny.session(), options, test::TinyModel::kVocab);
 }
 

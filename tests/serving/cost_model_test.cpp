@@ -8,7 +8,7 @@
 namespace veloz::serving {
 namespace {
 
-constexpr CostCoefficients kStart = {
+constexpr CostCoefficients kStartCosts = {
     .step_s = 0.01, .token_s = 0.001, .row_s = 1e-4, .attended_s = 1e-7, .kv_read_s = 1e-6};
 
 StepWork decode(int64_t num_seqs, int64_t position) {
@@ -27,19 +27,19 @@ TEST(CostModel, CountsWhatEachTokenAttendsTo) {
 }
 
 TEST(CostModel, StartsFromItsCoefficients) {
-  const CostModel model(kStart);
+  const CostModel model(kStartCosts);
   EXPECT_NEAR(model.predict(decode(4, 99)), 0.01 + 4 * 0.001 + 4 * 1e-4 + 400 * 1e-7 + 400 * 1e-6,
               1e-12);
 }
 
 // A machine three times slower at arithmetic and twice as fast at reading weights.
 TEST(CostModel, LearnsWhatStepsReallyTake) {
-  const CostModel machine({.step_s = kStart.step_s / 2,
-                           .token_s = kStart.token_s * 3,
-                           .row_s = kStart.row_s,
-                           .attended_s = kStart.attended_s * 3,
-                           .kv_read_s = kStart.kv_read_s});
-  CostModel model(kStart);
+  const CostModel machine({.step_s = kStartCosts.step_s / 2,
+                           .token_s = kStartCosts.token_s * 3,
+                           .row_s = kStartCosts.row_s,
+                           .attended_s = kStartCosts.attended_s * 3,
+                           .kv_read_s = kStartCosts.kv_read_s});
+  CostModel model(kStartCosts);
   Random random(3);
   const auto random_work = [&] {
     StepWork work = decode(random.in(0, 16), random.in(0, 500));
@@ -57,15 +57,15 @@ TEST(CostModel, LearnsWhatStepsReallyTake) {
 }
 
 TEST(CostModel, OneStepThatWasHeldUpMovesItLittle) {
-  CostModel model(kStart);
+  CostModel model(kStartCosts);
   const double before = model.predict(decode(1, 10));
   model.observe(decode(1, 10), 1000);
   EXPECT_LT(model.predict(decode(1, 10)), before * 1.26);
 }
 
 TEST(CostModel, StaysWithinItsBounds) {
-  CostModel slow(kStart);
-  CostModel fast(kStart);
+  CostModel slow(kStartCosts);
+  CostModel fast(kStartCosts);
   const double start = slow.predict(decode(1, 10));
   for (int i = 0; i < 10'000; ++i) {
     slow.observe(decode(1, 10), 1e9);
@@ -76,7 +76,7 @@ TEST(CostModel, StaysWithinItsBounds) {
 }
 
 TEST(CostModel, FindsTheLongestChunkThatFits) {
-  const CostModel model(kStart);
+  const CostModel model(kStartCosts);
   const StepWork before = decode(3, 50);
   for (const double target : {0.0, 0.012, 0.05, 0.2, 10.0}) {
     const auto work_with = [&](int64_t n) {

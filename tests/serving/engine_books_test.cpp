@@ -6,16 +6,16 @@
 namespace veloz::serving {
 namespace {
 
-constexpr SchedulerLimits kLimits = {.max_num_seqs = 4,
-                                     .max_num_batched_tokens = 16,
-                                     .max_model_len = 64,
-                                     .block_size = 4,
-                                     .num_kv_blocks = 32,
-                                     .max_prefill_chunk = 16};
+constexpr SchedulerLimits kBookLimits = {.max_num_seqs = 4,
+                                         .max_num_batched_tokens = 16,
+                                         .max_model_len = 64,
+                                         .block_size = 4,
+                                         .num_kv_blocks = 32,
+                                         .max_prefill_chunk = 16};
 
 /// So many requests have been submitted: up to four of them run, the others wait.
 void note_requests(EngineBooks& books, uint64_t count) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kBookLimits);
   for (uint64_t id = 1; id <= count; ++id)
     scheduler.submit({.id = RequestId{id}, .prompt_tokens = {5, 6}, .demand = {2, 8, 1}});
   scheduler.schedule();
@@ -23,7 +23,7 @@ void note_requests(EngineBooks& books, uint64_t count) {
 }
 
 TEST(EngineBooks, PredictAdmissionFromHowLongRequestsRunAndHowManyDo) {
-  EngineBooks books(kLimits.num_kv_blocks);
+  EngineBooks books(kBookLimits.num_kv_blocks);
   note_requests(books, 4);
   books.note_finished(8);
   EXPECT_DOUBLE_EQ(books.admission_s(), 2) << "four run 8 s each: one ends every 2 s";
@@ -34,7 +34,7 @@ TEST(EngineBooks, PredictAdmissionFromHowLongRequestsRunAndHowManyDo) {
 }
 
 TEST(EngineBooks, PredictTheSameHoweverManyWait) {
-  EngineBooks books(kLimits.num_kv_blocks);
+  EngineBooks books(kBookLimits.num_kv_blocks);
   note_requests(books, 40);
   ASSERT_EQ(books.stats().num_waiting, 36);
   books.note_finished(8);
@@ -42,7 +42,7 @@ TEST(EngineBooks, PredictTheSameHoweverManyWait) {
 }
 
 TEST(EngineBooks, PredictAdmissionWithinSensibleBounds) {
-  EngineBooks books(kLimits.num_kv_blocks);
+  EngineBooks books(kBookLimits.num_kv_blocks);
   EXPECT_DOUBLE_EQ(books.admission_s(), 1) << "nothing has run yet";
   books.note_finished(0.001);
   EXPECT_DOUBLE_EQ(books.admission_s(), 1);

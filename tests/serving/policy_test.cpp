@@ -12,12 +12,12 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr SchedulerLimits kLimits = {.max_num_seqs = 4,
-                                     .max_num_batched_tokens = 16,
-                                     .max_model_len = 64,
-                                     .block_size = 4,
-                                     .num_kv_blocks = 8,
-                                     .max_prefill_chunk = 16};
+constexpr SchedulerLimits kPolicyLimits = {.max_num_seqs = 4,
+                                           .max_num_batched_tokens = 16,
+                                           .max_model_len = 64,
+                                           .block_size = 4,
+                                           .num_kv_blocks = 8,
+                                           .max_prefill_chunk = 16};
 constexpr SchedulerOptions kUtilization = {.policy = SchedulingPolicy::max_utilization,
                                            .enable_prefix_caching = false};
 const TimePoint kStart{};
@@ -49,7 +49,7 @@ void finish(Scheduler& scheduler, const Step& step) {
   scheduler.check_invariants();
 }
 
-Step run_step(Scheduler& scheduler) {
+Step step_through(Scheduler& scheduler) {
   Step step = scheduler.schedule();
   finish(scheduler, step);
   return step;
@@ -64,54 +64,54 @@ std::vector<uint64_t> ids_of(const Step& step) {
 using Ids = std::vector<uint64_t>;
 
 TEST(MaxUtilization, BeginsARequestWhenItsPromptFits) {
-  Scheduler reserving(kLimits, {.enable_prefix_caching = false});
-  Scheduler utilizing(kLimits, kUtilization);
+  Scheduler reserving(kPolicyLimits, {.enable_prefix_caching = false});
+  Scheduler utilizing(kPolicyLimits, kUtilization);
   for (Scheduler* scheduler : {&reserving, &utilizing}) {
     scheduler->submit(request(1, 4, 25));  // 7 blocks in the end
     scheduler->submit(request(2, 4, 25));
-    run_step(*scheduler);
+    step_through(*scheduler);
   }
   EXPECT_EQ(reserving.num_running(), 1);
   EXPECT_EQ(utilizing.num_running(), 2);
 }
 
 TEST(MaxUtilization, PausesTheLastArrivedWhenBlocksRunOutAndResumesItLater) {
-  Scheduler scheduler(kLimits, kUtilization);
+  Scheduler scheduler(kPolicyLimits, kUtilization);
   scheduler.submit(request(1, 4, 25));
   scheduler.submit(request(2, 4, 25));
-  while (scheduler.counts().num_preemptions == 0) run_step(scheduler);
+  while (scheduler.counts().num_preemptions == 0) step_through(scheduler);
   EXPECT_EQ(scheduler.num_running(), 1);
   EXPECT_EQ(static_cast<uint64_t>(scheduler.running()[0]->id), 1u);
-  while (scheduler.num_running() == 1 && scheduler.num_waiting() == 1) run_step(scheduler);
+  while (scheduler.num_running() == 1 && scheduler.num_waiting() == 1) step_through(scheduler);
   const Step resumed = scheduler.schedule();
   EXPECT_EQ(ids_of(resumed), Ids{2});
   EXPECT_EQ(resumed.groups[0]->num_preemptions, 1);
 }
 
 TEST(MaxUtilization, AResumedRequestComputesWhatItHadAgainAndGoesOn) {
-  Scheduler scheduler(kLimits, kUtilization);
+  Scheduler scheduler(kPolicyLimits, kUtilization);
   scheduler.submit(request(1, 4, 25));
   scheduler.submit(request(2, 5, 20));
-  while (scheduler.num_running() + scheduler.num_waiting() == 2) run_step(scheduler);
+  while (scheduler.num_running() + scheduler.num_waiting() == 2) step_through(scheduler);
   const Step first = scheduler.schedule();  // of request 2, alone
   ASSERT_GT(first.batch.num_tokens(), 5);
   EXPECT_EQ(first.batch.positions.front(), 0);
   finish(scheduler, first);
-  while (scheduler.num_running() > 0) run_step(scheduler);
+  while (scheduler.num_running() > 0) step_through(scheduler);
   EXPECT_EQ(scheduler.pool().num_held(), 0);
 }
 
 TEST(MaxUtilization, ChoicesThatResumeShareTheirPromptAgain) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.num_kv_blocks = 12;
   limits.max_num_batched_tokens = 64;
   limits.max_prefill_chunk = 64;
   Scheduler scheduler(limits, kUtilization);
   scheduler.submit(request(1, 4, 40));
   scheduler.submit(request(2, 12, 10, 2));
-  while (scheduler.counts().num_preemptions == 0) run_step(scheduler);
+  while (scheduler.counts().num_preemptions == 0) step_through(scheduler);
   scheduler.remove(RequestId{1});
-  EXPECT_EQ(run_step(scheduler).batch.num_seqs(), 1);  // the first computes what both share
+  EXPECT_EQ(step_through(scheduler).batch.num_seqs(), 1);  // the first computes what both share
   const std::shared_ptr<SequenceGroup> group = scheduler.running()[0];
   EXPECT_GE(group->num_shared_tokens, 12);
   const Step step = scheduler.schedule();
@@ -119,37 +119,37 @@ TEST(MaxUtilization, ChoicesThatResumeShareTheirPromptAgain) {
   for (int64_t i = 0; i < 3; ++i)
     EXPECT_EQ(group->sequences[0].table.block(i), group->sequences[1].table.block(i));
   finish(scheduler, step);
-  while (scheduler.num_running() > 0) run_step(scheduler);
+  while (scheduler.num_running() > 0) step_through(scheduler);
 }
 
 TEST(MaxUtilization, OneRequestThatFillsTheCacheFinishesWhateverArrives) {
-  Scheduler scheduler(kLimits, kUtilization);
+  Scheduler scheduler(kPolicyLimits, kUtilization);
   scheduler.submit(request(1, 8, 25));  // 32 positions: all blocks
   uint64_t next = 2;
   for (int round = 0; round < 25; ++round) {
     scheduler.submit(request(next++, 3, 25));
-    run_step(scheduler);
+    step_through(scheduler);
   }
   for (const auto& group : scheduler.running()) EXPECT_NE(static_cast<uint64_t>(group->id), 1u);
 }
 
 TEST(Priority, LowerRunsFirst) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.max_num_seqs = 1;
   Scheduler scheduler(limits);
   scheduler.submit(request(1, 2, 3));
-  run_step(scheduler);
+  step_through(scheduler);
   Submission ordinary = request(2, 2, 3);
   Submission urgent = request(3, 2, 3);
   urgent.priority = -1;
   scheduler.submit(std::move(ordinary));
   scheduler.submit(std::move(urgent));
-  for (int i = 0; i < 2; ++i) run_step(scheduler);
+  for (int i = 0; i < 2; ++i) step_through(scheduler);
   EXPECT_EQ(ids_of(scheduler.schedule()), Ids{3});
 }
 
 TEST(Priority, ALevelIsWorthSomeWaiting) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.max_num_seqs = 1;
   Scheduler scheduler(limits, {.priority_step = milliseconds(1000)});
   Submission patient = request(1, 2, 3);
@@ -162,7 +162,7 @@ TEST(Priority, ALevelIsWorthSomeWaiting) {
 }
 
 TEST(Priority, AStreamOfUrgentRequestsStarvesNobody) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.max_num_seqs = 1;
   Scheduler scheduler(limits, {.priority_step = milliseconds(100)});
   Submission patient = request(1, 2, 2);
@@ -176,7 +176,7 @@ TEST(Priority, AStreamOfUrgentRequestsStarvesNobody) {
     urgent.arrival = now;
     scheduler.submit(std::move(urgent));
     for (int i = 0; i < 2; ++i) {
-      const Step step = run_step(scheduler);
+      const Step step = step_through(scheduler);
       has_run = has_run || ids_of(step) == Ids{1};
     }
   }
@@ -185,7 +185,7 @@ TEST(Priority, AStreamOfUrgentRequestsStarvesNobody) {
 }
 
 TEST(Priority, AStreamOfUrgentRequestsThatPausesARequestDoesNotStarveIt) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.max_num_seqs = 2;
   Scheduler scheduler(limits, {.policy = SchedulingPolicy::max_utilization,
                                .enable_prefix_caching = false,
@@ -193,14 +193,14 @@ TEST(Priority, AStreamOfUrgentRequestsThatPausesARequestDoesNotStarveIt) {
   Submission patient = request(1, 4, 25);  // 7 of 8 blocks in the end
   patient.priority = kMaxPriority;
   scheduler.submit(std::move(patient));
-  const std::shared_ptr<SequenceGroup> group = run_step(scheduler).groups.at(0);
+  const std::shared_ptr<SequenceGroup> group = step_through(scheduler).groups.at(0);
   TimePoint now = kStart;
   uint64_t next = 2;
   for (; !group->has_ended && next < 400; now += milliseconds(100)) {
     Submission urgent = request(next++, 4, 9);
     urgent.arrival = now;
     scheduler.submit(std::move(urgent));
-    for (int i = 0; i < 4; ++i) run_step(scheduler);  // fewer than would serve all who come
+    for (int i = 0; i < 4; ++i) step_through(scheduler);  // fewer than would serve all who come
   }
   EXPECT_TRUE(group->has_ended);
   EXPECT_GE(group->num_preemptions, 1);
@@ -208,18 +208,18 @@ TEST(Priority, AStreamOfUrgentRequestsThatPausesARequestDoesNotStarveIt) {
 }
 
 TEST(Priority, TheLeastUrgentIsPausedNotTheLastArrived) {
-  Scheduler scheduler(kLimits, kUtilization);
+  Scheduler scheduler(kPolicyLimits, kUtilization);
   Submission relaxed = request(1, 4, 25);
   relaxed.priority = 1;
   scheduler.submit(std::move(relaxed));
-  run_step(scheduler);
+  step_through(scheduler);
   scheduler.submit(request(2, 4, 25));
-  while (scheduler.counts().num_preemptions == 0) run_step(scheduler);
+  while (scheduler.counts().num_preemptions == 0) step_through(scheduler);
   EXPECT_EQ(static_cast<uint64_t>(scheduler.running()[0]->id), 2u);
 }
 
 TEST(Deadline, EndsWaitingAndRunningRequests) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.max_num_seqs = 1;
   Scheduler scheduler(limits);
   for (const uint64_t id : {1u, 2u, 3u}) {
@@ -227,7 +227,7 @@ TEST(Deadline, EndsWaitingAndRunningRequests) {
     if (id != 3) submission.deadline = kStart + seconds(id);
     scheduler.submit(std::move(submission));
   }
-  run_step(scheduler);
+  step_through(scheduler);
   EXPECT_TRUE(scheduler.remove_expired(kStart + milliseconds(999)).empty());
   EXPECT_EQ(scheduler.remove_expired(kStart + seconds(5)),
             (std::vector<RequestId>{RequestId{1}, RequestId{2}}));
@@ -236,9 +236,9 @@ TEST(Deadline, EndsWaitingAndRunningRequests) {
 }
 
 TEST(PrefixReuse, APromptBeginsBehindWhatIsCached) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kPolicyLimits);
   scheduler.submit(request(1, 11, 1));
-  run_step(scheduler);
+  step_through(scheduler);
   scheduler.submit(request(2, 11, 1));
   const Step step = scheduler.schedule();
   EXPECT_EQ(step.batch.positions, (std::vector<int32_t>{8, 9, 10}));
@@ -248,19 +248,19 @@ TEST(PrefixReuse, APromptBeginsBehindWhatIsCached) {
 }
 
 TEST(PrefixReuse, TheLastPromptTokenIsAlwaysComputed) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kPolicyLimits);
   scheduler.submit(request(1, 8, 1));
-  run_step(scheduler);
+  step_through(scheduler);
   scheduler.submit(request(2, 8, 1));
   EXPECT_EQ(scheduler.schedule().batch.positions, (std::vector<int32_t>{4, 5, 6, 7}));
 }
 
 TEST(PrefixReuse, SaltsKeepApartAndSwitchedOffNothingIsFound) {
-  Scheduler salted(kLimits);
-  Scheduler off(kLimits, {.enable_prefix_caching = false});
+  Scheduler salted(kPolicyLimits);
+  Scheduler off(kPolicyLimits, {.enable_prefix_caching = false});
   for (Scheduler* scheduler : {&salted, &off}) {
     scheduler->submit(request(1, 11, 1));
-    run_step(*scheduler);
+    step_through(*scheduler);
   }
   Submission other = request(2, 11, 1);
   other.cache_salt = "tenant";
@@ -271,9 +271,9 @@ TEST(PrefixReuse, SaltsKeepApartAndSwitchedOffNothingIsFound) {
 }
 
 TEST(PrefixReuse, WhoWantsPromptLogitsComputesEveryToken) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kPolicyLimits);
   scheduler.submit(request(1, 4, 1));
-  run_step(scheduler);
+  step_through(scheduler);
   Submission wants = request(2, 4, 1);
   wants.wants_prompt_logits = true;
   scheduler.submit(std::move(wants));
@@ -286,7 +286,7 @@ TEST(PrefixReuse, WhoWantsPromptLogitsComputesEveryToken) {
 }
 
 TEST(RunAhead, FeedsTheTokenThatTheStepInFlightDecides) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kPolicyLimits);
   scheduler.submit(request(1, 3, 8));
   const Step first = scheduler.schedule();
   const Step second = scheduler.schedule();
@@ -300,7 +300,7 @@ TEST(RunAhead, FeedsTheTokenThatTheStepInFlightDecides) {
 }
 
 TEST(RunAhead, NeverComputesTheLastToken) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kPolicyLimits);
   scheduler.submit(request(1, 3, 1));
   const Step only = scheduler.schedule();
   EXPECT_TRUE(scheduler.schedule().is_empty());
@@ -309,7 +309,7 @@ TEST(RunAhead, NeverComputesTheLastToken) {
 }
 
 TEST(RunAhead, ASurplusStepIsDroppedWithItsBlocks) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kPolicyLimits);
   scheduler.submit(request(1, 4, 8));
   const Step first = scheduler.schedule();
   const Step surplus = scheduler.schedule();
@@ -321,7 +321,7 @@ TEST(RunAhead, ASurplusStepIsDroppedWithItsBlocks) {
 }
 
 TEST(RunAhead, WaitsForChoicesToFork) {
-  Scheduler scheduler(kLimits);
+  Scheduler scheduler(kPolicyLimits);
   scheduler.submit(request(1, 3, 8, 2));
   const Step first = scheduler.schedule();
   EXPECT_TRUE(scheduler.schedule().is_empty());
@@ -330,7 +330,7 @@ TEST(RunAhead, WaitsForChoicesToFork) {
 }
 
 TEST(RunAhead, NobodyIsPausedWhileAStepIsInFlight) {
-  Scheduler scheduler(kLimits, kUtilization);
+  Scheduler scheduler(kPolicyLimits, kUtilization);
   scheduler.submit(request(1, 4, 25));
   scheduler.submit(request(2, 4, 25));
   Step in_flight = scheduler.schedule();
@@ -347,20 +347,20 @@ TEST(RunAhead, NobodyIsPausedWhileAStepIsInFlight) {
 }
 
 TEST(TargetStep, CutsPromptsSoThatAStepTakesNoLonger) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.max_num_batched_tokens = limits.max_prefill_chunk = 64;
   limits.num_kv_blocks = 64;
   const CostCoefficients costs = {
       .step_s = 0.01, .token_s = 0.001, .row_s = 0, .attended_s = 0, .kv_read_s = 0};
   Scheduler scheduler(limits, {.target_step_s = 0.035, .costs = costs});
   scheduler.submit(request(1, 50, 4));
-  const Step first = run_step(scheduler);
+  const Step first = step_through(scheduler);
   EXPECT_EQ(first.batch.num_tokens(), 25);
   EXPECT_NEAR(first.predicted_s, 0.035, 1e-9);
 }
 
 TEST(TargetStep, CountsTheLogitsOfPromptsThatEnd) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.max_num_seqs = limits.max_num_batched_tokens = 64;
   limits.num_kv_blocks = 64;
   const CostCoefficients costs = {
@@ -368,22 +368,22 @@ TEST(TargetStep, CountsTheLogitsOfPromptsThatEnd) {
   Scheduler scheduler(limits,
                       {.enable_prefix_caching = false, .target_step_s = 0.032, .costs = costs});
   for (uint64_t id = 1; id <= 5; ++id) scheduler.submit(request(id, 4, 1));
-  const Step step = run_step(scheduler);
+  const Step step = step_through(scheduler);
   EXPECT_EQ(step.batch.q_lens, (std::vector<int32_t>{4, 4, 4, 3}));  // the fourth ends no more
   EXPECT_NEAR(step.predicted_s, 0.031, 1e-9);
 }
 
 TEST(TargetStep, ARequestForWhoseFirstLogitsThereIsNoTimeWaits) {
   const CostCoefficients costs = {.step_s = 0.01, .token_s = 0.001, .row_s = 0.002};
-  Scheduler scheduler(kLimits, {.target_step_s = 0.02, .costs = costs});
+  Scheduler scheduler(kPolicyLimits, {.target_step_s = 0.02, .costs = costs});
   scheduler.submit(request(1, 5, 4));
   scheduler.submit(request(2, 1, 4, 3));  // would take 7 ms, 3 ms are left
-  EXPECT_EQ(ids_of(run_step(scheduler)), Ids{1});
+  EXPECT_EQ(ids_of(step_through(scheduler)), Ids{1});
   EXPECT_EQ(scheduler.num_waiting(), 1);
 }
 
 TEST(TargetStep, CountsTheLogitsOfPromptTokens) {
-  SchedulerLimits limits = kLimits;
+  SchedulerLimits limits = kPolicyLimits;
   limits.max_num_batched_tokens = limits.max_prefill_chunk = limits.max_logit_rows = 64;
   limits.num_kv_blocks = 64;
   const CostCoefficients costs = {
@@ -392,17 +392,17 @@ TEST(TargetStep, CountsTheLogitsOfPromptTokens) {
   Submission scored = request(1, 50, 4);
   scored.wants_prompt_logits = true;
   scheduler.submit(std::move(scored));
-  const Step step = run_step(scheduler);
+  const Step step = step_through(scheduler);
   EXPECT_EQ(step.batch.q_lens, (std::vector<int32_t>{20}));
   EXPECT_NEAR(step.predicted_s, 0.03, 1e-9);
 }
 
 TEST(TargetStep, AStepOverItsTargetStillMovesAPromptOn) {
   const CostCoefficients costs = {.step_s = 1};
-  Scheduler scheduler(kLimits, {.target_step_s = 0.1, .costs = costs});
+  Scheduler scheduler(kPolicyLimits, {.target_step_s = 0.1, .costs = costs});
   scheduler.submit(request(1, 20, 4));
   scheduler.submit(request(2, 20, 4));
-  EXPECT_EQ(run_step(scheduler).batch.q_lens, (std::vector<int32_t>{16}));
+  EXPECT_EQ(step_through(scheduler).batch.q_lens, (std::vector<int32_t>{16}));
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-constexpr SamplingLimits kLimits = {.vocab_size = 100, .max_beam_width = 8, .max_logprobs = 20};
+constexpr SamplingLimits kSamplingLimits = {
+    .vocab_size = 100, .max_beam_width = 8, .max_logprobs = 20};
 
 struct BadParams {
   std::string_view name;
@@ -130,7 +131,7 @@ TEST_P(RefusedParams, NamesParameterValueAndLimit) {
   SamplingParams params;
   GetParam().spoil(params);
   try {
-    validate(params, kLimits);
+    validate(params, kSamplingLimits);
     FAIL() << "nothing was thrown";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::invalid_input);
@@ -145,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(All, RefusedParams, testing::ValuesIn(kBadParams),
 
 TEST(SamplingParams, DefaultsAndExtremesAreFine) {
   SamplingParams params;
-  validate(params, kLimits);
+  validate(params, kSamplingLimits);
   params.max_tokens = params.min_tokens = int64_t{1} << 62;
   params.temperature = 0;
   params.top_k = int64_t{1} << 62;
@@ -153,11 +154,11 @@ TEST(SamplingParams, DefaultsAndExtremesAreFine) {
   params.frequency_penalty = 2;
   params.logit_bias = {{0, -100}, {99, 100}};
   params.logprobs = 20;
-  validate(params, kLimits);
+  validate(params, kSamplingLimits);
   params = {};
   params.num_beams = params.n = 8;
   params.temperature = 0;  // greedy and beams agree: no sampling
-  validate(params, kLimits);
+  validate(params, kSamplingLimits);
 }
 
 class AllowAll final : public TokenMask {
@@ -176,12 +177,12 @@ Request request_with_masks(int64_t n, int num_masks) {
 ::testing::AssertionResult is_refused(const Request& request,
                                       std::initializer_list<std::string_view> message) {
   return test::throws_error(ErrorKind::invalid_input, message,
-                            [&] { validate_constraints(request, kLimits); });
+                            [&] { validate_constraints(request, kSamplingLimits); });
 }
 
 TEST(Constraints, MasksAreNoneOrOnePerChoice) {
-  validate_constraints(request_with_masks(3, 0), kLimits);
-  validate_constraints(request_with_masks(3, 3), kLimits);
+  validate_constraints(request_with_masks(3, 0), kSamplingLimits);
+  validate_constraints(request_with_masks(3, 3), kSamplingLimits);
   EXPECT_TRUE(is_refused(request_with_masks(3, 1), {"masks is 1", "n = 3"}));
 }
 
@@ -194,7 +195,7 @@ TEST(Constraints, MasksAndBeamsAreNotCombined) {
 TEST(Constraints, BadWordsAreTokensOfTheModel) {
   Request request = request_with_masks(1, 0);
   request.bad_words = {{1, 2}, {99}};
-  validate_constraints(request, kLimits);
+  validate_constraints(request, kSamplingLimits);
   request.bad_words.push_back({5, 100});
   EXPECT_TRUE(is_refused(request, {"bad word is 100", "0 to 99"}));
   request.bad_words = {{}};

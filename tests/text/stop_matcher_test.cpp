@@ -92,11 +92,11 @@ TEST(StopMatcher, NamesTheFirstOfEqualStops) {
 }
 
 TEST(StopMatcher, RefusesAnEmptyStopAndTooManyBytes) {
-  EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input, {"stop string 1 is empty"}, [] {
+  EXPECT_TRUE(veloz::test::throws_error(ErrorKind::invalid_input, {"stop string 1 is empty"}, [] {
     StopMatcher({"a", ""});
   }));
-  EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input, {"65536"},
-                                 [] { StopMatcher({std::string(65537, 'a')}); }));
+  EXPECT_TRUE(veloz::test::throws_error(ErrorKind::invalid_input, {"65536"},
+                                        [] { StopMatcher({std::string(65537, 'a')}); }));
 }
 
 TEST(StopMatcherProperty, AgreesWithANaiveSearchHoweverTheTextIsCut) {

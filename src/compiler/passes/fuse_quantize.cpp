@@ -24,12 +24,12 @@ bool quantizes_its_output(Op op) {
 }
 
 /// The node whose last output `quantize` reads, or why the two stay apart.
-struct Match {
+struct QuantizeMatch {
   std::optional<size_t> producer;
   std::string reason;
 };
 
-Match match(const Graph& graph, const UseMap& uses, const Node& quantize) {
+QuantizeMatch match(const Graph& graph, const UseMap& uses, const Node& quantize) {
   const ValueId y = quantize.inputs[0];
   const std::string& name = graph.value(y).name;
   const std::optional<size_t> producer = uses.producer(y);
@@ -59,7 +59,7 @@ PassReport fuse_quantize(Graph& graph, const PassContext&) {
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i].op != Op::quantize) continue;
     const std::string& name = graph.value(nodes[i].outputs[0]).name;
-    const Match found = match(graph, uses, nodes[i]);
+    const QuantizeMatch found = match(graph, uses, nodes[i]);
     if (!found.producer) {
       report.remarks.push_back(fmt::format("%{} left alone: {}", name, found.reason));
       continue;

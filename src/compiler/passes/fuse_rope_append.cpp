@@ -39,14 +39,14 @@ bool rotate_alike(const Node& a, const Node& b) {
 }
 
 /// The nodes beside a kv_append that become one with it, or why they stay apart.
-struct Match {
+struct RopeMatch {
   std::optional<size_t> q;  // their ropes
   std::optional<size_t> k;
   ValueId qkv{};
   std::string reason;
 };
 
-Match apart(std::string reason) {
+RopeMatch apart(std::string reason) {
   return {.q = std::nullopt, .k = std::nullopt, .qkv = {}, .reason = std::move(reason)};
 }
 
@@ -66,8 +66,8 @@ std::optional<size_t> find_q(const Graph& graph, const UseMap& uses, const Colum
   return std::nullopt;
 }
 
-Match match(const Graph& graph, const UseMap& uses, size_t append_idx,
-            const std::vector<bool>& is_dropped) {
+RopeMatch match(const Graph& graph, const UseMap& uses, size_t append_idx,
+                const std::vector<bool>& is_dropped) {
   const Node& append = graph.nodes()[append_idx];
   const std::string& k_name = graph.value(append.inputs[1]).name;
   const std::optional<size_t> k_idx = uses.producer(append.inputs[1]);
@@ -103,7 +103,7 @@ PassReport fuse_rope_append(Graph& graph, const PassContext&) {
     if (nodes[i].op != Op::kv_append) continue;
     Node& append = nodes[i];
     const std::string& name = graph.value(append.outputs[0]).name;
-    const Match found = match(graph, uses, i, is_dropped);
+    const RopeMatch found = match(graph, uses, i, is_dropped);
     if (!found.q) {
       report.remarks.push_back(fmt::format("%{} left alone: {}", name, found.reason));
       continue;

@@ -18,7 +18,7 @@ namespace veloz::compress {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
+using Json = nlohmann::json;
 using Tokens = std::vector<int32_t>;
 
 bool is_jsonl(const fs::path& file) {
@@ -31,7 +31,7 @@ bool holds_texts(const fs::path& file) {
   std::string line;
   while (std::getline(stream, line)) {
     if (line.empty()) continue;
-    const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     return object.is_object() && object.contains("text");
   }
   return false;
@@ -43,7 +43,7 @@ std::vector<Tokens> read_text_lines(const fs::path& file, const text::Tokenizer&
   std::string line;
   for (int64_t number = 1; std::getline(stream, line); ++number) {
     if (line.empty()) continue;
-    const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!object.is_object() || !object.contains("text") || !object["text"].is_string())
       throw Error(ErrorKind::invalid_input,
                   fmt::format("{}, line {}, is no object with a string \"text\"",

@@ -11,7 +11,8 @@
 namespace veloz::compress {
 namespace {
 
-constexpr int64_t kBlock = 64;  // 64 x 64 doubles: the factor of a block stays in the first cache
+constexpr int64_t kFactorBlock =
+    64;  // 64 x 64 doubles: the factor of a block stays in the first cache
 constexpr int64_t kTileRows = 4;
 constexpr int64_t kTileColumns = 8;  // 4 x 8 doubles: the sixteen SSE registers of any x86-64
 
@@ -78,8 +79,8 @@ void solve_row(double* b, const Window& l, int64_t size) {
 /// not positive definite.
 bool factor(const Window& a, int64_t size, ThreadPool& pool) {
   std::vector<double> transposed;
-  for (int64_t begin = 0; begin < size; begin += kBlock) {
-    const int64_t width = std::min(kBlock, size - begin);
+  for (int64_t begin = 0; begin < size; begin += kFactorBlock) {
+    const int64_t width = std::min(kFactorBlock, size - begin);
     const int64_t end = begin + width;
     const Window diagonal{a.row(begin) + begin, a.stride};
     if (!factor_small(diagonal, width)) return false;
@@ -122,15 +123,15 @@ void invert_small(const Window& l, const Window& inverse, int64_t size) {
 
 /// L^-1 in place of L, block of rows by block of rows: X_i = -L_ii^-1 sum_k L_ik X_k.
 void invert(const Window& l, int64_t size, ThreadPool& pool) {
-  std::vector<double> rows_of_l(static_cast<size_t>(kBlock * size));
-  for (int64_t begin = 0; begin < size; begin += kBlock) {
-    const int64_t width = std::min(kBlock, size - begin);
-    double small[kBlock * kBlock] = {};
-    const Window inverse{small, kBlock};
+  std::vector<double> rows_of_l(static_cast<size_t>(kFactorBlock * size));
+  for (int64_t begin = 0; begin < size; begin += kFactorBlock) {
+    const int64_t width = std::min(kFactorBlock, size - begin);
+    double small[kFactorBlock * kFactorBlock] = {};
+    const Window inverse{small, kFactorBlock};
     invert_small({l.row(begin) + begin, l.stride}, inverse, width);
     const Window copy{rows_of_l.data(), begin};
     for (int64_t i = 0; i < width; ++i) std::copy_n(l.row(begin + i), begin, copy.row(i));
-    pool.for_range(begin, kBlock, [&](int64_t first, int64_t last) {
+    pool.for_range(begin, kFactorBlock, [&](int64_t first, int64_t last) {
       const int64_t columns = last - first;
       std::vector<double> sums(static_cast<size_t>(width * columns));  // -sum_k L_ik X_k
       const Window sum{sums.data(), columns};

@@ -10,8 +10,6 @@
 namespace veloz::compress {
 namespace {
 
-constexpr int64_t kRowGrain = 16;
-
 /// X_g^T X_g of the columns of one group, [group, group].
 Matrix group_products(const Matrix& x, int64_t begin, int64_t group) {
   Matrix products(group, group);

@@ -13,8 +13,7 @@
 namespace veloz::compress {
 namespace {
 
-constexpr int64_t kBlock = 128;  // columns whose errors are handed on together
-constexpr int64_t kRowGrain = 16;
+constexpr int64_t kColumnBlock = 128;  // columns whose errors are handed on together
 
 /// Column of w that is rounded as the i-th.
 std::vector<int64_t> rounding_order(const Matrix& hessian, bool act_order) {
@@ -64,8 +63,8 @@ class Rounding {
 
   /// Columns in the order of rounding.
   Matrix run() {
-    for (int64_t begin = 0; begin < w_.columns; begin += kBlock) {
-      const int64_t end = std::min(begin + kBlock, w_.columns);
+    for (int64_t begin = 0; begin < w_.columns; begin += kColumnBlock) {
+      const int64_t end = std::min(begin + kColumnBlock, w_.columns);
       Matrix errors(w_.rows, end - begin);
       machine_.pool.for_range(w_.rows, kRowGrain, [&](int64_t first, int64_t last) {
         for (int64_t n = first; n < last; ++n) round_block(n, begin, end, errors.row(n));

@@ -17,7 +17,7 @@ namespace veloz::compress {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
+using Json = nlohmann::json;
 
 constexpr const char* kMetadata = "layer";
 constexpr std::string_view kFloatPrefix = "float/";
@@ -29,18 +29,18 @@ std::string grids_name(size_t treatment, std::string_view module) {
   return fmt::format("{}/{}.grids", treatment, module);
 }
 
-json to_json(const LinearReport& report) {
+Json to_json(const LinearReport& report) {
   return {{"module", report.module},
           {"treatment", report.treatment},
           {"num_weights", report.num_weights},
           {"stored_bytes", report.stored_bytes},
           {"weight_snr_db", report.weight_snr_db},  // null where infinite
           {"output_error", report.output_error},
-          {"alpha", report.alpha ? json(*report.alpha) : json()},
-          {"input_scale", report.input_scale ? json(*report.input_scale) : json()}};
+          {"alpha", report.alpha ? Json(*report.alpha) : Json()},
+          {"input_scale", report.input_scale ? Json(*report.input_scale) : Json()}};
 }
 
-LinearReport report_from(const json& object) {
+LinearReport report_from(const Json& object) {
   LinearReport report;
   report.module = object.at("module");
   report.treatment = object.at("treatment");
@@ -75,9 +75,9 @@ checkpoint::TensorToWrite to_write(std::string name, DType dtype, const Shape& s
 void save_layer(const fs::path& path, const LayerOutcome& outcome) {
   static_assert(sizeof(Grid) == 2 * sizeof(float), "grids are stored as pairs of floats");
   std::vector<checkpoint::TensorToWrite> tensors;
-  json reports = json::array();
+  Json reports = Json::array();
   for (size_t i = 0; i < outcome.result.linears.size(); ++i) {
-    json& of_treatment = reports.emplace_back(json::array());
+    Json& of_treatment = reports.emplace_back(Json::array());
     for (const TreatedLinear& linear : outcome.result.linears[i]) {
       const QuantizedWeight& w = linear.weight;
       of_treatment.push_back(to_json(linear.report));
@@ -93,7 +93,7 @@ void save_layer(const fs::path& path, const LayerOutcome& outcome) {
     tensors.push_back(to_write(fmt::format("{}{}", kFloatPrefix, name), DType::fp32,
                                {matrix.rows, matrix.columns},
                                std::as_bytes(std::span(matrix.values))));
-  const json metadata = {
+  const Json metadata = {
       {"linears", std::move(reports)}, {"k_scale", outcome.kv.k}, {"v_scale", outcome.kv.v}};
   fs::path unfinished = path;
   unfinished += ".part";
@@ -106,11 +106,11 @@ void save_layer(const fs::path& path, const LayerOutcome& outcome) {
 LayerFile LayerFile::open(const fs::path& path) {
   LayerFile layer(checkpoint::SafetensorsFile::open(path));
   try {
-    const json metadata = json::parse(layer.file_.metadata().at(kMetadata));
+    const Json metadata = Json::parse(layer.file_.metadata().at(kMetadata));
     layer.kv_ = {metadata.at("k_scale"), metadata.at("v_scale")};
-    for (const json& of_treatment : metadata.at("linears")) {
+    for (const Json& of_treatment : metadata.at("linears")) {
       std::vector<LinearReport>& reports = layer.reports_.emplace_back();
-      for (const json& report : of_treatment) reports.push_back(report_from(report));
+      for (const Json& report : of_treatment) reports.push_back(report_from(report));
     }
   } catch (const std::exception& e) {
     throw Error(ErrorKind::corrupt_data,

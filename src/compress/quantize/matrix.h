@@ -9,6 +9,8 @@
 
 namespace veloz::compress {
 
+inline constexpr int64_t kRowGrain = 16;  // rows that one task takes at least
+
 /// A row-major fp32 matrix in host memory: what recipes compute on.
 struct Matrix {
   int64_t rows = 0;

@@ -17,7 +17,7 @@ ordered_json number(double value) {
   return std::isfinite(value) ? ordered_json(value) : ordered_json();
 }
 
-ordered_json to_json(const LinearReport& linear) {
+ordered_json entry_of(const LinearReport& linear) {
   ordered_json json = {{"module", linear.module},
                        {"treatment", linear.treatment},
                        {"num_weights", linear.num_weights},
@@ -61,7 +61,7 @@ ordered_json to_json(const QuantizeReport& report) {
       {"calibration",
        {{"texts", report.num_calibration_texts}, {"tokens", report.num_calibration_tokens}}}};
   ordered_json& linears = json["linears"] = ordered_json::array();
-  for (const LinearReport& linear : report.linears) linears.push_back(to_json(linear));
+  for (const LinearReport& linear : report.linears) linears.push_back(entry_of(linear));
   json["kept"] = report.kept;
   if (!report.tries.empty()) {
     ordered_json& tries = json["tries"] = ordered_json::array();

@@ -106,7 +106,6 @@ std::vector<float> scales_of(const Sizes& sizes, double alpha) {
 Matrix scale_columns(const Matrix& m, std::span<const float> scales, bool divide,
                      ThreadPool& pool) {
   Matrix scaled(m.rows, m.columns);
-  constexpr int64_t kRowGrain = 16;
   pool.for_range(m.rows, kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       for (int64_t k = 0; k < m.columns; ++k) {

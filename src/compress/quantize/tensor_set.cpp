@@ -29,7 +29,6 @@ Matrix read_tensor(const checkpoint::TensorSource& source, std::string_view name
   std::atomic<int64_t> num_not_finite{0};
   std::mutex failure_mutex;
   std::exception_ptr failure;
-  constexpr int64_t kRowGrain = 16;
   pool.for_range(length, kRowGrain, [&](int64_t begin, int64_t end) {
     try {
       const auto count = static_cast<size_t>((end - begin) * columns);

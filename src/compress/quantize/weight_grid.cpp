@@ -14,7 +14,6 @@ namespace {
 constexpr float kUint4Max = 15;
 constexpr float kUint4Middle = 8;
 constexpr float kUint4Limit = 7;  // symmetric: both signs reach it
-constexpr int64_t kRowGrain = 16;
 
 /// To nearest even for magnitudes below 2^22, without a call into the library.
 float round_even(float x) {

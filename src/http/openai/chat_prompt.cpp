@@ -11,7 +11,7 @@
 namespace veloz::http::openai {
 namespace {
 
-constexpr std::string_view kSpaces = " \n\t\r\v\f";
+constexpr std::string_view kTemplateSpaces = " \n\t\r\v\f";
 
 std::tm local_time() {
   const std::time_t now = std::time(nullptr);
@@ -21,13 +21,13 @@ std::tm local_time() {
 }
 
 std::string_view strip_left(std::string_view text) {
-  const size_t first = text.find_first_not_of(kSpaces);
+  const size_t first = text.find_first_not_of(kTemplateSpaces);
   return first == std::string_view::npos ? std::string_view() : text.substr(first);
 }
 
 std::string_view strip(std::string_view text) {
   text = strip_left(text);
-  return text.substr(0, text.find_last_not_of(kSpaces) + 1);
+  return text.substr(0, text.find_last_not_of(kTemplateSpaces) + 1);
 }
 
 // What transformers does: the prompt ends with the last message's text, without what the template

@@ -19,19 +19,18 @@ std::string key_of(const StructuredOutput& output) {
 
 grammar::GrammarPtr compile_kind(const StructuredOutput& output,
                                  const grammar::CompileLimits& limits) {
-  using Kind = StructuredOutput::Kind;
   switch (output.kind) {
-    case Kind::none:
+    case StructuredOutput::Kind::none:
       return nullptr;
-    case Kind::json_object:
+    case StructuredOutput::Kind::json_object:
       return grammar::compile_json_object(limits);
-    case Kind::json_schema:
+    case StructuredOutput::Kind::json_schema:
       return grammar::compile_json_schema(output.source, limits);
-    case Kind::regex:
+    case StructuredOutput::Kind::regex:
       return grammar::compile_regex(output.source, limits);
-    case Kind::choice:
+    case StructuredOutput::Kind::choice:
       return grammar::compile_choice(output.choices, limits);
-    case Kind::ebnf:
+    case StructuredOutput::Kind::ebnf:
       return grammar::compile_ebnf(output.source, limits);
   }
   return nullptr;

@@ -12,8 +12,6 @@
 namespace veloz::http::openai {
 namespace {
 
-using Kind = StructuredOutput::Kind;
-
 constexpr std::string_view kResponseFormatSchema = R"({"type":"object","required":["type"],
   "properties":{"type":{"enum":["text","json_object","json_schema"]},
   "json_schema":{"type":"object","required":["schema"],"properties":{"name":{"type":"string"},
@@ -22,7 +20,7 @@ constexpr std::string_view kStructuredOutputsSchema = R"({"type":"object","prope
   "json":{"type":["object","string"]},"regex":{"type":"string"},
   "choice":{"type":"array","items":{"type":"string"},"minItems":1},
   "grammar":{"type":"string"},"json_object":{"type":"boolean"}}})";
-constexpr std::string_view kTextSchema = R"({"type":"string"})";
+constexpr std::string_view kStringSchema = R"({"type":"string"})";
 constexpr std::string_view kJsonSchemaSchema = R"({"type":["object","string"]})";
 constexpr std::string_view kChoiceSchema =
     R"({"type":"array","items":{"type":"string"},"minItems":1})";
@@ -49,17 +47,17 @@ void read_one(StructuredOutput& output, const std::string& param, std::string_vi
               const Json& value) {
   StructuredOutput next{.param = param};
   if (name == "json") {
-    next.kind = Kind::json_schema;
+    next.kind = StructuredOutput::Kind::json_schema;
     next.source = schema_text(param, value);
   } else if (name == "json_object") {
     if (!read_boolean(param, value)) return;
-    next.kind = Kind::json_object;
+    next.kind = StructuredOutput::Kind::json_object;
   } else if (name == "choice") {
-    next.kind = Kind::choice;
+    next.kind = StructuredOutput::Kind::choice;
     next.choices = read_strings(param, value);
     if (next.choices.empty()) refuse(param, value, "a list of at least one string");
   } else {
-    next.kind = name == "regex" ? Kind::regex : Kind::ebnf;
+    next.kind = name == "regex" ? StructuredOutput::Kind::regex : StructuredOutput::Kind::ebnf;
     next.source = read_string(param, value);
   }
   set(output, std::move(next));
@@ -71,13 +69,14 @@ void read_response_format(StructuredOutput& output, const Json& value) {
   const Json& type = require_field(param, value, "type");
   const std::string name = read_string(param + ".type", type);
   if (name == "text") return;
-  if (name == "json_object") return set(output, {.kind = Kind::json_object, .param = param});
+  if (name == "json_object")
+    return set(output, {.kind = StructuredOutput::Kind::json_object, .param = param});
   if (name != "json_schema")
     refuse(param + ".type", type, "\"text\", \"json_object\" or \"json_schema\"");
   const std::string inner = param + ".json_schema";
   const Json& format = read_object(inner, require_field(param, value, "json_schema"));
   const Json& schema = require_field(inner, format, "schema");
-  set(output, {.kind = Kind::json_schema,
+  set(output, {.kind = StructuredOutput::Kind::json_schema,
                .source = schema_text(inner + ".schema", schema),
                .param = inner + ".schema"});
 }
@@ -108,9 +107,9 @@ void visit_structured_output(FieldVisitor& visitor, StructuredOutput& output) {
                    .read = [&](const Json& value) { read_structured_outputs(output, value); }});
   constexpr std::pair<std::string_view, std::string_view> kGuided[] = {
       {"guided_json", kJsonSchemaSchema},
-      {"guided_regex", kTextSchema},
+      {"guided_regex", kStringSchema},
       {"guided_choice", kChoiceSchema},
-      {"guided_grammar", kTextSchema},
+      {"guided_grammar", kStringSchema},
       {"guided_json_object", kFlagSchema}};
   for (const auto& [name, schema] : kGuided)
     visitor.complex({.name = name,

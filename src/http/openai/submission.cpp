@@ -15,7 +15,7 @@
 namespace veloz::http::openai {
 namespace {
 
-constexpr size_t kMaxChoices = 4096;                  // of one request
+constexpr size_t kMaxChoicesInAll = 4096;             // of one request
 constexpr size_t kMaxStopBytes = size_t{1} << 20;     // of all choices: each has a matcher
 constexpr size_t kMaxBadWordBytes = size_t{1} << 20;  // of all prompts: each has its list
 
@@ -33,11 +33,11 @@ void check_bytes(std::string_view param, const std::vector<std::string>& texts, 
 // Each is harmless alone; multiplied they are not.
 void check_size(const AnswerPlan& plan) {
   const size_t num_choices = plan.prompts.size() * static_cast<size_t>(plan.num_generated);
-  if (num_choices > kMaxChoices)
+  if (num_choices > kMaxChoicesInAll)
     throw RequestError(
         {.param = "n"},
         fmt::format("{} prompts with {} choices each are {} choices, the limit is {}",
-                    plan.prompts.size(), plan.num_generated, num_choices, kMaxChoices),
+                    plan.prompts.size(), plan.num_generated, num_choices, kMaxChoicesInAll),
         "send several requests");
   check_bytes("stop", plan.params.stop, num_choices, kMaxStopBytes);
   check_bytes("bad_words", plan.params.bad_words, plan.prompts.size(), kMaxBadWordBytes);

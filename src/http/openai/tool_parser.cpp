@@ -8,7 +8,7 @@ namespace veloz::http::openai {
 namespace {
 
 constexpr std::string_view kHermesEnd = "</tool_call>";
-constexpr std::string_view kSpaces = " \n\t\r";
+constexpr std::string_view kJsonSpaces = " \n\t\r";
 constexpr std::string_view kBetweenCalls = " \n\t\r,;[]";
 
 bool contains(std::string_view text, std::string_view part) {
@@ -95,7 +95,7 @@ ParsedPiece ToolParser::push(std::string_view text) {
 // Each take_... that can fail to go on returns whether there is something left to look at.
 
 bool ToolParser::take_start() {
-  const size_t first = pending_.find_first_not_of(kSpaces);
+  const size_t first = pending_.find_first_not_of(kJsonSpaces);
   if (first == std::string::npos) return false;
   const std::string_view rest = std::string_view(pending_).substr(first);
   if (rest.front() == '{') {
@@ -183,7 +183,7 @@ void ToolParser::end_call() {
 }
 
 void ToolParser::give_content(std::string_view text, ParsedPiece& piece) {
-  const size_t last = text.find_last_not_of(kSpaces);
+  const size_t last = text.find_last_not_of(kJsonSpaces);
   if (last == std::string_view::npos) {
     spaces_ += text;
     return;

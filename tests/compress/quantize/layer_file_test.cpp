@@ -15,7 +15,7 @@
 namespace veloz::compress {
 namespace {
 
-const WeightFormat kInt4{.dtype = DType::uint4x2, .group = 32, .has_zeros = true};
+const WeightFormat kInt4WithZeros{.dtype = DType::uint4x2, .group = 32, .has_zeros = true};
 const WeightFormat kInt8{.dtype = DType::int8};
 
 TreatedLinear treated(const std::string& module, const WeightFormat& format, uint64_t seed) {
@@ -36,7 +36,7 @@ TreatedLinear treated(const std::string& module, const WeightFormat& format, uin
 TEST(LayerFile, ComesBackAsItWasSaved) {
   const test::TempDirectory directory;
   LayerOutcome outcome;
-  outcome.result.linears = {{treated("a", kInt4, 1), treated("b", kInt4, 2)},
+  outcome.result.linears = {{treated("a", kInt4WithZeros, 1), treated("b", kInt4WithZeros, 2)},
                             {treated("a", kInt8, 3)}};
   outcome.result.changed["norm.weight"] = test::normal_matrix(1, 5, 4);
   outcome.kv = {0.1, 1.0 / 3};
@@ -52,7 +52,7 @@ TEST(LayerFile, ComesBackAsItWasSaved) {
   EXPECT_EQ(file.reports()[0][1].weight_snr_db, 20.5);
   EXPECT_EQ(file.reports()[1][0].alpha, 0.25);
   EXPECT_EQ(file.reports()[1][0].input_scale, 0.3f);
-  const QuantizedWeight b = file.read_linear(0, "b", kInt4);
+  const QuantizedWeight b = file.read_linear(0, "b", kInt4WithZeros);
   EXPECT_EQ(b.columns, 64);
   EXPECT_EQ(b.codes, outcome.result.linears[0][1].weight.codes);
   test::TestMachine machine;

@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-const BytePieces kPieces;
+const BytePieces kStreamPieces;
 
 SamplingParams params_of(int64_t max_tokens) {
   SamplingParams params;
@@ -31,7 +31,7 @@ struct Way {
     AnswerPlan plan;
     plan.id = "chatcmpl-1";
     plan.model = "m";
-    plan.pieces = &kPieces;
+    plan.pieces = &kStreamPieces;
     plan.params = params;
     plan.n = plan.num_generated = params.n;
     plan.prompts.push_back({.tokens = tokens});
@@ -48,8 +48,8 @@ struct Way {
     std::shared_ptr<std::vector<api::TextChoice>> texts;
     serving::Request request{.prompt_tokens = tokens, .params = sampling};
     if (!sampling.stop.empty()) {
-      texts =
-          std::make_shared<std::vector<api::TextChoice>>(api::make_text_choices(kPieces, sampling));
+      texts = std::make_shared<std::vector<api::TextChoice>>(
+          api::make_text_choices(kStreamPieces, sampling));
       request.observer = api::make_stop_observer(sampling, texts);
     }
     stream->set_ids({std::get<serving::RequestId>(
