@@ -9,8 +9,6 @@
 
 namespace veloz::benchmark {
 
-using Json = nlohmann::json;
-
 Backend parse_backend(const std::string& name) {
   if (name == "openai") return Backend::openai;
   if (name == "openai-chat") return Backend::openai_chat;
@@ -23,10 +21,10 @@ std::string default_endpoint(Backend backend) {
 }
 
 std::string request_body(const SampleRequest& request, const RequestFormat& format) {
-  Json body = {{"model", format.model},
-               {"max_tokens", request.output_len},
-               {"stream", true},
-               {"stream_options", {{"include_usage", true}}}};
+  nlohmann::json body = {{"model", format.model},
+                         {"max_tokens", request.output_len},
+                         {"stream", true},
+                         {"stream_options", {{"include_usage", true}}}};
   if (format.temperature) body["temperature"] = *format.temperature;
   if (format.ignore_eos) body["ignore_eos"] = true;
   const auto* const text = std::get_if<std::string>(&request.prompt);
@@ -41,7 +39,7 @@ std::string request_body(const SampleRequest& request, const RequestFormat& form
     body["prompt"] = std::get<std::vector<int32_t>>(request.prompt);
   }
   body.update(format.extra_body);
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace veloz::benchmark

@@ -78,8 +78,8 @@ int run_jsonl(LoadedModel& model, const GenerationFlags& flags, const std::files
   } else {
     std::fwrite(text.data(), 1, text.size(), stdout);
   }
-  const int interrupted = report_interrupt();
-  return has_failed ? 1 : interrupted;
+  const int signal_code = report_interrupt();
+  return has_failed ? 1 : signal_code;
 }
 
 }  // namespace veloz::cli
