@@ -22,7 +22,7 @@ using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kMaxManifestBytes = size_t{64} << 20;
 constexpr size_t kMaxManifestTextBytes = size_t{1} << 20;
-constexpr size_t kMaxModelNameBytes = 1024;
+constexpr size_t kMaxManifestNameBytes = 1024;
 constexpr size_t kMaxFiles = 1024;
 constexpr size_t kMaxItems = size_t{1} << 20;
 constexpr int64_t kMaxFileBytes = int64_t{1} << 50;
@@ -53,7 +53,7 @@ OrderedJson model_json(const ModelFacts& model) {
 }
 
 DType parse_dtype(const JsonNode& node) {
-  const std::optional<DType> dtype = try_parse_dtype(node.text(kMaxModelNameBytes));
+  const std::optional<DType> dtype = try_parse_dtype(node.text(kMaxManifestNameBytes));
   if (!dtype) node.fail("not a dtype");
   return *dtype;
 }
@@ -68,8 +68,8 @@ ModelFacts parse_model(const JsonNode& node) {
                     "num_heads", "num_kv_heads", "head_dim", "vocab_size", "num_parameters",
                     "eos_token_ids", "bos_token_id", "pad_token_id", "generation_config"});
   ModelFacts model;
-  model.architecture = node.at("architecture").text(kMaxModelNameBytes);
-  model.name = node.at("name").text(kMaxModelNameBytes);
+  model.architecture = node.at("architecture").text(kMaxManifestNameBytes);
+  model.name = node.at("name").text(kMaxManifestNameBytes);
   model.dtype = parse_dtype(node.at("dtype"));
   model.kv_cache_dtype = parse_dtype(node.at("kv_cache_dtype"));
   model.num_layers = node.at("num_layers").integer(0, kMaxCount);
@@ -96,23 +96,23 @@ OrderedJson quantization_json(const QuantizationFacts& facts) {
 QuantizationFacts parse_quantization(const JsonNode& node) {
   node.expect_keys({"name", "linears"});
   QuantizationFacts facts;
-  facts.name = node.at("name").text(kMaxModelNameBytes);
+  facts.name = node.at("name").text(kMaxManifestNameBytes);
   for (const JsonNode& item : node.at("linears").items(kMaxItems)) {
     item.expect_keys({"scheme", "count"});
-    facts.linears.emplace_back(item.at("scheme").text(kMaxModelNameBytes),
+    facts.linears.emplace_back(item.at("scheme").text(kMaxManifestNameBytes),
                                item.at("count").integer(0, kMaxCount));
   }
   return facts;
 }
 
 std::string parse_verdict(const JsonNode& node) {
-  std::string verdict = node.text(kMaxModelNameBytes);
+  std::string verdict = node.text(kMaxManifestNameBytes);
   if (!is_verdict(verdict)) node.fail(fmt::format("none of {}", fmt::join(kVerdicts, ", ")));
   return verdict;
 }
 
 uint64_t parse_checksum(const JsonNode& node) {
-  const std::string text = node.text(kMaxModelNameBytes);
+  const std::string text = node.text(kMaxManifestNameBytes);
   uint64_t checksum = 0;
   const char* end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, checksum, 16);
@@ -124,7 +124,7 @@ uint64_t parse_checksum(const JsonNode& node) {
 FileRecord parse_file(const JsonNode& node) {
   node.expect_keys({"name", "bytes", "xxh3_64"});
   FileRecord record;
-  record.name = node.at("name").text(kMaxModelNameBytes);
+  record.name = node.at("name").text(kMaxManifestNameBytes);
   if (!is_engine_file_name(record.name) || record.name == kManifestFile)
     node.at("name").fail(
         "not a plain file name (letters, digits, \".\", \"_\", \"-\"; at most one folder)");
@@ -154,7 +154,7 @@ std::vector<FileRecord> parse_files(const JsonNode& node, bool has_weights) {
 
 /// "1.0" -> {1, 0}; refuses what this reader cannot know.
 std::pair<int64_t, int64_t> parse_format(const JsonNode& node) {
-  const std::string text = node.text(kMaxModelNameBytes);
+  const std::string text = node.text(kMaxManifestNameBytes);
   int64_t major = 0;
   int64_t minor = 0;
   const char* end = text.data() + text.size();
@@ -250,10 +250,10 @@ Manifest parse_manifest(std::string_view json) {
   root.expect_keys({"format_version", "producer", "source_hash", "target", "load_format",
                     "dummy_seed", "model", "limits", "quantization", "verdict", "passes", "files",
                     "checksum"});
-  manifest.producer = root.at("producer").text(kMaxModelNameBytes);
-  manifest.source_hash = root.at("source_hash").text(kMaxModelNameBytes);
-  manifest.target = root.at("target").text(kMaxModelNameBytes);
-  manifest.load_format = root.at("load_format").text(kMaxModelNameBytes);
+  manifest.producer = root.at("producer").text(kMaxManifestNameBytes);
+  manifest.source_hash = root.at("source_hash").text(kMaxManifestNameBytes);
+  manifest.target = root.at("target").text(kMaxManifestNameBytes);
+  manifest.load_format = root.at("load_format").text(kMaxManifestNameBytes);
   const bool is_made_at_load = manifest.load_format == kDummyAtLoad;
   if (manifest.load_format != "safetensors" && manifest.load_format != "dummy" && !is_made_at_load)
     root.at("load_format").fail("not \"safetensors\", \"dummy\" or \"dummy-at-load\"");

@@ -18,7 +18,7 @@ constexpr size_t kMaxPlanBytes = size_t{64} << 20;
 constexpr size_t kMaxEntries = size_t{1} << 20;  // weights, values, steps of one plan
 constexpr size_t kMaxOperands = 64;
 constexpr size_t kMaxAttrs = 64;
-constexpr size_t kMaxTensorNameBytes = 512;
+constexpr size_t kMaxPlanNameBytes = 512;
 
 template <typename... Functions>
 struct Overloaded : Functions... {
@@ -85,7 +85,7 @@ std::string print_program(const Program& program) {
 }
 
 ops::ValueType parse_type(const JsonNode& node) {
-  const std::string text = node.text(kMaxTensorNameBytes);
+  const std::string text = node.text(kMaxPlanNameBytes);
   try {
     return ops::parse_value_type(text);
   } catch (const Error& e) {
@@ -96,8 +96,8 @@ ops::ValueType parse_type(const JsonNode& node) {
 PlanWeight parse_weight(const JsonNode& node) {
   node.expect_keys({"name", "type", "layout"});
   PlanWeight weight;
-  weight.name = node.at("name").text(kMaxTensorNameBytes);
-  weight.layout = node.at("layout").text(kMaxTensorNameBytes);
+  weight.name = node.at("name").text(kMaxPlanNameBytes);
+  weight.layout = node.at("layout").text(kMaxPlanNameBytes);
   const ops::ValueType type = parse_type(node.at("type"));
   weight.dtype = type.dtype;
   if (type.dims.size() > Shape::kMaxRank)
@@ -114,7 +114,7 @@ PlanWeight parse_weight(const JsonNode& node) {
 
 Slot parse_slot(const JsonNode& node) {
   if (node.is_text()) {
-    if (node.text(kMaxTensorNameBytes) != "input") node.fail("not \"input\" or an object");
+    if (node.text(kMaxPlanNameBytes) != "input") node.fail("not \"input\" or an object");
     return InputSlot{};
   }
   node.expect_keys({"weight", "state", "arena", "view", "begin"});
@@ -135,14 +135,14 @@ ops::Attrs parse_attrs(const JsonNode& node) {
   const std::vector<JsonNode> values = node.items(kMaxAttrs);
   for (size_t i = 0; i < names.size(); ++i) {
     const JsonNode& value = values[i];
-    if (names[i].empty() || names[i].size() > kMaxTensorNameBytes)
+    if (names[i].empty() || names[i].size() > kMaxPlanNameBytes)
       value.fail("an attribute without a name");
     if (value.is_integer())
       attrs.set(names[i], value.integer(INT64_MIN, INT64_MAX));
     else if (value.is_float())
       attrs.set(names[i], value.number());
     else
-      attrs.set(names[i], value.text(kMaxTensorNameBytes));
+      attrs.set(names[i], value.text(kMaxPlanNameBytes));
   }
   return attrs;
 }
@@ -151,7 +151,7 @@ PlanStep parse_step(const JsonNode& node) {
   node.expect_keys({"op", "inputs", "outputs", "attrs"});
   PlanStep step;
   const JsonNode op_node = node.at("op");
-  const std::optional<ops::Op> op = ops::try_parse_op(op_node.text(kMaxTensorNameBytes));
+  const std::optional<ops::Op> op = ops::try_parse_op(op_node.text(kMaxPlanNameBytes));
   if (!op) op_node.fail("not an op this veloz knows");
   step.op = *op;
   step.inputs = node.at("inputs").integers(0, INT64_MAX, kMaxOperands);
@@ -163,14 +163,14 @@ PlanStep parse_step(const JsonNode& node) {
 Program parse_program(const JsonNode& node) {
   node.expect_keys({"name", "arena_bytes", "inputs", "outputs", "values", "steps"});
   Program program;
-  program.name = node.at("name").text(kMaxTensorNameBytes);
+  program.name = node.at("name").text(kMaxPlanNameBytes);
   program.arena_bytes = node.at("arena_bytes").integer(0, INT64_MAX);
   program.inputs = node.at("inputs").integers(0, INT64_MAX, kMaxEntries);
   program.outputs = node.at("outputs").integers(0, INT64_MAX, kMaxEntries);
   for (const JsonNode& item : node.at("values").items(kMaxEntries)) {
     item.expect_keys({"name", "type", "slot"});
-    program.values.push_back({item.at("name").text(kMaxTensorNameBytes),
-                              parse_type(item.at("type")), parse_slot(item.at("slot"))});
+    program.values.push_back({item.at("name").text(kMaxPlanNameBytes), parse_type(item.at("type")),
+                              parse_slot(item.at("slot"))});
   }
   for (const JsonNode& item : node.at("steps").items(kMaxEntries))
     program.steps.push_back(parse_step(item));
@@ -209,7 +209,7 @@ Plan parse_plan(std::string_view json) {
     plan.weights.push_back(parse_weight(item));
   for (const JsonNode& item : root.at("states").items(kMaxEntries)) {
     item.expect_keys({"name", "type"});
-    plan.states.push_back({item.at("name").text(kMaxTensorNameBytes), parse_type(item.at("type"))});
+    plan.states.push_back({item.at("name").text(kMaxPlanNameBytes), parse_type(item.at("type"))});
   }
   for (const JsonNode& item : root.at("programs").items(kMaxEntries))
     plan.programs.push_back(parse_program(item));

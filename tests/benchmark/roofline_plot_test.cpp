@@ -5,14 +5,10 @@
 
 #include <cmath>
 
+#include "benchmark/count.h"
+
 namespace veloz::benchmark {
 namespace {
-
-size_t count_in_plot(const std::string& text, const std::string& part) {
-  size_t n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
 
 Roofline sample() {
   return {
@@ -27,16 +23,16 @@ TEST(RooflinePlot, StandsAloneInLightAndDark) {
   const std::string svg = roofline_plot(sample());
   EXPECT_TRUE(svg.starts_with("<svg "));
   EXPECT_TRUE(svg.ends_with("</svg>\n"));
-  EXPECT_EQ(count_in_plot(svg, "http"), 1u);  // the namespace
-  EXPECT_EQ(count_in_plot(svg, "prefers-color-scheme:dark"), 1u);
+  EXPECT_EQ(count(svg, "http"), 1u);  // the namespace
+  EXPECT_EQ(count(svg, "prefers-color-scheme:dark"), 1u);
   EXPECT_EQ(svg.find("nan"), std::string::npos);
 }
 
 TEST(RooflinePlot, DrawsEachPointThatHasAPlace) {
   const std::string svg = roofline_plot(sample());
-  EXPECT_EQ(count_in_plot(svg, "<circle"), 3u);  // copying has no arithmetic
-  EXPECT_EQ(count_in_plot(svg, ">gemm</text>"), 1u);
-  EXPECT_EQ(count_in_plot(svg, ">add</text>"), 0u);  // too little of the time for a name
+  EXPECT_EQ(count(svg, "<circle"), 3u);  // copying has no arithmetic
+  EXPECT_EQ(count(svg, ">gemm</text>"), 1u);
+  EXPECT_EQ(count(svg, ">add</text>"), 0u);  // too little of the time for a name
   EXPECT_NE(svg.find("<title>gemm &amp; more</title>"), std::string::npos);
 }
 
@@ -44,8 +40,8 @@ TEST(RooflinePlot, OfPointsThatLieTogetherTheOneThatTakesLongestIsNamed) {
   Roofline roofline = sample();
   roofline.series[0].points = {{"short", 100, 350, 0.3, ""}, {"long", 101, 350, 0.6, ""}};
   const std::string svg = roofline_plot(roofline);
-  EXPECT_EQ(count_in_plot(svg, ">long</text>"), 1u);
-  EXPECT_EQ(count_in_plot(svg, ">short</text>"), 0u);
+  EXPECT_EQ(count(svg, ">long</text>"), 1u);
+  EXPECT_EQ(count(svg, ">short</text>"), 0u);
 }
 
 TEST(RooflinePlot, AxesAreLogarithmic) {
@@ -57,7 +53,7 @@ TEST(RooflinePlot, AxesAreLogarithmic) {
 
 TEST(RooflinePlot, RoofsMeetTheLineOfMemoryAtTheirRidge) {
   const std::string svg = roofline_plot(sample());
-  EXPECT_EQ(count_in_plot(svg, "class=\"r\""), 3u);
+  EXPECT_EQ(count(svg, "class=\"r\""), 3u);
   const auto x = [](double value) { return 72 + (std::log10(value) + 1) * 288; };
   char ridge[32];
   std::snprintf(ridge, sizeof(ridge), "M%.1f ", x(200.0 / 50));
@@ -70,7 +66,7 @@ TEST(RooflinePlot, WithoutPointsShowsTheRoofs) {
   Roofline empty = sample();
   empty.series.clear();
   const std::string svg = roofline_plot(empty);
-  EXPECT_EQ(count_in_plot(svg, "<circle"), 0u);
+  EXPECT_EQ(count(svg, "<circle"), 0u);
   EXPECT_EQ(svg.find("inf"), std::string::npos);
 }
 

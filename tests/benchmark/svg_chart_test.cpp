@@ -7,16 +7,11 @@
 #include <array>
 #include <cmath>
 
+#include "benchmark/count.h"
 #include "benchmark/serving_plot.h"
 
 namespace veloz::benchmark {
 namespace {
-
-size_t count(const std::string& text, const std::string& part) {
-  size_t n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
 
 TEST(AxisTicks, AreRoundNumbersThatReachTheHighestValue) {
   EXPECT_EQ(axis_ticks(10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));

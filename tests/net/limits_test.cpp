@@ -18,8 +18,6 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr std::string_view kGetA = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
-
 int count_descriptors() {
   int n = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
@@ -79,7 +77,7 @@ TEST(Limits, AnIdleConnectionIsClosedWithoutAWord) {
   RawClient fresh(server.port());
   EXPECT_EQ(fresh.read_all(), "");
   RawClient used(server.port());
-  used.send(kGetA);
+  used.send(kGet);
   const auto response = used.read_response();
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 200);
@@ -95,7 +93,7 @@ TEST(Limits, ARequestThatIsBeingAnsweredHasNoTimeLimit) {
                       .write = milliseconds(250)};
   Server server(std::move(options));
   RawClient client(server.port());
-  client.send(kGetA);
+  client.send(kGet);
   const auto exchange = holder.exchanges.take();
   ASSERT_TRUE(exchange);
   std::this_thread::sleep_for(milliseconds(1000));
@@ -150,10 +148,10 @@ TEST(Limits, ConnectionsOverTheLimitAreAnswered503) {
   options.max_connections = 2;
   Server server(std::move(options));
   RawClient first(server.port()), second(server.port());
-  first.send(kGetA);
-  second.send(kGetA);
+  first.send(kGet);
+  second.send(kGet);
   const auto a = holder.exchanges.take(), b = holder.exchanges.take();
-  EXPECT_EQ(ask(server.port(), kGetA)->status, 503);
+  EXPECT_EQ(ask(server.port(), kGet)->status, 503);
   (*a)->respond({.body = "served"});
   (*b)->respond({.body = "served"});
   EXPECT_EQ(first.read_response()->body, "served");
@@ -172,7 +170,7 @@ TEST(Limits, AClientThatDoesNotReadLosesItsStreamAndItsMemory) {
   Server server(std::move(options));
   RawClient client(server.port());
   client.set_receive_buffer(4096);
-  client.send(kGetA);
+  client.send(kGet);
   const auto exchange = exchanges.take();
   (*exchange)->start_stream({});
   const std::string piece(8 * 1024, 'x');
@@ -202,7 +200,7 @@ TEST(Limits, AThreadThatIsLateIsNotTakenForASlowClient) {
     });
   };
   Server server(std::move(options));
-  EXPECT_EQ(ask(server.port(), kGetA)->body.size(), 100 * piece.size());
+  EXPECT_EQ(ask(server.port(), kGet)->body.size(), 100 * piece.size());
 }
 
 TEST(Limits, AClientThatStopsReadingTheEndOfAnAnswerIsClosed) {
@@ -214,7 +212,7 @@ TEST(Limits, AClientThatStopsReadingTheEndOfAnAnswerIsClosed) {
   options.timeouts.write = milliseconds(50);
   Server server(std::move(options));
   RawClient client(server.port());
-  client.send(kGetA);
+  client.send(kGet);
   ASSERT_TRUE(answers.take());
   wait_until([&] { return server.stats().num_connections == 0; });
 }
@@ -225,7 +223,7 @@ TEST(Limits, AClientThatReadsSlowlyGetsEverything) {
   options.timeouts.write = milliseconds(20'000);
   Server server(std::move(options));
   RawClient client(server.port());
-  client.send(kGetA);
+  client.send(kGet);
   EXPECT_EQ(client.read_response()->body, body);
 }
 
@@ -233,7 +231,7 @@ TEST(Disconnect, IsHeardOfWhileAnAnswerIsWaitedFor) {
   Holder holder;
   Server server(test_options(holder.handler()));
   std::optional<RawClient> client(server.port());
-  client->send(kGetA);
+  client->send(kGet);
   const auto exchange = holder.exchanges.take();
   client.reset();
   wait_until([&] { return holder.num_aborts == 1; });
@@ -245,7 +243,7 @@ TEST(Disconnect, IsHeardOfWhileStreaming) {
   Holder holder;
   Server server(test_options(holder.handler()));
   RawClient client(server.port());
-  client.send(kGetA);
+  client.send(kGet);
   const auto exchange = holder.exchanges.take();
   (*exchange)->start_stream({});
   EXPECT_TRUE((*exchange)->write("one"));
@@ -259,7 +257,7 @@ TEST(Disconnect, IsHeardOfBehindAPipelinedRequest) {
   Holder holder;
   Server server(test_options(holder.handler()));
   std::optional<RawClient> client(server.port());
-  client->send(std::string(kGetA) + std::string(kGetA));
+  client->send(std::string(kGet) + std::string(kGet));
   const auto exchange = holder.exchanges.take();
   client.reset();
   wait_until([&] { return holder.num_aborts == 1; });
@@ -270,7 +268,7 @@ TEST(Disconnect, IsToldAtOnceToWhoAsksLate) {
   Mailbox<std::shared_ptr<Exchange>> exchanges;
   Server server(test_options([&](auto exchange) { exchanges.put(std::move(exchange)); }));
   std::optional<RawClient> client(server.port());
-  client->send(kGetA);
+  client->send(kGet);
   const auto exchange = exchanges.take();
   client.reset();
   wait_until([&] { return server.stats().num_connections == 0; });
@@ -284,7 +282,7 @@ TEST(Disconnect, OfAnAnsweredRequestIsNobodysBusiness) {
   Server server(test_options(holder.handler()));
   {
     RawClient client(server.port());
-    client.send(kGetA);
+    client.send(kGet);
     const auto exchange = holder.exchanges.take();
     (*exchange)->respond({.body = "x"});
     client.read_response();
@@ -297,7 +295,7 @@ TEST(Stop, AbortsWhatIsNotAnsweredAndLeavesHeldExchangesHarmless) {
   Holder holder;
   auto server = std::make_unique<Server>(test_options(holder.handler()));
   RawClient client(server->port());
-  client.send(kGetA);
+  client.send(kGet);
   const auto exchange = holder.exchanges.take();
   (*exchange)->start_stream({});
   server.reset();
@@ -313,7 +311,7 @@ TEST(Drain, ClosesIdleConnectionsAndOthersAfterTheirAnswer) {
   Holder holder;
   Server server(test_options(holder.handler()));
   RawClient idle(server.port()), busy(server.port());
-  busy.send(kGetA);
+  busy.send(kGet);
   const auto exchange = holder.exchanges.take();
   wait_until([&] { return server.stats().num_connections == 2; });
   server.begin_drain();
@@ -323,7 +321,7 @@ TEST(Drain, ClosesIdleConnectionsAndOthersAfterTheirAnswer) {
   busy.shut_down_sending();
   EXPECT_EQ(busy.read_all(), "");
   RawClient late(server.port());
-  late.send(kGetA);
+  late.send(kGet);
   const auto answered = holder.exchanges.take();
   (*answered)->respond({.status = 503});
   EXPECT_EQ(late.read_response()->headers.at("connection"), "close");

@@ -17,6 +17,9 @@ struct RawResponse {
   std::string body;                            // chunks joined
 };
 
+/// The shortest request there is.
+inline constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+
 /// A blocking socket to 127.0.0.1 that sends exactly what it is told.
 class RawClient {
  public:

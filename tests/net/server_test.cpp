@@ -15,8 +15,6 @@
 namespace veloz::net {
 namespace {
 
-constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
-
 TEST(Server, AnswersARequestWithItsBody) {
   Server server(test_options(echo));
   const auto response = ask(server.port(),
