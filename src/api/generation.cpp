@@ -2,6 +2,7 @@
 #include "api/generation.h"
 
 #include <utility>
+#include <variant>
 
 #include "api/logprob_list.h"
 #include "base/error.h"
@@ -37,9 +38,22 @@ class Generation::Sink final : public serving::EventSink {
   size_t index_;
 };
 
-void Generation::reserve(size_t count) {
-  slots_.resize(count);
-  num_open_ = count;
+void Generation::submit(std::vector<serving::Request> requests) {
+  slots_.resize(requests.size());
+  num_open_ = requests.size();
+  std::vector<serving::Submittal> batch;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    prepare(i, requests[i]);
+    batch.push_back({std::move(requests[i]), std::make_unique<Sink>(*this, i)});
+  }
+  const auto answer = executor_.submit(std::move(batch));
+  const auto& ids = std::get<std::vector<serving::RequestId>>(answer);
+  // The engine may be at them already, and its thread may have asked to cancel one.
+  const std::scoped_lock lock(mutex_);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    slots_[i].id = ids[i];
+    if (slots_[i].wants_cancel) executor_.cancel(ids[i]);
+  }
 }
 
 void Generation::prepare(size_t index, serving::Request& request) {
@@ -56,27 +70,10 @@ void Generation::prepare(size_t index, serving::Request& request) {
   slot.submitted = Clock::now();
 }
 
-std::unique_ptr<serving::EventSink> Generation::make_sink(size_t index) {
-  return std::make_unique<Sink>(*this, index);
-}
-
-void Generation::set_id(size_t index, serving::RequestId id) {
-  const std::scoped_lock lock(mutex_);
-  slots_[index].id = id;
-  if (slots_[index].wants_cancel) executor_.cancel(id);
-}
-
 void Generation::cancel(size_t index) {
   const std::scoped_lock lock(mutex_);
   slots_[index].wants_cancel = true;
   if (slots_[index].id) executor_.cancel(*slots_[index].id);
-}
-
-void Generation::abandon_from(size_t index) {
-  for (size_t i = 0; i < index; ++i) cancel(i);
-  std::unique_lock lock(mutex_);
-  num_open_ -= slots_.size() - index;
-  all_ended_.wait(lock, [&] { return num_open_ == 0; });
 }
 
 std::vector<RequestOutput> Generation::wait(const StopCheck& should_stop) {

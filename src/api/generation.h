@@ -21,22 +21,16 @@ namespace veloz::api {
 
 /// The requests of one `generate` call on their way through the executor: turns tokens into text,
 /// ends choices at stop strings, and keeps what came out. Made and waited for by the caller's
-/// thread, filled by the engine's; the caller must `wait` (or `abandon_from`) before it goes.
+/// thread, filled by the engine's; once submitted, the caller must `wait` before it goes.
 class Generation {
  public:
   Generation(serving::Executor& executor, const text::TokenPieces& pieces, const TextSink& sink,
              const EndSink& on_end)
       : executor_(executor), pieces_(pieces), sink_(sink), on_end_(on_end) {}
 
-  /// Announces `count` requests, before the first is submitted.
-  void reserve(size_t count);
-  /// Before request `index` is submitted; gives it what ends it at stop strings.
-  void prepare(size_t index, serving::Request& request);
-  std::unique_ptr<serving::EventSink> make_sink(size_t index);
-  /// The executor's name for it, once submitted.
-  void set_id(size_t index, serving::RequestId id);
-  /// Requests from `index` on were never submitted: cancels those before it and waits for them.
-  void abandon_from(size_t index);
+  /// All of them, once; to an executor whose queue holds any number. Where this throws, none was
+  /// submitted.
+  void submit(std::vector<serving::Request> requests);
 
   /// Blocks until all have ended, or `should_stop` said so and all were cancelled; results in
   /// order.
@@ -58,6 +52,8 @@ class Generation {
   class Sink;
 
   static double seconds_since(Clock::time_point start);
+  /// Before request `index` is submitted; gives it what ends it at stop strings.
+  void prepare(size_t index, serving::Request& request);
   void take_token(size_t index, const serving::TokenEvent& event);
   void emit(size_t index, int64_t choice, const std::string& piece);
   void end_choice(size_t index, const serving::ChoiceEnd& end);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "api/kv_budget.h"
 #include "base/error.h"
 #include "base/files.h"
 
@@ -14,7 +15,6 @@ namespace {
 
 constexpr uint64_t kSamplingBytes = uint64_t{256} << 20;  // lists and scratch beside the step
 constexpr uint64_t kLibraryBytes = uint64_t{256} << 20;   // 64 MiB of scratch, and its code
-constexpr uint64_t kMostTimesOnGpu = 4;  // of what all sequences need: prefixes worth keeping
 
 /// What is there and what is taken before the cache.
 struct GpuBudget {
@@ -65,7 +65,8 @@ int64_t count_gpu_kv_blocks(const engine::Plan& plan, const profile::Footprint& 
                     format_bytes(demand.memory_bytes), budget.text, format_bytes(budget.left())),
         "lower --kv-cache-memory-bytes, or leave it out");
   const auto per_sequence = static_cast<uint64_t>(plan.limits.max_blocks_per_seq());
-  const uint64_t most = kMostTimesOnGpu * static_cast<uint64_t>(demand.max_num_seqs) * per_sequence;
+  const uint64_t most =
+      kMostTimesNeeded * static_cast<uint64_t>(demand.max_num_seqs) * per_sequence;
   const uint64_t bytes = demand.memory_bytes > 0 ? demand.memory_bytes : budget.left();
   const uint64_t num_blocks =
       std::min({bytes / footprint.kv_block_bytes, uint64_t{1} << 30,

@@ -12,13 +12,11 @@
 namespace veloz::api {
 namespace {
 
-/// `sequences` is what max_num_seqs sequences of full length need. Prefixes of requests past are
-/// worth having, but memory is also cleared at load: four times that is plenty.
+/// `sequences` is what max_num_seqs sequences of full length need. Memory is also cleared at load.
 uint64_t choose_budget(uint64_t free_bytes, uint64_t sequences, KvCacheSize size) {
-  constexpr uint64_t kMostTimes = 4;
   const uint64_t of_sequences = std::min(free_bytes / 2, sequences);
   if (size == KvCacheSize::of_sequences) return of_sequences;
-  return std::max(of_sequences, std::min(free_bytes / 5 * 4, kMostTimes * sequences));
+  return std::max(of_sequences, std::min(free_bytes / 5 * 4, kMostTimesNeeded * sequences));
 }
 
 }  // namespace

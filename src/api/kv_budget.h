@@ -17,6 +17,10 @@ struct KvDemand {
   uint64_t free_bytes = 0;  // of the machine, when the weights are loaded
 };
 
+/// The cache holds at most this many times what max_num_seqs sequences of full length need, unless
+/// told: prefixes of requests past are worth having, and this many are plenty.
+inline constexpr uint64_t kMostTimesNeeded = 4;
+
 /// Blocks of the KV cache: what `memory_bytes` holds or, where that is 0, as `size` says. May be
 /// fewer than one sequence needs.
 int64_t count_kv_blocks(const engine::Plan& plan, const KvDemand& demand);

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <utility>
-#include <variant>
 
 #include "api/generation.h"
 #include "api/llm_state.h"
@@ -49,17 +48,7 @@ std::vector<RequestOutput> LLM::generate(std::span<const Prompt> prompts,
   }
 
   api::Generation generation(executor, model.pieces(), sink, on_end);
-  generation.reserve(prompts.size());
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    try {
-      generation.prepare(i, requests[i]);
-      generation.set_id(i, std::get<serving::RequestId>(
-                               executor.submit(std::move(requests[i]), generation.make_sink(i))));
-    } catch (...) {  // no memory: the engine's thread must be done with those before
-      generation.abandon_from(i);
-      throw;
-    }
-  }
+  generation.submit(std::move(requests));
   return generation.wait(should_stop);
 }
 

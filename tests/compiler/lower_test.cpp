@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "graph/graph.h"
+#include "small_limits.h"
 #include "support/expect_error.h"
 
 namespace veloz::compiler {
@@ -22,15 +23,6 @@ constexpr const char* kTied = R"(graph tied {
   return %logits
 }
 )";
-
-engine::Limits lowering_limits() {
-  engine::Limits limits;
-  limits.max_num_batched_tokens = 32;
-  limits.max_num_seqs = 4;
-  limits.max_model_len = 128;
-  limits.max_logit_rows = 4;
-  return limits;
-}
 
 bool accepts_packed(const ops::KernelQuery& query) { return query.weight_layout == "packed"; }
 void do_nothing(ops::OpContext&, const ops::OpCall&) noexcept {}
@@ -52,7 +44,7 @@ ops::KernelRegistry target_with_packed_linear(bool has_packed_embedding) {
 
 TEST(Lower, GivesATiedTableTheLayoutThatItsLinearWants) {
   const LoweredGraph lowered =
-      lower(graph::parse(kTied), lowering_limits(), target_with_packed_linear(true));
+      lower(graph::parse(kTied), test::small_limits(), target_with_packed_linear(true));
   EXPECT_EQ(lowered.plan.weights[0].layout, "packed");
   EXPECT_EQ(lowered.layouts[0].reason, "for linear/packed, shared by 2 readers");
   EXPECT_EQ(lowered.plan.weights[1].layout, "plain");
@@ -60,7 +52,7 @@ TEST(Lower, GivesATiedTableTheLayoutThatItsLinearWants) {
 
 TEST(Lower, KeepsATiedTablePlainWhereOneReaderCannotUnpack) {
   const LoweredGraph lowered =
-      lower(graph::parse(kTied), lowering_limits(), target_with_packed_linear(false));
+      lower(graph::parse(kTied), test::small_limits(), target_with_packed_linear(false));
   EXPECT_EQ(lowered.plan.weights[0].layout, "plain");
 }
 
@@ -97,8 +89,8 @@ ops::KernelRegistry target_with_companions(DType scale_dtype) {
 }
 
 TEST(Lower, GivesScalesTheCompanionOfTheirMatrixsLayout) {
-  const LoweredGraph lowered =
-      lower(graph::parse(kQuantizedGraph), lowering_limits(), target_with_companions(DType::fp32));
+  const LoweredGraph lowered = lower(graph::parse(kQuantizedGraph), test::small_limits(),
+                                     target_with_companions(DType::fp32));
   EXPECT_EQ(lowered.plan.weights[1].layout, "beside");
   EXPECT_EQ(lowered.layouts[1].reason, "beside @w");
   EXPECT_EQ(lowered.plan.weights[2].layout, "packed");
@@ -106,8 +98,8 @@ TEST(Lower, GivesScalesTheCompanionOfTheirMatrixsLayout) {
 }
 
 TEST(Lower, LeavesAMatrixPlainWhoseScalesCannotHaveTheCompanion) {
-  const LoweredGraph lowered =
-      lower(graph::parse(kQuantizedGraph), lowering_limits(), target_with_companions(DType::bf16));
+  const LoweredGraph lowered = lower(graph::parse(kQuantizedGraph), test::small_limits(),
+                                     target_with_companions(DType::bf16));
   EXPECT_EQ(lowered.plan.weights[1].layout, "plain");
   EXPECT_EQ(lowered.plan.weights[2].layout, "plain");
 }
@@ -121,7 +113,7 @@ TEST(Lower, LeavesAMatrixPlainWhoseScalesOthersReadToo) {
   const std::string codes = "  weight @w : ";
   text.insert(text.find(codes), "  weight @v : int8[48,64] = \"v\"[48]\n");
   const LoweredGraph lowered =
-      lower(graph::parse(text), lowering_limits(), target_with_companions(DType::fp32));
+      lower(graph::parse(text), test::small_limits(), target_with_companions(DType::fp32));
   for (const engine::PlanWeight& weight : lowered.plan.weights) EXPECT_EQ(weight.layout, "plain");
 }
 
@@ -147,7 +139,7 @@ TEST(Lower, TurnsSlicesIntoViewsAndStatesIntoOneSlot) {
   return %logits
 }
 )"),
-                                     lowering_limits(), target_with_packed_linear(false));
+                                     test::small_limits(), target_with_packed_linear(false));
   const engine::Program& program = lowered.plan.program("step");
   EXPECT_EQ(program.steps.size(), 5u);
   const auto slot_of = [&](int64_t value) {
@@ -160,7 +152,7 @@ TEST(Lower, TurnsSlicesIntoViewsAndStatesIntoOneSlot) {
 
 TEST(Lower, RecordsWhyEachWeightHasItsLayout) {
   const LoweredGraph lowered =
-      lower(graph::parse(kTied), lowering_limits(), target_with_packed_linear(false));
+      lower(graph::parse(kTied), test::small_limits(), target_with_packed_linear(false));
   ASSERT_EQ(lowered.layouts.size(), 2u);
   EXPECT_EQ(lowered.layouts[0].weight, "embed");
   EXPECT_EQ(lowered.layouts[0].reason, "for linear/reference, shared by 2 readers");
@@ -170,7 +162,7 @@ TEST(Lower, RecordsWhyEachWeightHasItsLayout) {
 
 TEST(Lower, SaysWhatTheArenaWouldTakeWithoutReuse) {
   const LoweredGraph lowered =
-      lower(graph::parse(kTied), lowering_limits(), target_with_packed_linear(false));
+      lower(graph::parse(kTied), test::small_limits(), target_with_packed_linear(false));
   const int64_t embedded = 32 * 64 * 2;
   const int64_t gathered = 4 * 64 * 2;
   const int64_t normed = 4 * 64 * 2;
@@ -189,11 +181,11 @@ ops::KernelRegistry target_without(ops::Op missing) {
 
 TEST(Lower, RefusesAGraphWithAnOpThatTheTargetLacks) {
   EXPECT_TRUE(test::throws_error(ErrorKind::unsupported, {"no kernel runs rms_norm"}, [] {
-    lower(graph::parse(kTied), lowering_limits(), target_without(ops::Op::rms_norm));
+    lower(graph::parse(kTied), test::small_limits(), target_without(ops::Op::rms_norm));
   }));
   EXPECT_TRUE(test::throws_error(
       ErrorKind::unsupported, {"no kernel of the target takes weight @embed : bf16[48,64]"},
-      [] { lower(graph::parse(kTied), lowering_limits(), target_without(ops::Op::linear)); }));
+      [] { lower(graph::parse(kTied), test::small_limits(), target_without(ops::Op::linear)); }));
 }
 
 }  // namespace

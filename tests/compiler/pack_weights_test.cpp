@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "compiler/lower.h"
+#include "small_limits.h"
 #include "support/expect_error.h"
 #include "support/memory_source.h"
 #include "support/temp_directory.h"
@@ -62,19 +63,11 @@ MemorySource quantized_source() {
   return source;
 }
 
-engine::Limits small_limits() {
-  engine::Limits limits;
-  limits.max_num_batched_tokens = 32;
-  limits.max_num_seqs = limits.max_logit_rows = 4;
-  limits.max_model_len = 128;
-  return limits;
-}
-
 /// Packs the graph's weights into an engine and reads them back, in plan order.
 std::vector<std::vector<std::byte>> pack_and_read(const MemorySource& source) {
   const graph::Graph graph = graph::parse(kQuantized);
   const ops::KernelRegistry target(ops::reference_kernels(), ops::plain_layouts());
-  const engine::Plan plan = lower(graph, small_limits(), target).plan;
+  const engine::Plan plan = lower(graph, test::small_limits(), target).plan;
   check_tensors(graph, source);
   const test::TempDirectory directory;
   const std::filesystem::path path = directory.path() / "engine";

@@ -25,14 +25,6 @@ constexpr float kNoNumber = std::numeric_limits<float>::quiet_NaN();
 
 Attrs to_format(std::string format) { return {{"format", std::move(format)}}; }
 
-std::vector<ValueType> infer_types(Op op, const std::vector<std::string>& inputs,
-                                   std::string_view attrs) {
-  std::vector<ValueType> types;
-  for (const std::string& text : inputs) types.push_back(parse_value_type(text));
-  const Attrs parsed = parse_attrs(attrs);
-  return op_def(op).infer({.inputs = types, .attrs = parsed});
-}
-
 TEST(Quantize, MapsTheLargestMagnitudeOfARowToTheLimit) {
   const OwnedTensor x = tensor_of<float>({2, 3}, {-2, 1, 0.5f, 0, 254, -127});
   const auto int8 = run_reference(Op::quantize, {x.view()}, to_format("int8"));
@@ -79,7 +71,7 @@ TEST(Quantize, GivesZerosScaleZeroAndWhatIsNoNumberScaleNaN) {
 TEST(Quantize, ShapeRuleSaysWhatIsWrong) {
   const auto refused = [](std::string_view attrs, std::string_view why) {
     return test::throws_error(ErrorKind::corrupt_data, {why},
-                              [&] { infer_types(Op::quantize, {"bf16[T,64]"}, attrs); });
+                              [&] { test::infer_types(Op::quantize, {"bf16[T,64]"}, attrs); });
   };
   EXPECT_TRUE(refused("format=\"int4\"", "format"));
   EXPECT_TRUE(refused("format=\"int8\", group=48", "does not divide"));
@@ -136,7 +128,7 @@ TEST(QuantizedOutputs, AreThoseOfQuantizeOnTheRoundedOutput) {
 TEST(QuantizedOutputs, GroupAndScaleWithoutAFormatAreRefused) {
   for (const std::string attrs : {"act=\"silu\", group=32", "act=\"silu\", scale=1.0"})
     EXPECT_TRUE(test::throws_error(ErrorKind::corrupt_data, {"without quantize"},
-                                   [&] { infer_types(Op::act, {"bf16[T,64]"}, attrs); }));
+                                   [&] { test::infer_types(Op::act, {"bf16[T,64]"}, attrs); }));
 }
 
 }  // namespace

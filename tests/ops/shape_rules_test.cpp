@@ -4,16 +4,14 @@
 
 #include "ops/op.h"
 #include "support/expect_error.h"
+#include "support/op_runs.h"
 
 namespace veloz::ops {
 namespace {
 
 std::string infer(Op op, const std::vector<std::string>& inputs, std::string_view attrs) {
-  std::vector<ValueType> types;
-  for (const std::string& text : inputs) types.push_back(parse_value_type(text));
-  const Attrs parsed = parse_attrs(attrs);
   std::string outputs;
-  for (const ValueType& type : op_def(op).infer({.inputs = types, .attrs = parsed}))
+  for (const ValueType& type : test::infer_types(op, inputs, attrs))
     outputs += (outputs.empty() ? "" : " ") + to_string(type);
   return outputs;
 }

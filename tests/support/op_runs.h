@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "ops/kernel.h"
@@ -35,6 +37,14 @@ inline std::vector<ops::ValueType> infer_outputs(ops::Op op, const std::vector<T
   std::vector<ops::ValueType> types;
   for (const TensorView& view : inputs) types.push_back(type_of(view));
   return ops::op_def(op).infer({.inputs = types, .attrs = attrs});
+}
+
+/// The same for operands and attributes given as text.
+inline std::vector<ops::ValueType> infer_types(ops::Op op, const std::vector<std::string>& inputs,
+                                               std::string_view attrs) {
+  std::vector<ops::ValueType> types;
+  for (const std::string& text : inputs) types.push_back(ops::parse_value_type(text));
+  return ops::op_def(op).infer({.inputs = types, .attrs = ops::parse_attrs(attrs)});
 }
 
 /// Runs the reference into `outputs` (views may alias inputs where the op allows it).
