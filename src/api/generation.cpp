@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/generation.h"
 
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -46,14 +47,11 @@ void Generation::submit(std::vector<serving::Request> requests) {
     prepare(i, requests[i]);
     batch.push_back({std::move(requests[i]), std::make_unique<Sink>(*this, i)});
   }
+  // The engine's thread may want to cancel one before its id is here: it waits.
+  const std::scoped_lock lock(mutex_);
   const auto answer = executor_.submit(std::move(batch));
   const auto& ids = std::get<std::vector<serving::RequestId>>(answer);
-  // The engine may be at them already, and its thread may have asked to cancel one.
-  const std::scoped_lock lock(mutex_);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    slots_[i].id = ids[i];
-    if (slots_[i].wants_cancel) executor_.cancel(ids[i]);
-  }
+  for (size_t i = 0; i < ids.size(); ++i) slots_[i].id = ids[i];
 }
 
 void Generation::prepare(size_t index, serving::Request& request) {
@@ -72,8 +70,7 @@ void Generation::prepare(size_t index, serving::Request& request) {
 
 void Generation::cancel(size_t index) {
   const std::scoped_lock lock(mutex_);
-  slots_[index].wants_cancel = true;
-  if (slots_[index].id) executor_.cancel(*slots_[index].id);
+  executor_.cancel(slots_[index].id);
 }
 
 std::vector<RequestOutput> Generation::wait(const StopCheck& should_stop) {

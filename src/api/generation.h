@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,15 +38,13 @@ class Generation {
  private:
   using Clock = std::chrono::steady_clock;
 
-  /// From submission to its end the engine thread's, but for `id` and `wants_cancel`, which mutex_
-  /// guards.
+  /// From submission to its end the engine thread's, but for `id`, which mutex_ guards.
   struct Slot {
     std::shared_ptr<std::vector<TextChoice>> texts;  // with the observer, by choice
     RequestOutput output;
     SamplingParams params;
     Clock::time_point submitted;
-    std::optional<serving::RequestId> id;
-    bool wants_cancel = false;
+    serving::RequestId id{};
   };
   class Sink;
 
