@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bundled models do their jobs, as far as people would notice, on items that training never showed; and `veloz eval`
-finds what a few lines of Python find in the same answers."""
+"""The bundled models do their jobs, as far as people would notice, on items that training never showed; `veloz eval`
+finds what a few lines of Python find in the same answers, and fails a damaged model."""
 
 import sys
 
-from veloz_cli import BINARY, MODELS, CliTest
+from damaged_model import write_naive_int4
+from veloz_cli import BINARY, MODELS, CliTest, bundled_models
 
 sys.path.insert(0, str(MODELS / "train"))
 import evaluate_veloz  # noqa: E402
@@ -30,3 +31,18 @@ class Accuracy(CliTest):
 
     def test_tiny_llama_answers_questions(self) -> None:
         self.assertGreaterEqual(self.score("tiny-llama")["exact"], MIN_EXACT)
+
+    def test_a_damaged_model_fails(self) -> None:
+        for model in bundled_models():
+            with self.subTest(model.name):
+                damaged = write_naive_int4(model, self.dir / f"{model.name}-int4")
+                page = self.dir / "report.md"
+                result = self.veloz("eval", damaged, "--reference", model, "-o", page, "--json")
+                self.assertEqual(result.code, 1, result.err)
+                report = result.json()
+                self.assertEqual(report["verdict"], "FAIL")
+                self.assertIn("is asked for", report["reason"])
+                self.assertGreater(report["agreement"]["mean_kl"], 0.01)
+                self.assertLess(report["agreement"]["top1"], 0.99)
+                self.assertGreater(report["text"]["perplexity"], report["reference_text"]["perplexity"])
+                self.assertTrue(page.read_text().startswith(f"# {damaged}: FAIL"))

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`veloz eval`: the bundled models pass beside themselves, damaged ones fail, and nonsense is refused."""
+"""`veloz eval`: the bundled models pass beside themselves, and nonsense is refused."""
 
 import unittest
 from pathlib import Path
 from typing import Any
 
-from damaged_model import write_naive_int4
 from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import MODELS, CliTest, bundled_models, read_jsonl
 
@@ -30,19 +29,6 @@ class EvalTest(CliTest):
                 self.assertEqual((agreement["mean_kl"], agreement["max_kl"], agreement["top1"]), (0, 0, 1))
                 self.assertEqual(report["answers"]["num_items"], 25)
                 self.assertGreater(report["text"]["num_tokens"], 25)
-
-    def test_a_damaged_model_fails(self) -> None:
-        for model in bundled_models():
-            with self.subTest(model.name):
-                damaged = write_naive_int4(model, self.dir / f"{model.name}-int4")
-                page = self.dir / "report.md"
-                report = self.evaluate(1, damaged, "--reference", model, "-o", page)
-                self.assertEqual(report["verdict"], "FAIL")
-                self.assertIn("is asked for", report["reason"])
-                self.assertGreater(report["agreement"]["mean_kl"], 0.01)
-                self.assertLess(report["agreement"]["top1"], 0.99)
-                self.assertGreater(report["text"]["perplexity"], report["reference_text"]["perplexity"])
-                self.assertTrue(page.read_text().startswith(f"# {damaged}: FAIL"))
 
     def test_measures_an_engine_without_an_original(self) -> None:
         engine = self.build(LLAMA)
