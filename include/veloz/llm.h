@@ -28,8 +28,8 @@ enum class KvCacheSize {
 struct LLMOptions {
   std::string device = "auto";  // cpu, cuda (the first GPU), cuda:N; auto: the GPU for an engine
                                 // that was built for one, where there is one, else the CPU
-  std::string isa{};  // "", or the instruction set to use: portable, avx2, avx512, avx512_vnni, ...
-  int num_threads = 0;                  // 0: as many as this process may use
+  std::string isa{};    // "", or the instruction set to use: portable, avx2, avx2_vnni, avx512, ...
+  int num_threads = 0;  // 0: as many as this process may use
   size_t kv_cache_memory_bytes = 0;     // 0: as kv_cache_size says, on a GPU what the rest leaves
   double gpu_memory_utilization = 0.9;  // share of a GPU's memory that weights and cache may fill
   /// Large products on a GPU may go to any algorithm of cuBLASLt, not only to those with the bits

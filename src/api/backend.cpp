@@ -124,8 +124,8 @@ ops::KernelRegistry target_registry(std::string_view target) {
   if (target.starts_with("cpu:")) return cpu::make_registry(cpu::parse_isa(target.substr(4)));
   if (target == kCuda) return cuda::make_registry();
   throw Error(ErrorKind::unsupported, fmt::format("there is no target \"{}\"", target),
-              "targets are cpu, cpu:portable, cpu:avx2, cpu:avx512, cpu:avx512_vnni, "
-              "cpu:avx512_bf16, cuda");
+              "targets are cpu, cpu:portable, cpu:avx2, cpu:avx2_vnni, cpu:avx512, "
+              "cpu:avx512_vnni, cpu:avx512_bf16, cuda");
 }
 
 ops::KernelRegistry local_registry(std::string_view target) {

@@ -137,7 +137,8 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
                   "\"\": none are kept [$XDG_CACHE_HOME/veloz/tuning]")
       ->envname("VELOZ_TUNING_CACHE");
   verb.add_option("--isa", options.isa,
-                  "Force an instruction set: portable, avx2, avx512, avx512_vnni, avx512_bf16")
+                  "Force an instruction set: portable, avx2, avx2_vnni, avx512, "
+                  "avx512_vnni, avx512_bf16")
       ->envname("VELOZ_ISA");
   verb.add_option("--threads", options.num_threads, "Threads; 0: as many as this process may use")
       ->envname("VELOZ_THREADS")

@@ -17,8 +17,8 @@
 namespace veloz::cpu {
 namespace {
 
-constexpr std::array<std::string_view, 5> kIsaNames = {"portable", "avx2", "avx512", "avx512_vnni",
-                                                       "avx512_bf16"};
+constexpr std::array<std::string_view, kIsas.size()> kIsaNames = {
+    "portable", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16"};
 
 struct Feature {
   std::string_view name;
@@ -38,14 +38,14 @@ constexpr Feature kFeatures[] = {
     {"avx512_vnni", &CpuFeatures::avx512_vnni, Isa::avx512_vnni, true},
     {"avx512_vbmi", &CpuFeatures::avx512_vbmi, Isa::avx512_bf16, true},
     {"avx512_bf16", &CpuFeatures::avx512_bf16, Isa::avx512_bf16, true},
-    {"avx_vnni", &CpuFeatures::avx_vnni, Isa::avx2, false},
+    {"avx_vnni", &CpuFeatures::avx_vnni, Isa::avx2_vnni, true},
     {"amx_bf16", &CpuFeatures::amx_bf16, Isa::avx512_bf16, false},
 };
 
 std::vector<std::string_view> missing_for(Isa isa, const CpuFeatures& features) {
   std::vector<std::string_view> missing;
   for (const Feature& feature : kFeatures)
-    if (feature.is_needed && feature.isa <= isa && !(features.*feature.present))
+    if (feature.is_needed && includes(isa, feature.isa) && !(features.*feature.present))
       missing.push_back(feature.name);
   return missing;
 }
@@ -90,6 +90,8 @@ std::string brand() {
 
 }  // namespace
 
+bool includes(Isa isa, Isa part) { return part == isa || (part < isa && part != Isa::avx2_vnni); }
+
 std::string_view to_string(Isa isa) { return kIsaNames.at(static_cast<size_t>(isa)); }
 
 Isa parse_isa(std::string_view name) {
@@ -131,10 +133,12 @@ CpuFeatures detect_features() {
 
 Isa best_isa(const CpuFeatures& features) {
   Isa best = Isa::portable;
-  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16})
-    if (missing_for(isa, features).empty()) best = isa;
+  for (const Isa isa : kIsas)
+    if (can_run(isa, features)) best = isa;
   return best;
 }
+
+bool can_run(Isa isa, const CpuFeatures& features) { return missing_for(isa, features).empty(); }
 
 void require_isa(Isa isa, const CpuFeatures& features) {
   const std::vector<std::string_view> missing = missing_for(isa, features);

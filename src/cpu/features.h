@@ -1,25 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace veloz::cpu {
 
-/// Instruction sets that kernels are written for, each a superset of those before it. The names are
-/// those of flags and targets.
+/// Instruction sets that kernels are written for, the better ones later. The names are those of
+/// flags and targets.
 enum class Isa : uint8_t {
   portable,     // plain C++ at the compiler's baseline
   avx2,         // AVX2, FMA, F16C
+  avx2_vnni,    // AVX-VNNI, on top of avx2
   avx512,       // AVX-512 F, BW, VL, DQ, on top of avx2
   avx512_vnni,  // AVX-512 VNNI, on top of avx512
   avx512_bf16,  // AVX-512 BF16 and VBMI, on top of avx512_vnni
 };
 
+inline constexpr std::array kIsas = {Isa::portable, Isa::avx2,        Isa::avx2_vnni,
+                                     Isa::avx512,   Isa::avx512_vnni, Isa::avx512_bf16};
+
 std::string_view to_string(Isa isa);
 /// Throws Error(invalid_input) with the names known.
 Isa parse_isa(std::string_view name);
+
+/// Whether what runs on `isa` may use `part`: everything before it but AVX-VNNI, which processors
+/// with AVX-512 need not have.
+bool includes(Isa isa, Isa part);
 
 /// What this processor and its operating system offer.
 struct CpuFeatures {
@@ -43,6 +52,8 @@ CpuFeatures detect_features();
 
 /// The largest instruction set that `features` holds.
 Isa best_isa(const CpuFeatures& features);
+
+bool can_run(Isa isa, const CpuFeatures& features);
 
 /// Throws Error(unsupported) naming what is missing, where the processor cannot run `isa`.
 void require_isa(Isa isa, const CpuFeatures& features);

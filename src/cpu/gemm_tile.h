@@ -147,6 +147,7 @@ extern const GemmMicro kGemmAvx512DotInt16ByInt8;  // vpdpwssd
 // Activations int8, weights code + 128, sums int32.
 extern const GemmMicro kGemmPortableInt8;
 extern const GemmMicro kGemmAvx2Int8;
+extern const GemmMicro kGemmAvx2VnniInt8;  // vpdpbusd
 extern const GemmMicro kGemmAvx512Int8;
 extern const GemmMicro kGemmAvx512VnniInt8;  // vpdpbusd
 

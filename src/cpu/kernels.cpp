@@ -146,10 +146,12 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx2, linear_kernel<kGemmAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
     {Isa::avx512_vnni, uint4_linear_kernel<kUint4Avx512Vnni>("quantized_linear/avx512_vnni_uint4")},
     {Isa::avx512, uint4_linear_kernel<kUint4Avx512>("quantized_linear/avx512_uint4")},
+    {Isa::avx2_vnni, uint4_linear_kernel<kUint4Avx2Vnni>("quantized_linear/avx2_vnni_uint4")},
     {Isa::avx2, uint4_linear_kernel<kUint4Avx2>("quantized_linear/avx2_uint4")},
     {Isa::avx512_vnni,
      int8_linear_kernel<kGemmAvx512VnniInt8>("quantized_linear/avx512_vnni_int8")},
     {Isa::avx512, int8_linear_kernel<kGemmAvx512Int8>("quantized_linear/avx512_int8")},
+    {Isa::avx2_vnni, int8_linear_kernel<kGemmAvx2VnniInt8>("quantized_linear/avx2_vnni_int8")},
     {Isa::avx2, int8_linear_kernel<kGemmAvx2Int8>("quantized_linear/avx2_int8")},
     {Isa::avx512_bf16,
      fp8_linear_kernel<kFp8Avx512DotBf16>("quantized_linear/avx512_bf16_fp8_dot")},
@@ -254,7 +256,7 @@ const CpuKernel kCpuKernels[] = {
 ops::KernelRegistry make_registry(Isa isa) {
   std::vector<Kernel> kernels;
   for (const CpuKernel& entry : kCpuKernels)
-    if (entry.isa <= isa) kernels.push_back(entry.kernel);
+    if (includes(isa, entry.isa)) kernels.push_back(entry.kernel);
   for (const Kernel& reference : ops::reference_kernels()) kernels.push_back(reference);
   return ops::KernelRegistry(std::move(kernels), weight_layouts());
 }

@@ -10,10 +10,15 @@ namespace veloz::cpu {
 inline constexpr int64_t kPeakChains =
     24;  // two units of 4 to 5 cycles need 10, and no more than 32
 
-void run_peak_fma_avx2(int64_t rounds);  // half the chains: there are 16 registers
+void run_peak_fma_avx2(int64_t rounds);        // half the chains: there are 16 registers
+void run_peak_int8_avx2_vnni(int64_t rounds);  // likewise
 void run_peak_fma_avx512(int64_t rounds);
 void run_peak_bf16_avx512(int64_t rounds);
 void run_peak_int8_avx512(int64_t rounds);
+/// 8-bit codes widened to 16, where one instruction multiplies and another adds: half the chains,
+/// of pairs of instructions.
+void run_peak_int16_avx2(int64_t rounds);
+void run_peak_int16_avx512(int64_t rounds);
 
 /// Reads memory in whole registers, four lines at a time, asking for what comes 8 KiB later:
 /// narrower loads are too many for one core to keep memory busy. `bytes` is a multiple of

@@ -41,6 +41,9 @@ LoopCode loop_code([[maybe_unused]] const CpuFeatures& features, [[maybe_unused]
       return {};
     case PeakLoop::int8_dot:
       if (features.avx512_vnni) return {run_peak_int8_avx512, 16 * 4 * 2, kPeakChains};
+      if (features.avx_vnni) return {run_peak_int8_avx2_vnni, 8 * 4 * 2, kPeakChains / 2};
+      if (features.avx512bw) return {run_peak_int16_avx512, 16 * 2 * 2, kPeakChains / 2};
+      if (features.avx2) return {run_peak_int16_avx2, 8 * 2 * 2, kPeakChains / 2};
       return {};
   }
 #endif

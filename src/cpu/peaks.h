@@ -15,7 +15,7 @@ namespace veloz::cpu {
 enum class PeakLoop : uint8_t {
   fp32_fma,  // vfmadd231ps
   bf16_dot,  // vdpbf16ps
-  int8_dot,  // vpdpbusd
+  int8_dot,  // vpdpbusd; without it vpmaddwd and vpaddd, on codes widened to 16 bits
 };
 std::string_view to_string(PeakLoop loop);
 
@@ -26,7 +26,7 @@ struct Peak {
   double ops_per_instruction = 0;
   double clock_hz = 0;  // beside it, of one thread
   int num_threads = 0;
-  /// Instructions per cycle and thread: how many units there are, if nothing held them up.
+  /// Products per cycle and thread: how many units there are, if nothing held them up.
   double units() const { return ops_per_s / (ops_per_instruction * clock_hz * num_threads); }
 };
 

@@ -67,6 +67,7 @@ struct Uint4Micro {
 
 extern const Uint4Micro kUint4Portable;
 extern const Uint4Micro kUint4Avx2;
+extern const Uint4Micro kUint4Avx2Vnni;
 extern const Uint4Micro kUint4Avx512;
 extern const Uint4Micro kUint4Avx512Vnni;
 

@@ -19,11 +19,11 @@ struct Shares {
 // Softmax lies between its products, and each leaf is a short read.
 constexpr Shares kAttention = {.memory = 0.5, .compute = 0.33, .unhidden = 0.25};
 
-/// Integer products leave more of their higher peak to scales and quantization. Weights that are
-/// unpacked first leave more again. FP8 becomes BF16 first, tile by tile, and other codes become
-/// numbers block by block: that hides reading less well, and fast memory is waiting for FP8.
-Shares shares_of(const CallCost& work) {
-  if (work.op == ops::Op::paged_attention) return kAttention;
+/// Of machines that multiply `arithmetic` with one instruction: integer products leave more of
+/// their higher peak to scales and quantization. Weights that are unpacked first leave more again.
+/// FP8 becomes BF16 first, tile by tile, and other codes become numbers block by block: that hides
+/// reading less well, and fast memory is waiting for FP8.
+Shares shares_of_dot(const CallCost& work) {
   const bool is_int8 = work.arithmetic == Roof::int8_dot;
   if (!work.converts_weights) return {.memory = 0.97, .compute = is_int8 ? 0.82 : 0.9};
   if (is_int8) return {.memory = 0.97, .compute = 0.74};
@@ -34,10 +34,37 @@ Shares shares_of(const CallCost& work) {
           .convert_per_byte = is_fp8 ? 14.5 : 0.0};
 }
 
+/// Of machines that widen both factors first, BF16 to fp32 and codes to 16 bits: that takes as many
+/// instructions as the products, and reading waits for them; FP8 is widened twice. Only 4-bit codes
+/// have products so small that they are summed before they are widened.
+Shares shares_of_widened(const CallCost& work) {
+  if (work.arithmetic == Roof::int8_dot)
+    return work.converts_weights ? Shares{.memory = 0.92, .compute = 0.72}
+                                 : Shares{.memory = 0.9, .compute = 0.5, .unhidden = 0.2};
+  const bool is_fp8 = work.op == ops::Op::quantized_linear;
+  return {.memory = 0.86,
+          .compute = 0.63,
+          .unhidden = is_fp8 ? 0.9 : 0.35,
+          .convert_per_byte = is_fp8 ? 13.0 : 0.0};
+}
+
+/// No integer instruction that multiplies four codes at a time is slower than this.
+bool has_int8_instruction(const MachinePeaks& peaks) {
+  return peaks.int8_ops_per_s >= 3 * peaks.fp32_ops_per_s;
+}
+
+Shares shares_of(const CallCost& work, const MachinePeaks& peaks) {
+  if (work.op == ops::Op::paged_attention) return kAttention;
+  const bool is_widened = work.arithmetic == Roof::int8_dot
+                              ? !has_int8_instruction(peaks)
+                              : peaks.available(work.arithmetic) != work.arithmetic;
+  return is_widened ? shares_of_widened(work) : shares_of_dot(work);
+}
+
 }  // namespace
 
 double predict_call_s(const CallCost& work, const MachinePeaks& peaks) {
-  const Shares shares = shares_of(work);
+  const Shares shares = shares_of(work, peaks);
   const double rate = peaks.rate(peaks.available(work.arithmetic));
   const double memory_s = work.cost.bytes * std::max(1 / (shares.memory * peaks.read_bytes_per_s),
                                                      shares.convert_per_byte / rate);

@@ -118,7 +118,9 @@ TEST_P(AttentionCases, EveryKernelMatchesTheReference) {
       EXPECT_TRUE(y.gaps_untouched()) << kernel.name;
     }
     // One each of portable, AVX2 and AVX-512; bf16 has a second one.
-    EXPECT_GE(num_kernels, std::min<std::ptrdiff_t>(3, std::ssize(runnable_isas())));
+    EXPECT_GE(num_kernels, std::ranges::count_if(runnable_isas(), [](Isa isa) {
+                return isa == Isa::portable || isa == Isa::avx2 || isa == Isa::avx512;
+              }));
   }
 }
 

@@ -20,8 +20,7 @@ CpuFeatures plain_avx512() {
 }
 
 TEST(Isa, NamesAreReadAsTheyAreWritten) {
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16})
-    EXPECT_EQ(parse_isa(to_string(isa)), isa);
+  for (const Isa isa : kIsas) EXPECT_EQ(parse_isa(to_string(isa)), isa);
 }
 
 TEST(Isa, AnUnknownNameIsRefusedWithThoseKnown) {
@@ -31,8 +30,8 @@ TEST(Isa, AnUnknownNameIsRefusedWithThoseKnown) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::invalid_input);
     EXPECT_EQ(e.message(),
-              "unknown instruction set \"sse9\", known are portable, avx2, avx512, avx512_vnni, "
-              "avx512_bf16");
+              "unknown instruction set \"sse9\", known are portable, avx2, avx2_vnni, avx512, "
+              "avx512_vnni, avx512_bf16");
   }
 }
 
@@ -47,6 +46,18 @@ TEST(Isa, TheBestIsTheLargestWhoseFeaturesAreAllThere) {
   EXPECT_EQ(best_isa(features), Isa::avx512_bf16);
   features.fma = false;
   EXPECT_EQ(best_isa(features), Isa::portable);
+}
+
+TEST(Isa, AvxVnniIsBetterThanAvx2AndNeededByNoAvx512) {
+  CpuFeatures features;
+  features.avx2 = features.fma = features.f16c = features.avx_vnni = true;
+  EXPECT_EQ(best_isa(features), Isa::avx2_vnni);
+  EXPECT_FALSE(can_run(Isa::avx2_vnni, plain_avx512()));
+  EXPECT_TRUE(includes(Isa::avx2_vnni, Isa::avx2));
+  EXPECT_FALSE(includes(Isa::avx512_bf16, Isa::avx2_vnni));
+  features = plain_avx512();
+  features.avx_vnni = true;
+  EXPECT_EQ(best_isa(features), Isa::avx512);
 }
 
 TEST(Isa, ForcingOneThatTheProcessorLacksNamesWhatIsMissing) {
@@ -67,6 +78,7 @@ TEST(Isa, DetectionAgreesWithTheCompilersOwn) {
   const CpuFeatures features = detect_features();
 #if defined(__x86_64__)
   EXPECT_EQ(features.avx2, __builtin_cpu_supports("avx2") != 0);
+  EXPECT_EQ(features.avx_vnni, __builtin_cpu_supports("avxvnni") != 0);
   EXPECT_EQ(features.avx512f, __builtin_cpu_supports("avx512f") != 0);
   EXPECT_EQ(features.avx512_bf16, __builtin_cpu_supports("avx512bf16") != 0);
   EXPECT_EQ(features.avx512_vnni, __builtin_cpu_supports("avx512vnni") != 0);

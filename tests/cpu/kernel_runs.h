@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -20,9 +21,10 @@ namespace veloz::cpu {
 
 /// Those that this machine can run.
 inline std::vector<Isa> runnable_isas() {
+  const CpuFeatures features = detect_features();
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16})
-    if (isa <= best_isa(detect_features())) isas.push_back(isa);
+  for (const Isa isa : kIsas)
+    if (can_run(isa, features)) isas.push_back(isa);
   return isas;
 }
 
@@ -35,10 +37,12 @@ inline bool is_reference(const ops::Kernel& kernel) { return kernel.name.ends_wi
 
 /// Every fast kernel of an op that this machine can run, once.
 inline std::vector<ops::Kernel> kernels_of(ops::Op op) {
-  const ops::KernelRegistry registry = make_registry(runnable_isas().back());
   std::vector<ops::Kernel> kernels;
-  for (const ops::Kernel& kernel : registry.kernels())
-    if (kernel.op == op && !is_reference(kernel)) kernels.push_back(kernel);
+  for (const Isa isa : runnable_isas())
+    for (const ops::Kernel& kernel : make_registry(isa).kernels())
+      if (kernel.op == op && !is_reference(kernel) &&
+          std::ranges::find(kernels, kernel.name, &ops::Kernel::name) == kernels.end())
+        kernels.push_back(kernel);
   return kernels;
 }
 

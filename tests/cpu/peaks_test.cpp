@@ -11,11 +11,13 @@
 namespace veloz::cpu {
 namespace {
 
-/// This processor, then the same one without AVX-512, without AVX2.
+/// This processor, then the same one without VNNI and BF16, without AVX-512, without AVX2.
 std::vector<CpuFeatures> processors() {
-  std::vector<CpuFeatures> all(3, detect_features());
-  all[1].avx512f = all[1].avx512_bf16 = all[1].avx512_vnni = false;
-  all[2] = {};
+  std::vector<CpuFeatures> all(4, detect_features());
+  all[1].avx512_bf16 = all[1].avx512_vnni = all[1].avx_vnni = false;
+  all[2] = all[1];
+  all[2].avx512f = all[2].avx512bw = false;
+  all[3] = {};
   return all;
 }
 
@@ -40,6 +42,12 @@ TEST(Peaks, AreMeasuredForWhatTheProcessorHas) {
       EXPECT_GT(peak.units(), 0) << describe(peak);
     }
   EXPECT_TRUE(supported_peak_loops({}).empty());
+}
+
+TEST(Peaks, OfIntegersAreKnownWithoutVnni) {
+  CpuFeatures features;
+  features.avx2 = features.fma = true;
+  EXPECT_EQ(supported_peak_loops(features), (std::vector{PeakLoop::fp32_fma, PeakLoop::int8_dot}));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@ from typing import Any
 from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import CliTest
 
-ISAS = ["portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16"]
+ISAS = ["portable", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16"]
 
 
 class BadUsageTest(CliTest):

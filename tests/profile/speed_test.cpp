@@ -57,6 +57,25 @@ TEST(PredictCall, WeightsThatAreConvertedTakeLongerToMultiply) {
   EXPECT_LT(predict_call_s(work, kMachine), 1.2 * as_they_are);
 }
 
+TEST(PredictCall, WhatTheMachineMustWidenReachesLessOfItsRoof) {
+  const CallCost work = product(512, Roof::bf16_dot, 2);
+  MachinePeaks without = kMachine;
+  without.bf16_ops_per_s = 0;
+  const double roof_s = bound_of(work.cost, work.arithmetic, without).seconds;
+  EXPECT_GT(predict_call_s(work, without), 1.4 * roof_s);
+  EXPECT_LT(predict_call_s(work, without), 1.8 * roof_s);
+}
+
+TEST(PredictCall, AnIntegerRateNearFp32TellsThatCodesAreWidened) {
+  const CallCost work = product(512, Roof::int8_dot, 1);
+  MachinePeaks pairs = kMachine;
+  pairs.int8_ops_per_s = 2 * pairs.fp32_ops_per_s;
+  const auto share = [&](const MachinePeaks& peaks) {
+    return bound_of(work.cost, work.arithmetic, peaks).seconds / predict_call_s(work, peaks);
+  };
+  EXPECT_LT(share(pairs), 0.7 * share(kMachine));
+}
+
 TEST(PredictSpeed, MoreTokensNeverTakeLessTime) {
   const engine::Plan plan = test::tiny_model().plan;
   double last_s = 0;

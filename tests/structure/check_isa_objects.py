@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ISA_FOLDERS = ("avx2", "avx512", "avx512_vnni", "avx512_bf16")
+ISA_FOLDERS = ("avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16")
 # nm's letters of weak and unique definitions; "w" and "v" are weak references, which define nothing.
 WEAK = {"W", "V", "u"}
 # A pointer to the runtime's personality routine, the same data in every object.

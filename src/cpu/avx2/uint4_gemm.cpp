@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cpu/avx2/broadcast.h"
-#include "cpu/avx2/lanes.h"
+#include "cpu/avx2/uint4_lanes.h"
 #include "cpu/uint4_loop.h"
 
 namespace veloz::cpu {
@@ -8,20 +7,8 @@ namespace {
 
 /// Two products of at most 15 * 128 fit 16 bits without saturation, and so do the eight pairs of a
 /// chunk.
-struct WidenedUint4 : Lanes {
-  using Codes = I;
-  using Inputs = __m256i;
+struct WidenedUint4 : Uint4Lanes {
   using Chunk = I;
-
-  static Codes load_codes(const char* w) { return load_int(w); }
-  static Codes low_codes(const Codes& codes) {
-    const __m256i mask = _mm256_set1_epi8(15);
-    return {_mm256_and_si256(codes.low, mask), _mm256_and_si256(codes.high, mask)};
-  }
-  static Codes high_codes(const Codes& codes) {
-    return low_codes({_mm256_srli_epi16(codes.low, 4), _mm256_srli_epi16(codes.high, 4)});
-  }
-  static Inputs load_quad(const char* x) { return broadcast(x); }
 
   static Chunk begin_chunk(const I&) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static Chunk multiply_add(const Chunk& products, const Codes& codes, Inputs quad) {
