@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the load tests share: the server's process seen from outside, and sizes from the environment.
 
-VELOZ_LOAD_STREAMS, VELOZ_LOAD_REQUESTS and VELOZ_LOAD_CHAOS_S set how much; the defaults take seconds.
+VELOZ_LOAD_STREAMS, VELOZ_LOAD_REQUESTS, VELOZ_LOAD_CHAOS_S and VELOZ_LOAD_LONG_TOKENS set how much; the defaults take seconds.
 """
 
 import os

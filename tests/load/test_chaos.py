@@ -18,6 +18,7 @@ NUM_STREAMS = 50
 NUM_DISTINCT = 16
 NUM_BAD = 32
 SECONDS = size("VELOZ_LOAD_CHAOS_S", 6)
+LONG_TOKENS = size("VELOZ_LOAD_LONG_TOKENS", 900)
 SEED = size("VELOZ_LOAD_SEED", 1)
 
 
@@ -27,7 +28,7 @@ def request(idx: int, min_tokens: int = 24) -> dict:
 
 def long_request(idx: int) -> dict:
     """Goes on for long after its first token has been read."""
-    return request(idx, 900)
+    return request(idx, LONG_TOKENS)
 
 
 class Chaos(unittest.TestCase):
