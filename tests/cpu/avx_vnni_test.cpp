@@ -18,9 +18,11 @@ using test::OwnedTensor;
 using test::random_tensor;
 
 ops::Kernel kernel_named(const std::string& name) {
-  for (const Isa isa : {Isa::avx2, Isa::avx2_vnni})
-    for (const ops::Kernel& kernel : make_registry(isa).kernels())
+  for (const Isa isa : {Isa::avx2, Isa::avx2_vnni}) {
+    const ops::KernelRegistry registry = make_registry(isa);
+    for (const ops::Kernel& kernel : registry.kernels())
       if (kernel.name == name) return kernel;
+  }
   ADD_FAILURE() << "no kernel " << name;
   return {};
 }

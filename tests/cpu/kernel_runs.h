@@ -38,11 +38,13 @@ inline bool is_reference(const ops::Kernel& kernel) { return kernel.name.ends_wi
 /// Every fast kernel of an op that this machine can run, once.
 inline std::vector<ops::Kernel> kernels_of(ops::Op op) {
   std::vector<ops::Kernel> kernels;
-  for (const Isa isa : runnable_isas())
-    for (const ops::Kernel& kernel : make_registry(isa).kernels())
+  for (const Isa isa : runnable_isas()) {
+    const ops::KernelRegistry registry = make_registry(isa);
+    for (const ops::Kernel& kernel : registry.kernels())
       if (kernel.op == op && !is_reference(kernel) &&
           std::ranges::find(kernels, kernel.name, &ops::Kernel::name) == kernels.end())
         kernels.push_back(kernel);
+  }
   return kernels;
 }
 
