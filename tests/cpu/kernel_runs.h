@@ -13,20 +13,14 @@
 #include "cpu/features.h"
 #include "cpu/kernels.h"
 #include "ops/kernel.h"
+#include "support/isas.h"
 #include "support/op_runs.h"
 #include "support/tensors.h"
 
 /// Runs the CPU's kernels on plain tensors: packs the weight, brings workspace and threads.
 namespace veloz::cpu {
 
-/// Those that this machine can run.
-inline std::vector<Isa> runnable_isas() {
-  const CpuFeatures features = detect_features();
-  std::vector<Isa> isas;
-  for (const Isa isa : kIsas)
-    if (can_run(isa, features)) isas.push_back(isa);
-  return isas;
-}
+using test::runnable_isas;
 
 /// Of the kernels' names, which end in their dtype.
 inline DType dtype_of(const ops::Kernel& kernel) {

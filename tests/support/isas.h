@@ -8,12 +8,19 @@
 
 namespace veloz::test {
 
-/// Names of the instruction sets that this machine can run, portable first, the best last.
-inline std::vector<std::string> isas_here() {
+/// Instruction sets that this machine can run, portable first, the best last.
+inline std::vector<cpu::Isa> runnable_isas() {
   const cpu::CpuFeatures features = cpu::detect_features();
-  std::vector<std::string> names;
+  std::vector<cpu::Isa> isas;
   for (const cpu::Isa isa : cpu::kIsas)
-    if (cpu::can_run(isa, features)) names.emplace_back(cpu::to_string(isa));
+    if (cpu::can_run(isa, features)) isas.push_back(isa);
+  return isas;
+}
+
+/// Their names.
+inline std::vector<std::string> isas_here() {
+  std::vector<std::string> names;
+  for (const cpu::Isa isa : runnable_isas()) names.emplace_back(cpu::to_string(isa));
   return names;
 }
 
