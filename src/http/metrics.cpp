@@ -110,9 +110,8 @@ struct Metrics::State {
   Counter& compute_cpu =
       counter("engine_compute_cpu_seconds_total",
               "CPU time of the engine's thread that ran steps; the rest of its time is serving");
-  Counter& prompt_tokens = counter("prompt_tokens_total", "Prompt tokens of ended requests");
-  Counter& generation_tokens =
-      counter("generation_tokens_total", "Generated tokens of ended requests");
+  Counter& prompt_tokens = counter("prompt_tokens_total", "Tokens of prompts that were computed");
+  Counter& generation_tokens = counter("generation_tokens_total", "Generated tokens");
   Histogram& ttft =
       histogram("time_to_first_token_seconds", "Submission to first token", kTtftBuckets);
   Histogram& itl =
@@ -141,6 +140,10 @@ struct Metrics::State {
 Metrics::Metrics(const Options& options) : state_(std::make_unique<State>(options)) {}
 Metrics::~Metrics() = default;
 
+void Metrics::on_prompt(int64_t num_tokens) { state_->prompt_tokens.Increment(count(num_tokens)); }
+
+void Metrics::on_token() { state_->generation_tokens.Increment(); }
+
 void Metrics::on_first_token(double ttft_s) { state_->ttft.Observe(ttft_s); }
 
 void Metrics::on_inter_token(double itl_s) {
@@ -151,8 +154,6 @@ void Metrics::on_inter_token(double itl_s) {
 void Metrics::on_request_end(const RequestRecord& record) {
   State& s = *state_;
   s.ended(record.finished_reason).Increment();
-  s.prompt_tokens.Increment(count(record.num_prompt_tokens));
-  s.generation_tokens.Increment(count(record.num_output_tokens));
   if (record.num_output_tokens == 0) return;  // nothing that the rest would tell of
   s.e2e.Observe(record.total_s);
   s.queue_time.Observe(record.queue_s);

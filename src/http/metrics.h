@@ -37,9 +37,12 @@ class Metrics {
   explicit Metrics(const Options& options);
   ~Metrics();
 
+  /// A prompt of that many tokens has been computed.
+  void on_prompt(int64_t num_tokens);
+  /// The engine gave one more token, whatever becomes of its request.
+  void on_token();
   void on_first_token(double ttft_s);
   void on_inter_token(double itl_s);
-  /// Token counters grow here, by what the request used.
   void on_request_end(const RequestRecord& record);
   void on_step(const serving::StepRecord& record);
   /// What /metrics answers; gauges are those of `stats`.

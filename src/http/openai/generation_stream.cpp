@@ -29,11 +29,19 @@ class GenerationStream::Sink final : public serving::EventSink {
  public:
   Sink(std::shared_ptr<GenerationStream> stream, size_t prompt_idx,
        std::shared_ptr<std::vector<api::TextChoice>> texts)
-      : stream_(std::move(stream)), prompt_idx_(prompt_idx), texts_(std::move(texts)) {}
+      : stream_(std::move(stream)),
+        prompt_idx_(prompt_idx),
+        num_prompt_tokens_(std::ssize(stream_->answer_->plan().prompts[prompt_idx].tokens)),
+        texts_(std::move(texts)) {}
 
-  void on_prompt(const serving::PromptEvent& event) override { hand_over(event); }
+  // Counted here, not where an answer is made: that may wait for its end.
+  void on_prompt(const serving::PromptEvent& event) override {
+    stream_->metrics_.on_prompt(num_prompt_tokens_);
+    hand_over(event);
+  }
 
   void on_token(const serving::TokenEvent& event) override {
+    stream_->metrics_.on_token();
     std::optional<TextFacts> facts;
     if (texts_) facts = TextFacts{.text = text(event.choice).push(event.token, event.is_end)};
     hand_over(TokenArrival{event, std::move(facts)});
@@ -60,6 +68,7 @@ class GenerationStream::Sink final : public serving::EventSink {
 
   std::shared_ptr<GenerationStream> stream_;
   size_t prompt_idx_;
+  int64_t num_prompt_tokens_;
   std::shared_ptr<std::vector<api::TextChoice>> texts_;
 };
 

@@ -97,13 +97,9 @@ function rateAt(i, valueOf, numReadings = 1) {
   return rise >= 0 ? (rise * 1000) / (now.time - before.time) : undefined;
 }
 
-/** Tokens as they come: first ones and later ones; the counter of tokens may wait for the end of requests. */
-function tokensSoFar({ families, ttft, itl }) {
-  return ttft && itl ? ttft.count + itl.count : findValue(families, "generation_tokens_total");
-}
-
 function tokenRates(i) {
-  return [rateAt(i, tokensSoFar), rateAt(i, ({ families }) => findValue(families, "prompt_tokens_total"), PROMPT_READINGS)];
+  const total = (name) => ({ families }) => findValue(families, name);
+  return [rateAt(i, total("generation_tokens_total")), rateAt(i, total("prompt_tokens_total"), PROMPT_READINGS)];
 }
 
 function percentiles(i, name) {

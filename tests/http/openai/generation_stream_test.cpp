@@ -5,6 +5,7 @@
 
 #include <future>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "http/openai/byte_pieces.h"
 #include "http/openai/waiting_exchange.h"
@@ -165,11 +166,18 @@ TEST(GenerationStream, EndsAStreamThatFailsWithAnErrorEvent) {
   EXPECT_TRUE(way.exchange->is_finished);
 }
 
-/// As /metrics has it.
-int num_ended(Way& way, const std::string& reason) {
+/// What /metrics says behind `series`.
+int metric(Way& way, const std::string& series) {
   const std::string text = way.metrics.text(way.engine.executor.stats());
-  const std::string series = "finished_reason=\"" + reason + "\",model_name=\"m\"} ";
   return std::stoi(text.substr(text.find(series) + series.size()));
+}
+
+int num_ended(Way& way, const std::string& reason) {
+  return metric(way, "finished_reason=\"" + reason + "\",model_name=\"m\"} ");
+}
+
+int num_tokens(Way& way, const std::string& kind) {
+  return metric(way, "\nveloz:" + kind + "_tokens_total{engine=\"0\",model_name=\"m\"} ");
 }
 
 TEST(GenerationStream, CountsARequestThatFailsAsAnError) {
@@ -180,13 +188,82 @@ TEST(GenerationStream, CountsARequestThatFailsAsAnError) {
   EXPECT_EQ(num_ended(way, "error"), 1);
 }
 
-TEST(GenerationStream, CountsWhatItAnswered) {
-  Way way(params_of(6), /*is_streamed=*/false);
+TEST(GenerationStream, CountsTokensWhileTheyCome) {
+  Way way(params_of(20), /*is_streamed=*/true);
+  way.engine.runner.on_step = [&way](int64_t step) {
+    if (step == 5) way.gate.get_future().wait();
+  };
+  int num_prompt = 0;
+  int num_generated = 0;
+  way.exchange->on_stream_start = [&] {
+    num_prompt = num_tokens(way, "prompt");
+    num_generated = num_tokens(way, "generation");
+    way.gate.set_value();
+  };
   way.submit();
   way.exchange->wait();
-  const std::string text = way.metrics.text(way.engine.executor.stats());
-  EXPECT_NE(text.find("generation_tokens_total{"), std::string::npos);
-  EXPECT_NE(text.find("time_to_first_token_seconds_count{"), std::string::npos);
+  EXPECT_EQ(num_prompt, 3);
+  EXPECT_GT(num_generated, 0);
+  EXPECT_LT(num_generated, 6);
+  EXPECT_EQ(num_tokens(way, "prompt"), 3);
+  EXPECT_EQ(num_tokens(way, "generation"), 20);
+}
+
+// Nobody sees an answer in one piece before its end.
+TEST(GenerationStream, CountsTokensOfAnAnswerThatIsNotStreamed) {
+  Way way(params_of(20), /*is_streamed=*/false);
+  way.engine.runner.on_step = [&way](int64_t step) {
+    if (step == 5) way.gate.get_future().wait();
+  };
+  way.submit();
+  while (num_tokens(way, "generation") == 0) std::this_thread::yield();
+  EXPECT_EQ(num_tokens(way, "prompt"), 3);
+  EXPECT_LT(num_tokens(way, "generation"), 6);
+  way.gate.set_value();
+  way.exchange->wait();
+  EXPECT_EQ(num_tokens(way, "generation"), 20);
+}
+
+TEST(GenerationStream, CountsTheTokensOfEveryChoiceOnce) {
+  SamplingParams params = params_of(6);
+  params.n = 3;
+  Way way(params, /*is_streamed=*/true);
+  way.submit();
+  way.exchange->wait();
+  EXPECT_EQ(num_tokens(way, "prompt"), 3);
+  EXPECT_EQ(num_tokens(way, "generation"), 18);
+}
+
+TEST(GenerationStream, CountsTheTokensOfABeamSearchAsItsUsageHasThem) {
+  SamplingParams params = params_of(6);
+  params.n = 2;
+  params.num_beams = 4;
+  Way way(params, /*is_streamed=*/false);
+  way.submit();
+  const json usage = way.answer()["usage"];
+  EXPECT_EQ(num_tokens(way, "prompt"), 3);
+  EXPECT_EQ(num_tokens(way, "generation"), usage["completion_tokens"]);
+}
+
+TEST(GenerationStream, CountsWhatAFailedRequestMadeUntilThen) {
+  Way way(params_of(20), /*is_streamed=*/true);
+  way.engine.runner.on_step = [](int64_t step) {
+    if (step == 5) throw Error(ErrorKind::internal, "a kernel failed");
+  };
+  way.submit();
+  way.exchange->wait();
+  EXPECT_EQ(num_tokens(way, "prompt"), 3);
+  EXPECT_GT(num_tokens(way, "generation"), 0);
+  EXPECT_LT(num_tokens(way, "generation"), 6);
+}
+
+TEST(GenerationStream, CountsNothingOfAPromptThatFails) {
+  Way way(params_of(6), /*is_streamed=*/true);
+  way.engine.runner.on_step = [](int64_t) { throw Error(ErrorKind::internal, "a kernel failed"); };
+  way.submit();
+  way.exchange->wait();
+  EXPECT_EQ(num_tokens(way, "prompt"), 0);
+  EXPECT_EQ(num_tokens(way, "generation"), 0);
 }
 
 }  // namespace
