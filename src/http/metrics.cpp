@@ -163,8 +163,7 @@ void Metrics::on_request_end(const RequestRecord& record) {
   s.params_n.Observe(count(record.n));
   s.request_prompt_tokens->Observe(count(record.num_prompt_tokens));
   s.request_generation_tokens->Observe(count(record.num_output_tokens));
-  const int64_t n = std::max<int64_t>(record.n, 1);
-  s.request_max_num_generation_tokens->Observe(count((record.num_output_tokens + n - 1) / n));
+  s.request_max_num_generation_tokens->Observe(count(record.max_choice_tokens));
   s.request_params_max_tokens->Observe(count(record.max_tokens));
 }
 

@@ -16,6 +16,7 @@ struct RequestRecord {
   int64_t num_prompt_tokens = 0;
   int64_t num_cached_tokens = 0;
   int64_t num_output_tokens = 0;
+  int64_t max_choice_tokens = 0;  // of its longest choice
   int64_t n = 1;
   int64_t max_tokens = 0;
   double queue_s = 0;    // waiting

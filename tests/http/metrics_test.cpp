@@ -46,7 +46,8 @@ TEST(Metrics, CountsAnEndedRequestOnceInEveryHistogram) {
   metrics.on_request_end({.finished_reason = "length",
                           .num_prompt_tokens = 10,
                           .num_output_tokens = 5,
-                          .n = 1,
+                          .max_choice_tokens = 4,
+                          .n = 2,
                           .max_tokens = 5,
                           .queue_s = 0.1,
                           .prefill_s = 0.2,
@@ -64,6 +65,8 @@ TEST(Metrics, CountsAnEndedRequestOnceInEveryHistogram) {
         "request_max_num_generation_tokens", "request_params_max_tokens"})
     EXPECT_EQ(value_of(text, "vllm:" + name + "_count" + kLabels), "1") << name;
   EXPECT_EQ(value_of(text, "vllm:request_inference_time_seconds_sum" + kLabels), "0.5");
+  EXPECT_EQ(value_of(text, "vllm:request_generation_tokens_sum" + kLabels), "5");
+  EXPECT_EQ(value_of(text, "vllm:request_max_num_generation_tokens_sum" + kLabels), "4");
 }
 
 TEST(Metrics, CountsTokensAsTheyCome) {

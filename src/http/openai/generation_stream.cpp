@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "http/errors.h"
@@ -82,7 +83,7 @@ GenerationStream::GenerationStream(std::shared_ptr<net::Exchange> exchange,
       is_streamed_(answer_->is_streamed()),
       submitted_(Clock::now()) {
   const AnswerPlan& plan = answer_->plan();
-  times_.resize(plan.prompts.size() * static_cast<size_t>(plan.num_generated));
+  progress_.resize(plan.prompts.size() * static_cast<size_t>(plan.num_generated));
   reasons_.resize(plan.prompts.size());
 }
 
@@ -161,25 +162,31 @@ void GenerationStream::take(Event& event) {
 }
 
 void GenerationStream::take_token(const Event& event, const TokenArrival& arrival) {
-  ChoiceTimes& times =
-      times_[event.prompt_idx * static_cast<size_t>(answer_->plan().num_generated) +
-             static_cast<size_t>(arrival.token.choice)];
-  if (times.last_token) {
-    metrics_.on_inter_token(seconds(event.at - *times.last_token));
+  ChoiceProgress& choice = choices_of(event.prompt_idx)[static_cast<size_t>(arrival.token.choice)];
+  if (choice.num_tokens++ > 0) {
+    metrics_.on_inter_token(seconds(event.at - choice.last_token));
   } else if (!ttft_s_) {
     ttft_s_ = seconds(event.at - submitted_);
     metrics_.on_first_token(*ttft_s_);
   }
-  times.last_token = event.at;
+  choice.last_token = event.at;
   if (!is_over_) answer_->take(event.prompt_idx, arrival.token, arrival.facts);
+}
+
+std::span<GenerationStream::ChoiceProgress> GenerationStream::choices_of(size_t prompt_idx) {
+  const auto num_choices = static_cast<size_t>(answer_->plan().num_generated);
+  return std::span(progress_).subspan(prompt_idx * num_choices, num_choices);
 }
 
 void GenerationStream::take_usage(const Event& event, const serving::RequestUsage& usage) {
   const std::string& reason = reasons_[event.prompt_idx];
+  const auto longest =
+      std::ranges::max_element(choices_of(event.prompt_idx), {}, &ChoiceProgress::num_tokens);
   metrics_.on_request_end({.finished_reason = reason == "cancelled" ? "abort" : reason,
                            .num_prompt_tokens = usage.num_prompt_tokens,
                            .num_cached_tokens = usage.num_cached_tokens,
                            .num_output_tokens = usage.num_output_tokens,
+                           .max_choice_tokens = longest->num_tokens,
                            .n = answer_->plan().params.n,
                            .max_tokens = answer_->plan().params.max_tokens,
                            .queue_s = usage.queue_s,

@@ -6,6 +6,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -56,9 +58,10 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
     std::variant<serving::PromptEvent, TokenArrival, EndArrival, serving::RequestUsage, Failure>
         what;
   };
-  /// When the tokens of a choice came, for the metrics.
-  struct ChoiceTimes {
-    std::optional<Clock::time_point> last_token;
+  /// How the tokens of a choice came, for the metrics.
+  struct ChoiceProgress {
+    int64_t num_tokens = 0;
+    Clock::time_point last_token;
   };
 
   void hand_over(Event event);
@@ -66,6 +69,7 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
   void drain();
   void take(Event& event);
   void take_token(const Event& event, const TokenArrival& arrival);
+  std::span<ChoiceProgress> choices_of(size_t prompt_idx);
   void take_usage(const Event& event, const serving::RequestUsage& usage);
   void answer_error(net::Response response);
   void send();
@@ -84,8 +88,8 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
   std::vector<serving::RequestId> ids_;
 
   // The I/O thread's.
-  std::vector<ChoiceTimes> times_;
-  std::vector<std::string> reasons_;  // by prompt: why its last choice ended
+  std::vector<ChoiceProgress> progress_;  // num_generated of each prompt
+  std::vector<std::string> reasons_;      // by prompt: why its last choice ended
   std::optional<double> ttft_s_;
   GenerationNote usage_;     // of all prompts, for the access log
   bool is_started_ = false;  // the head of the stream has gone out

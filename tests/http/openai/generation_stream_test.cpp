@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -35,6 +36,7 @@ struct Way {
     plan.pieces = &kStreamPieces;
     plan.params = params;
     plan.n = plan.num_generated = params.n;
+    plan.return_token_ids = true;
     plan.prompts.push_back({.tokens = tokens});
     stream = std::make_shared<GenerationStream>(
         exchange, create_chat_answer(std::move(plan), is_streamed), engine.executor, metrics);
@@ -232,6 +234,23 @@ TEST(GenerationStream, CountsTheTokensOfEveryChoiceOnce) {
   way.exchange->wait();
   EXPECT_EQ(num_tokens(way, "prompt"), 3);
   EXPECT_EQ(num_tokens(way, "generation"), 18);
+}
+
+TEST(GenerationStream, TellsTheLengthOfTheLongestChoice) {
+  SamplingParams params = params_of(60);
+  params.n = 2;
+  params.temperature = 1;
+  params.seed = 1;
+  params.ignore_eos = false;
+  Way way(params, /*is_streamed=*/false);
+  way.submit();
+  const json choices = way.answer()["choices"];
+  const auto [shorter, longer] =
+      std::minmax({choices[0]["token_ids"].size(), choices[1]["token_ids"].size()});
+  ASSERT_LT(shorter + 1, longer);  // so that their mean, rounded up, is something else
+  EXPECT_EQ(num_tokens(way, "generation"), shorter + longer);
+  EXPECT_EQ(metric(way, "request_max_num_generation_tokens_sum{engine=\"0\",model_name=\"m\"} "),
+            longer);
 }
 
 TEST(GenerationStream, CountsTheTokensOfABeamSearchAsItsUsageHasThem) {
