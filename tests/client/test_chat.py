@@ -79,6 +79,7 @@ class Chat(ClientTest):
             answer = self.chat(**options)
             self.assertEqual(answer.choices[0].finish_reason, "length")
             self.assertEqual(answer.usage.completion_tokens, 2)
+        self.assertEqual(self.chat(max_tokens=4, max_completion_tokens=2).usage.completion_tokens, 2)
 
     def test_ends_before_a_stop_string_and_says_which(self) -> None:
         text = self.chat().choices[0].message.content

@@ -155,10 +155,10 @@ void settle_chat_fields(const ChatFields& fields) {
 
 void visit_chat_request(FieldVisitor& visitor, ChatRequest& request) {
   visit_chat_fields(visitor, request.chat);
+  visitor.integer("max_tokens", request.generation.max_tokens, {.min = 1},
+                  "The older name of `max_completion_tokens`, which wins over it.");
   visitor.integer("max_completion_tokens", request.generation.max_tokens, {.min = 1},
                   "New tokens at most; absent, what is left of the model's length.");
-  visitor.integer("max_tokens", request.generation.max_tokens, {.min = 1},
-                  "The older name of `max_completion_tokens`, and wins over it.");
   visitor.boolean("logprobs", request.logprobs,
                   "Gives the log-probability of each token of the answer.");
   visitor.integer("top_logprobs", request.top_logprobs, {.min = 0, .max = 1000},

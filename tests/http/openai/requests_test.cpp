@@ -83,9 +83,11 @@ TEST(ChatRequest, LeavesFieldsAloneThatItDoesNotKnow) {
   EXPECT_NO_THROW((void)hello(R"("store":true,"metadata":{"a":1},"user":"me","new_thing":[1])"));
 }
 
-TEST(ChatRequest, TakesMaxTokensOverMaxCompletionTokens) {
+TEST(ChatRequest, TakesMaxCompletionTokensOverMaxTokens) {
   EXPECT_EQ(hello(R"("max_completion_tokens":5)").generation.max_tokens, 5);
-  EXPECT_EQ(hello(R"("max_completion_tokens":5,"max_tokens":6)").generation.max_tokens, 6);
+  EXPECT_EQ(hello(R"("max_completion_tokens":5,"max_tokens":6)").generation.max_tokens, 5);
+  EXPECT_EQ(hello(R"("max_tokens":4,"max_completion_tokens":5)").generation.max_tokens, 5);
+  EXPECT_EQ(hello(R"("max_tokens":6,"max_completion_tokens":null)").generation.max_tokens, 6);
   EXPECT_EQ(hello("").generation.max_tokens, std::nullopt);
 }
 
