@@ -200,6 +200,15 @@ class Tools(ClientTest):
             pieces = [piece for event in events for piece in event.choices[0].delta.tool_calls or []]
             self.assertEqual([piece.function.name for piece in pieces if piece.function.name], ["weather"])
             self.assertGreater(len(pieces), 2)
+    def test_bad_schemas_are_refused_with_their_path(self) -> None:
+        name = {"type": "string", "pattern": "a("}
+        bad = {"type": "function", "function": {"name": "bad", "parameters": {"properties": {"name": name}}}}
+        for tool_choice in ("required", {"type": "function", "function": {"name": "bad"}}):
+            with self.assertRaises(openai.BadRequestError) as caught:
+                self.chat(tools=[WEATHER, bad], tool_choice=tool_choice)
+            self.assertEqual(caught.exception.param, "tools[1].function.parameters")
+            self.assertIn('"/properties/name/pattern"', caught.exception.message)
+
             joined = "".join(piece.function.arguments or "" for piece in pieces)
             whole = self.chat(**options).choices[0].message.tool_calls[0]
             self.assertEqual(joined, whole.function.arguments)

@@ -43,10 +43,8 @@ void plan_tools(const Context& context, const ToolFields& tools, AnswerPlan& pla
 }
 
 StructuredOutput structured_output_of(const ChatRequest& request) {
-  if (!request.tools.is_forced()) return request.generation.structured_output;
-  return {.kind = StructuredOutput::Kind::json_schema,
-          .source = forced_schema(request.tools),
-          .param = "tools"};
+  return request.tools.is_forced() ? forced_output(request.tools)
+                                   : request.generation.structured_output;
 }
 
 // The text that an echo begins with: the turn that is continued.

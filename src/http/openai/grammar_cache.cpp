@@ -36,6 +36,26 @@ grammar::GrammarPtr compile_kind(const StructuredOutput& output,
   return nullptr;
 }
 
+struct Complaint {
+  std::string param;
+  std::string message;
+};
+
+/// What is wrong with a part of the source is told of the schema that the client sent: its errors
+/// begin with the place, and may quote a reference.
+Complaint complaint_of(const StructuredOutput& output, std::string message) {
+  for (const StructuredOutput::Part& part : output.parts) {
+    const std::string place = '"' + part.pointer;
+    const char next = message.starts_with(place) ? message[place.size()] : '\0';
+    if (next != '"' && next != '/') continue;
+    message.erase(1, part.pointer.size());
+    const size_t reference = message.find("\"#" + part.pointer);
+    if (reference != std::string::npos) message.erase(reference + 2, part.pointer.size());
+    return {part.param, std::move(message)};
+  }
+  return {output.param, std::move(message)};
+}
+
 }  // namespace
 
 grammar::GrammarPtr compile(const StructuredOutput& output, const grammar::CompileLimits& limits) {
@@ -45,8 +65,9 @@ grammar::GrammarPtr compile(const StructuredOutput& output, const grammar::Compi
     if (e.kind() == ErrorKind::internal) throw;
     // What is well-formed but beyond the limits of compiling is not the same as what is wrong.
     const int status = e.kind() == ErrorKind::unsupported ? 422 : 400;
-    throw RequestError({.param = output.param, .status = status},
-                       fmt::format("\"{}\": {}", output.param, e.message()), e.hint());
+    const Complaint complaint = complaint_of(output, e.message());
+    throw RequestError({.param = complaint.param, .status = status},
+                       fmt::format("\"{}\": {}", complaint.param, complaint.message), e.hint());
   }
 }
 

@@ -128,15 +128,22 @@ void write_moved_schema(JsonWriter& writer, const Json& schema, const std::strin
 
 constexpr std::string_view kAnyObject = R"({"type":"object"})";
 
+/// Where a tool's parameters stand in the schema of all tools.
+std::string pointer_of(size_t tool_idx) { return fmt::format("/$defs/tool_{}", tool_idx); }
+
+std::string parameters_param(size_t tool_idx) {
+  return element("tools", tool_idx) + ".function.parameters";
+}
+
 std::string schema_of(const Tool& tool) {
   return tool.parameters.is_dict() ? json_text(tool.parameters) : std::string(kAnyObject);
 }
 
 }  // namespace
 
-const Tool& ToolFields::named() const {
-  return *std::find_if(tools.begin(), tools.end(),
-                       [&](const Tool& tool) { return tool.name == choice.name; });
+size_t ToolFields::named() const {
+  const auto found = std::ranges::find(tools, choice.name, &Tool::name);
+  return static_cast<size_t>(found - tools.begin());
 }
 
 void visit_tool_fields(FieldVisitor& visitor, ToolFields& fields) {
@@ -170,17 +177,16 @@ void settle_tool_fields(ToolFields& fields, bool has_choice) {
 }
 
 std::string forced_schema(const ToolFields& fields) {
-  if (fields.choice.kind == ToolChoice::Kind::named) return schema_of(fields.named());
+  if (fields.choice.kind == ToolChoice::Kind::named) return schema_of(fields.tools[fields.named()]);
   std::string out;
   JsonWriter writer(out);
   writer.begin_object().field("type", "array").field("minItems", int64_t{1});
   if (!fields.allows_parallel_calls) writer.field("maxItems", int64_t{1});
   writer.key("items").begin_object().key("anyOf").begin_array();
   for (size_t i = 0; i < fields.tools.size(); ++i) {
-    const std::string root = fmt::format("#/$defs/tool_{}", i);
     writer.begin_object().field("type", "object").key("properties").begin_object();
     writer.key("name").begin_object().field("const", fields.tools[i].name).end_object();
-    writer.key("parameters").begin_object().field("$ref", root).end_object();
+    writer.key("parameters").begin_object().field("$ref", "#" + pointer_of(i)).end_object();
     writer.end_object().key("required").raw(R"(["name","parameters"])");
     writer.field("additionalProperties", false).end_object();
   }
@@ -188,12 +194,25 @@ std::string forced_schema(const ToolFields& fields) {
   for (size_t i = 0; i < fields.tools.size(); ++i) {
     writer.key(fmt::format("tool_{}", i));
     if (fields.tools[i].parameters.is_dict())
-      write_moved_schema(writer, fields.tools[i].parameters, fmt::format("#/$defs/tool_{}", i));
+      write_moved_schema(writer, fields.tools[i].parameters, "#" + pointer_of(i));
     else
       writer.raw(kAnyObject);
   }
   writer.end_object().end_object();
   return out;
+}
+
+StructuredOutput forced_output(const ToolFields& fields) {
+  StructuredOutput output{.kind = StructuredOutput::Kind::json_schema,
+                          .source = forced_schema(fields),
+                          .param = "tools"};
+  if (fields.choice.kind == ToolChoice::Kind::named) {
+    output.param = parameters_param(fields.named());
+    return output;
+  }
+  for (size_t i = 0; i < fields.tools.size(); ++i)
+    output.parts.push_back({.pointer = pointer_of(i), .param = parameters_param(i)});
+  return output;
 }
 
 }  // namespace veloz::http::openai

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "http/openai/fields.h"
+#include "http/openai/structured_output.h"
 
 namespace veloz::http::openai {
 
@@ -32,8 +33,8 @@ struct ToolFields {
     return choice.kind == ToolChoice::Kind::required || choice.kind == ToolChoice::Kind::named;
   }
   bool is_automatic() const { return choice.kind == ToolChoice::Kind::automatic; }
-  /// Of choice.name, which is there.
-  const Tool& named() const;
+  /// The place in `tools` of choice.name, which is there.
+  size_t named() const;
 };
 
 void visit_tool_fields(FieldVisitor& visitor, ToolFields& fields);
@@ -43,5 +44,7 @@ void settle_tool_fields(ToolFields& fields, bool has_choice);
 /// The JSON schema of what a forced answer must be: the arguments of the named tool, or a list of
 /// calls, {"name": ..., "parameters": ...}, of any tools.
 std::string forced_schema(const ToolFields& fields);
+/// That schema, with where each part of it came from.
+StructuredOutput forced_output(const ToolFields& fields);
 
 }  // namespace veloz::http::openai

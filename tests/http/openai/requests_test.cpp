@@ -8,6 +8,7 @@
 #include "http/openai/completion_request.h"
 #include "http/openai/expect_refused.h"
 #include "http/openai/field_reader.h"
+#include "http/openai/grammar_cache.h"
 #include "http/openai/tokenize_request.h"
 
 namespace veloz::http::openai {
@@ -245,6 +246,28 @@ TEST(ChatRequest, ForcesCallsBySchema) {
   EXPECT_EQ(schema["items"]["anyOf"].size(), 2U);
   // References within a tool's schema follow it to its new place.
   EXPECT_EQ(schema["$defs"]["tool_1"]["$ref"], "#/$defs/tool_1/$defs/P");
+}
+
+TEST(ChatRequest, TellsWhatIsWrongWithAToolsSchemaByItsPlaceInTheRequest) {
+  const auto compile_forced = [](const std::string& parameters, const std::string& choice) {
+    const ChatRequest request = hello(
+        R"("tools":[{"type":"function","function":{"name":"f"}},
+        {"type":"function","function":{"name":"g","parameters":)" +
+        parameters + R"(}}],"tool_choice":)" + choice);
+    (void)compile(forced_output(request.tools), {});
+  };
+  const std::string param = "tools[1].function.parameters";
+  const std::string bad_minimum = R"({"properties":{"age":{"minimum":"low"}}})";
+  const std::string bad_reference = R"({"properties":{"age":{"$ref":"#/$defs/tool_1"}}})";
+  const std::string bad_root = R"({"properties":5})";
+  for (const char* choice : {R"("required")", R"({"type":"function","function":{"name":"g"}})"}) {
+    expect_refused([&] { compile_forced(bad_minimum, choice); }, param,
+                   "\"tools[1].function.parameters\": \"/properties/age/minimum\": ");
+    expect_refused([&] { compile_forced(bad_reference, choice); }, param,
+                   R"(: "/properties/age/$ref": "#/$defs/tool_1" names nothing)");
+    expect_refused([&] { compile_forced(bad_root, choice); }, param, R"(: "/properties": )");
+    EXPECT_NO_THROW(compile_forced("{}", choice));
+  }
 }
 
 TEST(ChatRequest, TakesOnlyObjectsForArguments) {
