@@ -11,6 +11,10 @@ std::optional<int32_t> TableTokenizer::token_id(std::string_view token) const {
   return found->second;
 }
 
+std::string_view TableTokenizer::token(int32_t id) const {
+  return *entries_[static_cast<size_t>(id)].token;
+}
+
 bool TableTokenizer::has_token(int32_t id) const {
   return id >= 0 && id < vocab_size() && entries_[static_cast<size_t>(id)].exists;
 }
@@ -29,8 +33,8 @@ void TableTokenizer::set_token(int32_t id, const std::string& token, DecodedToke
                                bool is_special) {
   const auto index = static_cast<size_t>(id);
   if (index >= entries_.size()) entries_.resize(index + 1);
-  entries_[index] = {std::move(decoded), true, is_special};
-  ids_.try_emplace(token, id);
+  const auto known = ids_.try_emplace(token, id).first;
+  entries_[index] = {&known->first, std::move(decoded), true, is_special};
 }
 
 }  // namespace veloz::text

@@ -17,6 +17,7 @@ namespace veloz::text {
 class TableTokenizer : public Tokenizer {
  public:
   std::optional<int32_t> token_id(std::string_view token) const final;
+  std::string_view token(int32_t id) const final;
   bool has_token(int32_t id) const final;
   int32_t vocab_size() const final { return static_cast<int32_t>(entries_.size()); }
   bool is_special(int32_t id) const final;
@@ -29,6 +30,7 @@ class TableTokenizer : public Tokenizer {
 
  private:
   struct Entry {
+    const std::string* token = nullptr;  // the key in ids_
     DecodedToken decoded;
     bool exists = false;
     bool is_special = false;

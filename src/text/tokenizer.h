@@ -34,6 +34,9 @@ class Tokenizer : public TokenPieces {
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
   virtual std::optional<int32_t> token_id(std::string_view token) const = 0;
+  /// The vocabulary's own spelling of an id that `has_token`: "Ġworld", "▁Hello", "<0x0A>". Lives
+  /// as long as the tokenizer.
+  virtual std::string_view token(int32_t id) const = 0;
   /// Highest id + 1.
   virtual int32_t vocab_size() const = 0;
 };

@@ -137,7 +137,11 @@ class Tokenizing(ClientTest):
         self.assertEqual(body["max_model_len"], 1024)
         plain = self.tokens_of(text, add_special_tokens=False)
         self.assertEqual(body["tokens"], [BEGIN, *plain])
-        self.assertEqual("".join(body["token_strs"]), "<|begin_of_text|>" + text)
+        vocabulary = json.loads((MODELS / "tiny-llama" / "tokenizer.json").read_text())
+        spellings = {id_: token for token, id_ in vocabulary["model"]["vocab"].items()}
+        spellings |= {token["id"]: token["content"] for token in vocabulary["added_tokens"]}
+        self.assertEqual(body["token_strs"], [spellings[token] for token in body["tokens"]])
+        self.assertIn("Ġ", "".join(body["token_strs"]))  # a space, as byte-level vocabularies spell it
         self.assertEqual(self.server.post("/detokenize", {"tokens": plain}), (200, {"prompt": text}))
 
     def test_gives_the_tokens_of_a_conversation(self) -> None:

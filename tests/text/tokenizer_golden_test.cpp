@@ -12,6 +12,7 @@
 namespace veloz::text {
 namespace {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 using test::Ids;
 
@@ -56,6 +57,32 @@ INSTANTIATE_TEST_SUITE_P(Pipelines, TokenizerGoldens,
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });
+
+TEST(TokenizerSpellings, AreThoseOfTheVocabulary) {
+  const fs::path models = VELOZ_MODELS_DIR;
+  for (const fs::path& dir :
+       {models / "tiny-llama", models / "tiny-gptj", test::tokenizer_golden_dir() / "qwen2",
+        test::tokenizer_golden_dir() / "llama2"}) {
+    SCOPED_TRACE(dir);
+    const auto tokenizer = Tokenizer::load(dir);
+    const json description = test::read_tokenizer_golden(dir / "tokenizer.json");
+    std::vector<std::string> expected(static_cast<size_t>(tokenizer->vocab_size()));
+    for (const auto& [token, id] : description["model"]["vocab"].items())
+      expected[id.get<size_t>()] = token;
+    for (const json& token : description["added_tokens"])
+      expected[token["id"].get<size_t>()] = token["content"];
+    for (int32_t id = 0; id < tokenizer->vocab_size(); ++id) {
+      const std::string& token = expected[static_cast<size_t>(id)];
+      ASSERT_EQ(tokenizer->has_token(id) ? tokenizer->token(id) : "", token) << id;
+    }
+  }
+}
+
+TEST(TokenizerSpellings, OfSentencePieceKeepItsMarks) {
+  const auto tokenizer = Tokenizer::load(test::tokenizer_golden_dir() / "sentencepiece");
+  for (const char* token : {"▁", "<0x0A>", "<s>"})
+    EXPECT_EQ(tokenizer->token(tokenizer->token_id(token).value()), token);
+}
 
 /// A pipeline's tokenizer.json with components exchanged: "model.fuse_unk" is a path.
 std::string patched(json description, const json& patch) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include "api/text_choice.h"
 #include "http/openai/endpoints.h"
 #include "http/openai/field_reader.h"
 #include "http/openai/request_error.h"
 #include "http/openai/tokenize_request.h"
 #include "text/detokenizer.h"
+#include "text/utf8.h"
 
 namespace veloz::http::openai {
 
@@ -27,7 +27,7 @@ net::Response tokenize(const Context& context, const net::Request& http_request)
   writer.end_array().key("token_strs");
   if (request.return_token_strs) {
     writer.begin_array();
-    for (const int32_t token : tokens) writer.value(api::token_text(tokenizer, token).text);
+    for (const int32_t token : tokens) writer.value(text::to_valid_utf8(tokenizer.token(token)));
     writer.end_array();
   } else {
     writer.null();

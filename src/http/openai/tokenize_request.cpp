@@ -14,7 +14,7 @@ constexpr std::string_view kModelDoc = "One of the names at /v1/models; absent, 
 void visit_tokenize_request(FieldVisitor& visitor, TokenizeRequest& request) {
   visitor.string("model", request.model, kModelDoc);
   visitor.boolean("return_token_strs", request.return_token_strs,
-                  "Gives the text of each token, too.");
+                  "Gives each token as the vocabulary spells it, too.");
 }
 
 void visit_tokenized_text(FieldVisitor& visitor, TokenizeRequest& request) {
