@@ -73,10 +73,27 @@ void check_verdict(const std::filesystem::path& engine, bool force) {
               "quantize the model with another recipe, or serve it all the same with --force");
 }
 
+/// Those of the sampling defaults that are not OpenAI's own.
+http::Log::Fields fields_of(const http::openai::SamplingDefaults& defaults) {
+  http::Log::Fields fields = http::Log::Fields::object();
+  const SamplingParams neutral;
+  const auto add = [&](const char* name, auto SamplingParams::*member) {
+    if (defaults.params.*member != neutral.*member) fields[name] = defaults.params.*member;
+  };
+  add("temperature", &SamplingParams::temperature);
+  add("top_p", &SamplingParams::top_p);
+  add("top_k", &SamplingParams::top_k);
+  add("min_p", &SamplingParams::min_p);
+  add("repetition_penalty", &SamplingParams::repetition_penalty);
+  if (defaults.max_tokens) fields["max_new_tokens"] = *defaults.max_tokens;
+  return fields;
+}
+
 Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
+  // Files that flags name are read before a model is built or loaded.
+  const http::openai::ServiceOptions options = flags.service_options();
   const ResolvedEngine resolved = resolve(flags.load, log);
   check_verdict(resolved.engine, flags.force);
-  const http::openai::ServiceOptions options = flags.service_options();
   // The metrics are named after the model, and the model's steps are counted by the metrics.
   const auto on_step = [this, &server](const serving::StepRecord& record) {
     metrics->on_step(record);
@@ -102,6 +119,8 @@ Served::Served(const ServeFlags& flags, http::Server& server, http::Log& log) {
                        {"num_gpu_blocks", fmt::to_string(model->executor().stats().num_blocks)},
                        {"enable_prefix_caching", flags.enable_prefix_caching ? "True" : "False"}}});
   service = std::make_unique<http::openai::Service>(*model, *metrics, options);
+  const http::Log::Fields defaults = fields_of(service->defaults());
+  if (!defaults.empty()) log.info("defaults of generation_config.json", defaults);
 }
 
 http::Backend backend_of(Served& served) {

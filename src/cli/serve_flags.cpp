@@ -11,11 +11,14 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoint/generation_config.h"
+#include "http/openai/context.h"
 
 namespace veloz::cli {
 namespace {
 
 constexpr uint64_t kMaxTemplateBytes = uint64_t{16} * 1024 * 1024;
+constexpr uint64_t kMaxGenerationConfigBytes = uint64_t{1} << 20;
 constexpr double kMaxSeconds = 1e6;
 constexpr int64_t kMaxCount = std::numeric_limits<int64_t>::max() / 2;
 
@@ -126,10 +129,9 @@ void add_model_flags(CLI::App& verb, ServeFlags& flags) {
   group.add_list("--served-model-name", flags.served_model_names,
                  "Name in requests and answers (repeatable); absent: the model's own");
   group.add("--chat-template", flags.chat_template, "File to use instead of the model's own");
-  group
-      .add("--generation-config", flags.generation_config,
-           "Sampling defaults: auto, the model's generation_config.json; vllm, neutral ones")
-      ->check(CLI::IsMember({"auto", "vllm"}));
+  group.add("--generation-config", flags.generation_config,
+            "Sampling defaults: auto, the model's generation_config.json; vllm, neutral ones; else "
+            "the folder of another generation_config.json");
   group.add_count("--max-logprobs", flags.max_logprobs, 0, "Alternatives that a request may want");
   group.add_flag("--force", flags.force,
                  "Serve a model whose verdict is FAIL: its evaluation found it damaged");
@@ -173,6 +175,23 @@ void add_operation_flags(CLI::App& verb, ServeFlags& flags) {
   group.add_flag("--disable-log-stats", flags.disable_log_stats, "No line of statistics");
   group.add("--metrics-prefix", flags.metrics_prefix,
             "Before the names in /metrics; \"vllm:\" fits dashboards made for vLLM");
+}
+
+http::openai::SamplingDefaults read_sampling_defaults(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "generation_config.json";
+  if (!std::filesystem::exists(path))
+    throw Error(ErrorKind::not_found,
+                fmt::format("--generation-config \"{}\": there is no \"{}\"", folder.string(),
+                            path.string()),
+                "give auto, vllm or a folder with a generation_config.json");
+  try {
+    const std::string text = read_text_file(path, kMaxGenerationConfigBytes);
+    return http::openai::sampling_defaults(
+        text, checkpoint::parse_generation_config(text).sampling_params());
+  } catch (Error& e) {
+    e.add_context(fmt::format("--generation-config: \"{}\"", path.string()));
+    throw;
+  }
 }
 
 }  // namespace
@@ -230,7 +249,10 @@ http::openai::ServiceOptions ServeFlags::service_options() const {
   options.served_model_names = served_model_names;
   if (!chat_template.empty())
     options.chat_template = read_text_file(chat_template, kMaxTemplateBytes);
-  options.uses_generation_config = generation_config == "auto";
+  if (generation_config == "vllm")
+    options.defaults.emplace();
+  else if (generation_config != "auto")
+    options.defaults = read_sampling_defaults(generation_config);
   options.max_logprobs = max_logprobs;
   return options;
 }

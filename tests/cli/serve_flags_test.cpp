@@ -135,8 +135,8 @@ std::vector<Row> model_rows() {
        llm([](const LLM& o) { return o.max_num_batched_tokens; })},
       {"served-model-name", "one,two", "",
        service([](const Service& o) { return o.served_model_names; }), "one|two"},
-      {"generation-config", "vllm", "true",
-       service([](const Service& o) { return o.uses_generation_config; }), "false"},
+      {"generation-config", "vllm", "false",
+       service([](const Service& o) { return o.defaults.has_value(); }), "true"},
       {"max-logprobs", "7", "20", service([](const Service& o) { return o.max_logprobs; })},
       {"force", "true", "false", field([](const Flags& f) { return f.force; })},
   };

@@ -174,11 +174,28 @@ class GenerationConfigTest(ServeTest):
         self.assertGreater(len(self.sampled(own, temperature=1.5)), 1, "a request has the last word")
         self.assertEqual([self.chat_tokens(own), self.chat_tokens(own, max_completion_tokens=9)], [7, 9])
         self.assertEqual(own.stop(), 0)
+        taken = next(line for line in own.log if "defaults of generation_config.json" in line)
+        self.assertRegex(taken, r"temperature=0\S* max_new_tokens=7$")
 
         neutral = self.serve(model, "--generation-config", "vllm")
         self.assertGreater(len(self.sampled(neutral)), 1)
         self.assertGreater(self.chat_tokens(neutral), 500, "as far as the model goes")
         self.assertEqual(neutral.stop(), 0)
+        self.assertNotIn("generation_config", "\n".join(neutral.log))
+
+    def test_another_folder_may_have_the_defaults(self) -> None:
+        other = self.dir / "other"
+        other.mkdir()
+        self.fail_with(2, ["--generation-config", f'no "{other}/generation_config.json"'], *self.other_defaults(other))
+        (other / "generation_config.json").write_text('{"top_p": 7}')
+        self.fail_with(2, [str(other), '"top_p" is 7'], *self.other_defaults(other))
+        (other / "generation_config.json").write_text('{"do_sample": false}')
+        server = self.serve(LLAMA, "--generation-config", str(other))
+        self.assertEqual(len(self.sampled(server)), 1)
+        self.assertGreater(self.chat_tokens(server), 500, "the model's own max_new_tokens does not hold")
+
+    def other_defaults(self, folder: Path) -> list[str]:
+        return ["serve", str(LLAMA), "--port", "0", "--generation-config", str(folder)]
 
     def test_what_narrows_sampling_is_taken_over(self) -> None:
         narrow = self.serve(self.model_with({"do_sample": True, "temperature": 1.5, "top_k": 1}))

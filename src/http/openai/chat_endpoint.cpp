@@ -61,7 +61,7 @@ std::string echo_of(const ChatFields& chat) {
 void complete_chat(const Context& context, Submitter& submitter,
                    const std::shared_ptr<net::Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
-  const ChatRequest request = parse_chat_request(body, context.defaults);
+  const ChatRequest request = parse_chat_request(body, context.defaults.params);
   const GenerationFields& fields = request.generation;
   AnswerPlan plan = make_plan(context, fields, exchange->request(), "chatcmpl-");
   check_logprobs(context, fields, "top_logprobs");

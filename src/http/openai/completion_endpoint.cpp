@@ -50,7 +50,7 @@ AnswerPlan::Prompt make_prompt(const Context& context, const CompletionRequest& 
 void complete_text(const Context& context, Submitter& submitter,
                    const std::shared_ptr<net::Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
-  const CompletionRequest request = parse_completion_request(body, context.defaults);
+  const CompletionRequest request = parse_completion_request(body, context.defaults.params);
   const GenerationFields& fields = request.generation;
   AnswerPlan plan = make_plan(context, fields, exchange->request(), "cmpl-");
   check_logprobs(context, fields, "logprobs");

@@ -42,12 +42,9 @@ Context::Context(api::LoadedModel& loaded, const ServiceOptions& options)
       created(now_s()) {
   const engine::Manifest& manifest = loaded.engine().manifest();
   if (names.empty()) names.push_back(manifest.model.name);
-  if (options.uses_generation_config) {
-    const SamplingDefaults found =
-        sampling_defaults(manifest.model.generation_config, loaded.default_params());
-    defaults = found.params;
-    default_max_tokens = found.max_tokens;
-  }
+  defaults = options.defaults
+                 ? *options.defaults
+                 : sampling_defaults(manifest.model.generation_config, loaded.default_params());
   fingerprint = fmt::format("veloz-{}-{}", VELOZ_VERSION, manifest.source_hash.substr(0, 8));
 }
 

@@ -21,8 +21,7 @@ struct Context {
   api::LoadedModel& model;
   std::vector<std::string> names;  // the first is the name answers bear
   ChatPrompter prompter;
-  SamplingParams defaults;                         // of requests that give none
-  std::optional<int64_t> default_max_tokens = {};  // the model's own
+  SamplingDefaults defaults;
   int64_t max_logprobs = 20;
   int64_t max_model_len = 0;
   int64_t created = 0;  // seconds since 1970: when the server started
@@ -35,11 +34,8 @@ struct Context {
 int64_t now_s();
 
 /// Sampling defaults as vLLM takes them from a model's generation_config.json: temperature, top_p,
-/// top_k, min_p, repetition_penalty and, by return, max_new_tokens. OpenAI's where it has none.
-struct SamplingDefaults {
-  SamplingParams params;
-  std::optional<int64_t> max_tokens = {};
-};
+/// top_k, min_p, repetition_penalty and max_new_tokens. OpenAI's where it has none. `of_model` is
+/// that file as it is read elsewhere.
 SamplingDefaults sampling_defaults(std::string_view generation_config,
                                    const SamplingParams& of_model);
 

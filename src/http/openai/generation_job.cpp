@@ -70,7 +70,7 @@ int64_t choose_max_tokens(const Context& context, const GenerationFields& fields
                           int64_t num_prompt_tokens) {
   const int64_t left = context.max_model_len - num_prompt_tokens;
   if (fields.max_tokens) return *fields.max_tokens;
-  return std::max(std::min(context.default_max_tokens.value_or(left), left),
+  return std::max(std::min(context.defaults.max_tokens.value_or(left), left),
                   std::min(fields.params.min_tokens, left));
 }
 

@@ -25,6 +25,7 @@ class Service {
   /// /v1/models, /v1/models/*, /v1/chat/completions, /v1/completions, /tokenize, /detokenize,
   /// /openapi.json.
   void add_routes(Router& router);
+  const SamplingDefaults& defaults() const { return context_.defaults; }
 
  private:
   using Work = std::function<void(const std::shared_ptr<net::Exchange>&)>;
