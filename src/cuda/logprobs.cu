@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(kRowThreads, 2)
 struct TopRows {
   const int32_t* chosen;
   float* chosen_logprobs;
+  int32_t* chosen_ranks;
   float* logprobs;
   int64_t logprobs_stride;
   int32_t* tokens;
@@ -106,8 +107,18 @@ __global__ void __launch_bounds__(kRowThreads, 2)
   Rank best = kNoRank;
   scores.for_each<4>([&](Rank rank) { best = rank > best ? rank : best; });
   const float max = max_of(block_max(best, memory.warp_bests));
-  const LogSoftmax normaliser = normalise(row, logits.num_columns, max, ExactExp(), warp_sums);
-  if (threadIdx.x == 0) top.chosen_logprobs[r] = normaliser.of(row[top.chosen[r]]);
+  const float own = row[top.chosen[r]];
+  int num_as_likely = 0;
+  const auto count_and_exp = [&](float x, float largest) {
+    num_as_likely += x >= own ? 1 : 0;
+    return ExactExp()(x, largest);
+  };
+  const LogSoftmax normaliser = normalise(row, logits.num_columns, max, count_and_exp, warp_sums);
+  const double rank = block_sum(num_as_likely, warp_sums);
+  if (threadIdx.x == 0) {
+    top.chosen_logprobs[r] = normaliser.of(own);
+    top.chosen_ranks[r] = static_cast<int32_t>(rank);
+  }
 
   RankRange range;
   if (top.k > 0) range.low = bound_kth(best, top.k, memory);
@@ -144,6 +155,7 @@ void top_logprobs(ops::OpContext& context, const ops::TopLogprobsArgs& args) noe
   if (num_rows == 0) return;
   const TopRows top{.chosen = args.chosen.as<const int32_t>(),
                     .chosen_logprobs = args.chosen_logprobs.as<float>(),
+                    .chosen_ranks = args.chosen_ranks.as<int32_t>(),
                     .logprobs = args.top_logprobs.as<float>(),
                     .logprobs_stride = args.top_logprobs.row_stride,
                     .tokens = args.top_tokens.as<int32_t>(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/logprobs.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -25,7 +26,10 @@ std::vector<ValueType> infer_top_logprobs(const OpSignature& signature) {
   const Dim rows = logits.dims[0];
   rule.expect_type(1, {DType::int32, {rows}}, "one per row of logits");
   const Dim k = rule.int_attr("k", 0, logits.dims[1].value);
-  return {{DType::fp32, {rows}}, {DType::fp32, {rows, k}}, {DType::int32, {rows, k}}};
+  return {{DType::fp32, {rows}},
+          {DType::int32, {rows}},
+          {DType::fp32, {rows, k}},
+          {DType::int32, {rows, k}}};
 }
 
 Cost cost(const OpCall& call) {
@@ -60,7 +64,10 @@ void top_logprobs_reference(OpContext& context, const OpCall& call) noexcept {
     const LogSoftmax normaliser = LogSoftmax::over(logits);
     const int32_t chosen = a.chosen.as<const int32_t>()[r];
     VELOZ_DCHECK(chosen >= 0 && chosen < a.logits.shape[1], "token {}", chosen);
-    a.chosen_logprobs.as<float>()[r] = normaliser.of(logits[static_cast<size_t>(chosen)]);
+    const float own = logits[static_cast<size_t>(chosen)];
+    a.chosen_logprobs.as<float>()[r] = normaliser.of(own);
+    a.chosen_ranks.as<int32_t>()[r] = static_cast<int32_t>(
+        std::ranges::count_if(logits, [own](float logit) { return logit >= own; }));
     const std::span<float> top(a.top_logprobs.row<float>(r), k);
     BestScores best(top, {a.top_tokens.row<int32_t>(r), k});
     for (size_t i = 0; i < logits.size(); ++i) best.offer(logits[i], static_cast<int32_t>(i));
@@ -77,13 +84,14 @@ LogSoftmaxArgs LogSoftmaxArgs::from(const OpCall& call) {
 }
 
 TopLogprobsArgs TopLogprobsArgs::from(const OpCall& call) {
-  VELOZ_DCHECK(call.inputs.size() == 2 && call.outputs.size() == 3, "top_logprobs of {} operands",
+  VELOZ_DCHECK(call.inputs.size() == 2 && call.outputs.size() == 4, "top_logprobs of {} operands",
                call.inputs.size());
   return {.logits = call.inputs[0],
           .chosen = call.inputs[1],
           .chosen_logprobs = call.outputs[0],
-          .top_logprobs = call.outputs[1],
-          .top_tokens = call.outputs[2]};
+          .chosen_ranks = call.outputs[1],
+          .top_logprobs = call.outputs[2],
+          .top_tokens = call.outputs[3]};
 }
 
 OpDef log_softmax_def() {

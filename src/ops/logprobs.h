@@ -15,17 +15,19 @@ struct LogSoftmaxArgs {
   static LogSoftmaxArgs from(const OpCall& call);
 };
 
-/// top_logprobs(logits, chosen) {k} -> chosen_logprobs, top_logprobs, top_tokens
+/// top_logprobs(logits, chosen) {k} -> chosen_logprobs, chosen_ranks, top_logprobs, top_tokens
 /// What log_softmax gives for the chosen token of each row and for its k likeliest ones, best
-/// first, the lower id among equals.
+/// first, the lower id among equals. The chosen token's rank is how many are as likely or likelier,
+/// itself included: 1 for the likeliest.
 /// logits           [R, V] fp32
 /// chosen           [R] int32 in [0, V)
-/// chosen_logprobs  [R] fp32
+/// chosen_logprobs  [R] fp32, chosen_ranks [R] int32
 /// top_logprobs     [R, k] fp32, top_tokens [R, k] int32; 0 <= k <= V
 struct TopLogprobsArgs {
   TensorView logits;
   TensorView chosen;
   TensorView chosen_logprobs;
+  TensorView chosen_ranks;
   TensorView top_logprobs;
   TensorView top_tokens;
 

@@ -42,6 +42,7 @@ struct SampleGroup {
 struct TokenLogprob {
   int32_t token = 0;
   float logprob = 0;
+  int32_t rank = 0;  // 1 for the likeliest
   bool operator==(const TokenLogprob&) const = default;
 };
 
@@ -51,6 +52,7 @@ struct SampledToken {
   // With SamplingParams::logprobs, and of given ones, under softmax(logits): before bias,
   // penalties, bans, temperature.
   std::optional<float> logprob;
+  int32_t rank = 0;  // with logprob: how many are as likely or likelier, itself included
   std::vector<TokenLogprob> top;  // the likeliest, best first
 };
 

@@ -11,8 +11,8 @@
 
 namespace veloz::runtime {
 
-/// Log-probabilities of one token per row of logits, and of the row's likeliest (op top_logprobs),
-/// in buffers allocated once.
+/// Log-probability and rank of one token per row of logits, and the row's likeliest (op
+/// top_logprobs), in buffers allocated once.
 class TokenScores {
  public:
   TokenScores(StepRunner& runner, int64_t max_rows, int64_t max_top);
@@ -29,6 +29,7 @@ class TokenScores {
   StepRunner& runner_;
   size_t num_top_ = 0;
   DeviceList<float> logprobs_;      // [R]
+  DeviceList<int32_t> ranks_;       // [R]
   DeviceList<float> top_logprobs_;  // [R, num_top]
   DeviceList<int32_t> top_tokens_;  // [R, num_top]
 };

@@ -226,7 +226,7 @@ void Generation::take_prompt(const runtime::GroupResult& result) {
   check_fault(result, fmt::format("the prompt from token {} on", prompt_logprobs_.size()));
   for (const runtime::SampledToken& scored : result.tokens) {
     std::vector<TokenLogprob>& list = prompt_logprobs_.emplace_back();
-    list.push_back({scored.token, *scored.logprob});
+    list.push_back({scored.token, *scored.logprob, scored.rank});
     list.insert(list.end(), scored.top.begin(), scored.top.end());
   }
 }

@@ -143,6 +143,18 @@ class Tokenizing(ClientTest):
         self.assertEqual(body["token_strs"], [spellings[token] for token in body["tokens"]])
         self.assertIn("Ġ", "".join(body["token_strs"]))  # a space, as byte-level vocabularies spell it
         self.assertEqual(self.server.post("/detokenize", {"tokens": plain}), (200, {"prompt": text}))
+    def test_ranks_tokens_of_the_prompt_in_the_whole_vocabulary(self) -> None:
+        def own_ranks(num_others: int) -> list[int]:
+            extra = {"prompt_logprobs": num_others, "return_token_ids": True}
+            choice = self.text(PASSAGE, max_tokens=1, extra_body=extra).choices[0]
+            pairs = zip(choice.prompt_token_ids[1:], choice.prompt_logprobs[1:], strict=True)
+            return [entry[str(token)]["rank"] for token, entry in pairs]
+
+        ranks = own_ranks(20)
+        self.assertEqual(own_ranks(0), ranks)
+        self.assertLess(min(ranks), 2)
+        self.assertGreater(max(ranks), 20)
+
 
     def test_gives_the_tokens_of_a_conversation(self) -> None:
         messages = [{"role": "user", "content": "Hi"}]

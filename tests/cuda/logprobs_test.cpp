@@ -61,15 +61,17 @@ void expect_same_top(const TensorView& logits, int64_t k) {
       DType::int32, {num_rows}, 3, {.low = 0, .high = static_cast<double>(logits.shape[1])});
   const ops::Attrs attrs{{"k", k}};
   const OwnedTensor want_chosen(DType::fp32, {num_rows}), want_logprobs(DType::fp32, {num_rows, k});
-  const OwnedTensor want_tokens(DType::int32, {num_rows, k});
-  test::run_reference_into(Op::top_logprobs, {logits, chosen.view()},
-                           {want_chosen.view(), want_logprobs.view(), want_tokens.view()}, attrs);
+  const OwnedTensor want_ranks(DType::int32, {num_rows}), want_tokens(DType::int32, {num_rows, k});
+  test::run_reference_into(
+      Op::top_logprobs, {logits, chosen.view()},
+      {want_chosen.view(), want_ranks.view(), want_logprobs.view(), want_tokens.view()}, attrs);
   for (const ops::Kernel& kernel : kernels_of(Op::top_logprobs)) {
     const OwnedTensor got_chosen(DType::fp32, {num_rows}), logprobs(DType::fp32, {num_rows, k});
-    const OwnedTensor tokens(DType::int32, {num_rows, k});
-    run_kernel(kernel, {logits, chosen.view()}, {got_chosen.view(), logprobs.view(), tokens.view()},
-               attrs);
+    const OwnedTensor ranks(DType::int32, {num_rows}), tokens(DType::int32, {num_rows, k});
+    run_kernel(kernel, {logits, chosen.view()},
+               {got_chosen.view(), ranks.view(), logprobs.view(), tokens.view()}, attrs);
     EXPECT_TENSOR_EQ(got_chosen.view(), want_chosen.view(), 3) << kernel.name;
+    EXPECT_TENSOR_EQ(ranks.view(), want_ranks.view(), 3) << kernel.name;
     EXPECT_TENSOR_EQ(logprobs.view(), want_logprobs.view(), 3) << kernel.name << " k " << k;
     EXPECT_TENSOR_EQ(tokens.view(), want_tokens.view(), 3) << kernel.name << " k " << k;
   }
@@ -102,9 +104,10 @@ TEST(CudaTopLogprobs, AreNanForBrokenRows) {
   for (int64_t i = 0; i < 1000; ++i) logits.view().row<float>(1)[i] = -kInfinity;
   const OwnedTensor chosen(DType::int32, {2});
   const OwnedTensor of_chosen(DType::fp32, {2}), logprobs(DType::fp32, {2, 1000});
-  const OwnedTensor tokens(DType::int32, {2, 1000});
+  const OwnedTensor ranks(DType::int32, {2}), tokens(DType::int32, {2, 1000});
   run_kernel(kernel_named("top_logprobs/threshold"), {logits.view(), chosen.view()},
-             {of_chosen.view(), logprobs.view(), tokens.view()}, {{"k", int64_t{1000}}});
+             {of_chosen.view(), ranks.view(), logprobs.view(), tokens.view()},
+             {{"k", int64_t{1000}}});
   for (int64_t r = 0; r < 2; ++r) {
     EXPECT_TRUE(std::isnan(of_chosen.view().as<const float>()[r]));
     std::vector<int32_t> seen(tokens.view().row<const int32_t>(r),

@@ -41,12 +41,12 @@ TEST(TopLogprobs, ListsTheBestWithTiesByLowerId) {
   const OwnedTensor chosen = tensor_of<int32_t>({2}, {5, 0});
   const auto y =
       test::run_reference(Op::top_logprobs, {x.view(), chosen.view()}, {{"k", int64_t{4}}});
-  EXPECT_EQ(test::values_of(y[2].view()), (std::vector<double>{1, 3, 2, 4, 0, 1, 2, 3}));
+  EXPECT_EQ(test::values_of(y[3].view()), (std::vector<double>{1, 3, 2, 4, 0, 1, 2, 3}));
   EXPECT_NEAR(test::element(y[0].view(), 1), -std::log(6.0), 1e-6);
-  EXPECT_NEAR(test::element(y[1].view(), 7), -std::log(6.0), 1e-6);
+  EXPECT_NEAR(test::element(y[2].view(), 7), -std::log(6.0), 1e-6);
   const double log_sum = std::log(std::exp(-4) + 2 + 2 * std::exp(-2) + std::exp(-5));
   EXPECT_NEAR(test::element(y[0].view(), 0), -5 - log_sum, 1e-6);
-  EXPECT_NEAR(test::element(y[1].view(), 0), -log_sum, 1e-6);
+  EXPECT_NEAR(test::element(y[2].view(), 0), -log_sum, 1e-6);
 }
 
 TEST(TopLogprobs, AgreesWithASortOfLogSoftmaxOnManyTokens) {
@@ -62,10 +62,19 @@ TEST(TopLogprobs, AgreesWithASortOfLogSoftmaxOnManyTokens) {
     std::vector<float> sorted(row, row + 4099);
     std::ranges::sort(sorted, std::greater());
     for (int64_t i = 0; i < 20; ++i) {
-      EXPECT_EQ(y[1].view().row<const float>(r)[i], sorted[static_cast<size_t>(i)]);
-      EXPECT_EQ(row[y[2].view().row<const int32_t>(r)[i]], sorted[static_cast<size_t>(i)]);
+      EXPECT_EQ(y[2].view().row<const float>(r)[i], sorted[static_cast<size_t>(i)]);
+      EXPECT_EQ(row[y[3].view().row<const int32_t>(r)[i]], sorted[static_cast<size_t>(i)]);
     }
   }
+}
+
+TEST(TopLogprobs, RanksTheChosenTokenAmongAll) {
+  const OwnedTensor x = tensor_of<float>(
+      {5, 4}, {7, 5, 3, 1, 7, 5, 3, 1, 7, 5, 5, 1, 0, 0, 0, 0, 1, -kInfinity, 2, -kInfinity});
+  const OwnedTensor chosen = tensor_of<int32_t>({5}, {0, 3, 1, 2, 1});
+  const auto y =
+      test::run_reference(Op::top_logprobs, {x.view(), chosen.view()}, {{"k", int64_t{0}}});
+  EXPECT_EQ(test::values_of(y[1].view()), (std::vector<double>{1, 4, 3, 4, 4}));
 }
 
 TEST(TopLogprobs, MayBeAskedForTheChosenTokenAlone) {
@@ -74,7 +83,7 @@ TEST(TopLogprobs, MayBeAskedForTheChosenTokenAlone) {
   const auto y =
       test::run_reference(Op::top_logprobs, {x.view(), chosen.view()}, {{"k", int64_t{0}}});
   EXPECT_NEAR(test::element(y[0].view(), 0), -std::log(2.0), 1e-7);
-  EXPECT_EQ(y[1].view().shape, (Shape{1, 0}));
+  EXPECT_EQ(y[2].view().shape, (Shape{1, 0}));
 }
 
 }  // namespace

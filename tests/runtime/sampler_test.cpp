@@ -183,6 +183,9 @@ TEST(Sampler, ScoresTheTokensOfAPrompt) {
   ASSERT_EQ(results[0].tokens[0].top.size(), 2u);
   EXPECT_EQ(results[0].tokens[0].top[0].token, 0);
   EXPECT_EQ(results[0].tokens[0].top[1].token, 1);
+  EXPECT_EQ(results[0].tokens[0].top[1].rank, 2);
+  EXPECT_EQ(results[0].tokens[0].rank, 4);  // beyond those that are listed
+  EXPECT_EQ(results[0].tokens[1].rank, 4);  // with two as likely
   EXPECT_EQ(results[0].tokens[1].token, 0);
   EXPECT_EQ(results[0].tokens[1].top[0].token, 3);
   EXPECT_EQ(results[1].tokens[0].token, 3);  // chosen, with the bias
@@ -215,6 +218,7 @@ TEST(Sampler, LogprobsComeFromTheLogitsAsTheyWere) {
   const double log_sum = std::log(std::exp(2) + std::exp(1) + 1 + std::exp(-1));
   EXPECT_EQ(sampled.token, 3);
   EXPECT_NEAR(sampled.logprob.value(), -1 - log_sum, 1e-6);
+  EXPECT_EQ(sampled.rank, 4);
   ASSERT_EQ(sampled.top.size(), 2u);
   EXPECT_EQ(sampled.top[0].token, 0);
   EXPECT_NEAR(sampled.top[0].logprob, 2 - log_sum, 1e-6);

@@ -80,16 +80,23 @@ TEST(Executor, NeverSamplesBannedTokens) {
   for (const int32_t token : outcome.choices.at(0).tokens) EXPECT_LT(token, 10);
 }
 
-/// Log-probability of each prompt token from the second on, straight from the model.
-std::vector<double> prompt_logprobs(const HashModel& model, const std::vector<int32_t>& prompt) {
-  std::vector<double> logprobs;
+struct Score {
+  double logprob = 0;
+  int64_t rank = 0;
+};
+
+/// Of each prompt token from the second on, straight from the model.
+std::vector<Score> prompt_scores(const HashModel& model, const std::vector<int32_t>& prompt) {
+  std::vector<Score> scores;
   for (size_t i = 1; i < prompt.size(); ++i) {
     const std::vector<float> row = model.logits(std::span(prompt).first(i));
     double sum = 0;
     for (const float x : row) sum += std::exp(static_cast<double>(x));
-    logprobs.push_back(row[static_cast<size_t>(prompt[i])] - std::log(sum));
+    const float own = row[static_cast<size_t>(prompt[i])];
+    const int64_t rank = std::ranges::count_if(row, [own](float x) { return x >= own; });
+    scores.push_back({own - std::log(sum), rank});
   }
-  return logprobs;
+  return scores;
 }
 
 std::vector<int32_t> counted_prompt(int32_t length) {
@@ -106,13 +113,14 @@ TEST(Executor, ScoresThePromptBeforeTheFirstToken) {
     SamplingParams params = greedy(3);
     params.prompt_logprobs = 2;
     const Outcome outcome = engine.generate(prompt, params);
-    const std::vector<double> expected = prompt_logprobs(kModel, prompt);
+    const std::vector<Score> expected = prompt_scores(kModel, prompt);
     ASSERT_EQ(outcome.prompt->logprobs.size(), expected.size());
     for (size_t i = 0; i < expected.size(); ++i) {
       const std::vector<TokenLogprob>& list = outcome.prompt->logprobs[i];
       ASSERT_EQ(list.size(), 3u);
       EXPECT_EQ(list[0].token, prompt[i + 1]);
-      EXPECT_NEAR(list[0].logprob, expected[i], 1e-5);
+      EXPECT_NEAR(list[0].logprob, expected[i].logprob, 1e-5);
+      EXPECT_EQ(list[0].rank, expected[i].rank);
       EXPECT_GE(list[1].logprob, list[2].logprob);
       EXPECT_GE(list[1].logprob, list[0].logprob);
     }

@@ -93,17 +93,16 @@ void write_prompt_logprobs(JsonWriter& writer, const TokenNames& names,
   for (const std::vector<serving::TokenLogprob>& entries : logprobs) {
     writer.begin_object();
     const std::span<const serving::TokenLogprob> top = std::span(entries).subspan(1);
-    const auto write = [&](const serving::TokenLogprob& entry, int64_t rank) {
+    const auto write = [&](const serving::TokenLogprob& entry) {
       writer.key(std::to_string(entry.token)).begin_object();
-      writer.field("logprob", finite_logprob(entry.logprob)).key("rank");
-      rank > 0 ? writer.value(rank) : writer.null();
+      writer.field("logprob", finite_logprob(entry.logprob)).field("rank", entry.rank);
       writer.field("decoded_token", names.name(entry.token)).end_object();
     };
     const auto own = std::find_if(top.begin(), top.end(), [&](const serving::TokenLogprob& entry) {
       return entry.token == entries.front().token;
     });
-    if (own == top.end()) write(entries.front(), 0);
-    for (size_t i = 0; i < top.size(); ++i) write(top[i], static_cast<int64_t>(i) + 1);
+    if (own == top.end()) write(entries.front());
+    for (const serving::TokenLogprob& entry : top) write(entry);
     writer.end_object();
   }
   writer.end_array();

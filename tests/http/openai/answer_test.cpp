@@ -312,13 +312,13 @@ TEST(ChatAnswer, GivesPromptLogprobsByTokenId) {
   AnswerPlan with = plan();
   with.prompt_logprobs = true;
   const auto answer = create_chat_answer(with, /*is_streamed=*/false);
-  answer->take(0, serving::PromptEvent{.logprobs = {{{'i', -2.0F}, {'x', -1.0F}}}});
+  answer->take(0, serving::PromptEvent{.logprobs = {{{'i', -2.0F, 17}, {'x', -1.0F, 1}}}});
   end(*answer);
   finish(*answer, 0);
   const json logprobs = json::parse(answer->finish())["prompt_logprobs"];
   ASSERT_EQ(logprobs.size(), 2U);
   EXPECT_TRUE(logprobs[0].is_null());
-  EXPECT_EQ(logprobs[1]["105"], json::parse(R"({"logprob":-2.0,"rank":null,"decoded_token":"i"})"));
+  EXPECT_EQ(logprobs[1]["105"], json::parse(R"({"logprob":-2.0,"rank":17,"decoded_token":"i"})"));
   EXPECT_EQ(logprobs[1]["120"]["rank"], 1);
 }
 
