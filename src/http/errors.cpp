@@ -10,6 +10,9 @@
 namespace veloz::http {
 namespace {
 
+constexpr int kUnavailable = 503;
+constexpr const char* kRetryS = "5";  // loading, or too much to do: nobody can tell for how long
+
 std::string_view type_of(int status) {
   switch (status) {
     case 401:
@@ -43,7 +46,9 @@ std::string error_json(int status, std::string_view message, const ErrorDetails&
 }
 
 net::Response error_response(int status, std::string_view message, const ErrorDetails& details) {
-  return {.status = status, .body = error_json(status, message, details)};
+  net::Response response{.status = status, .body = error_json(status, message, details)};
+  if (status == kUnavailable) response.headers.emplace_back("Retry-After", kRetryS);
+  return response;
 }
 
 int status_of(ErrorKind kind) {

@@ -18,7 +18,8 @@ struct ErrorDetails {
   std::optional<std::string> code = std::nullopt;   // "model_not_found"
 };
 
-/// {"error": {"message", "type", "param", "code"}}, the form OpenAI's clients read.
+/// {"error": {"message", "type", "param", "code"}}, the form OpenAI's clients read; 503 with
+/// Retry-After.
 net::Response error_response(int status, std::string_view message,
                              const ErrorDetails& details = {});
 

@@ -23,12 +23,9 @@ constexpr std::array<std::string_view, 7> kOperations = {
 // Need no key: probes and scrapers have none, and the page asks its reader for one.
 constexpr std::array<std::string_view, 6> kOpenPaths = {"/",       "/health",  "/livez",
                                                         "/readyz", "/version", "/metrics"};
-constexpr const char* kLoadRetryS = "5";
 
 net::Response not_available(std::string_view why, std::string_view code) {
-  net::Response response = error_response(503, why, {.code = std::string(code)});
-  response.headers.emplace_back("Retry-After", kLoadRetryS);
-  return response;
+  return error_response(503, why, {.code = std::string(code)});
 }
 
 net::Response status_json(int status, std::string_view word, std::string_view reason = {}) {

@@ -18,6 +18,13 @@ TEST(Errors, HaveOpenAisForm) {
             R"("code":"bad_value"}})");
 }
 
+TEST(Errors, OfWhatIsNotAvailableSayWhenToComeAgain) {
+  const net::Headers expected = {{"Retry-After", "5"}};
+  EXPECT_EQ(error_response(503, "loading").headers, expected);
+  EXPECT_EQ(response_of(Error(ErrorKind::out_of_memory, "no memory")).headers, expected);
+  EXPECT_TRUE(error_response(500, "no").headers.empty());
+}
+
 TEST(Errors, SurviveBytesThatAreNoUtf8) {
   const auto json = nlohmann::json::parse(error_response(400, "bad \xff\xc0").body);
   EXPECT_EQ(json.at("error").at("message"), "bad \xef\xbf\xbd\xef\xbf\xbd");

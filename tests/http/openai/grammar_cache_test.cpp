@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "http/openai/error_response.h"
 #include "http/openai/request_error.h"
 
 namespace veloz::http::openai {
@@ -132,6 +133,7 @@ TEST(GrammarCache, RefusesWhatWouldWaitTooLong) {
       ADD_FAILURE() << "nothing was thrown";
     } catch (const RequestError& e) {
       EXPECT_EQ(e.details().status, 503);
+      EXPECT_EQ(error_response_of(e).headers, (net::Headers{{"Retry-After", "5"}}));
     }
   }
   EXPECT_NE(waiting.get().grammar, nullptr);
