@@ -71,8 +71,8 @@ def awaited(value: Any) -> Any:
     return Awaited(value) if is_part else value
 
 
-def start_server(*flags: str) -> Server:
-    return Server("--kv-cache-memory-bytes", str(KV_CACHE_BYTES), *flags)
+def start_server(*flags: str, **options: Any) -> Server:
+    return Server("--kv-cache-memory-bytes", str(KV_CACHE_BYTES), *flags, **options)
 
 
 shared_server = cache(start_server)
@@ -89,6 +89,12 @@ class ClientTest(unittest.TestCase):
     """Greedy by default: what a test does not ask for must not vary."""
 
     flags: tuple[str, ...] = ()
+    http_client = staticmethod(openai.DefaultHttpxClient)
+
+    @staticmethod
+    def body_of(parts: Iterator[bytes]) -> Any:
+        """A request's body, sent part by part."""
+        return parts
 
     @classmethod
     def setUpClass(cls) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import time
@@ -22,9 +23,11 @@ STOP_TIMEOUT_S = 30
 
 
 class Server:
-    """A server of one of the bundled models, ready when the constructor returns."""
+    """A server of one of the bundled models, or one in a directory, ready when the constructor returns. `tls` is what
+    its clients trust."""
 
-    def __init__(self, *flags: str, model: str = "tiny-llama") -> None:
+    def __init__(self, *flags: str, model: str = "tiny-llama", tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self.dir = Path(tempfile.mkdtemp(prefix="veloz-client-"))
         self.log = self.dir / "log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VELOZ_")}
@@ -36,11 +39,11 @@ class Server:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def _read_port(self) -> int:
         """The port it chose, from its first line; 0 while that is not written."""
-        listening = re.search(rb"listens on http://127\.0\.0\.1:(\d+)\n", self.log.read_bytes())
+        listening = re.search(rb"listens on https?://127\.0\.0\.1:(\d+)\n", self.log.read_bytes())
         return int(listening[1]) if listening else 0
 
     def _wait_until_ready(self) -> None:
@@ -63,7 +66,10 @@ class Server:
         self, method: str, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """One request on a connection of its own: status, headers (lower case) and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        if self.tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.tls)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()

@@ -4,6 +4,7 @@
 import asyncio
 import time
 import unittest
+from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ import openai
 import test_chat
 import test_completions
 import test_errors
+import test_operations
 import test_structured
 from served import PASSAGE, QUESTION, Awaited, ClientTest, async_client_of, client_of, shared_server
 
@@ -18,6 +20,13 @@ PROMPTS = [f"{PASSAGE * (1 + i % 3)}\n\nQuestion {i}: where does Tomas live?" fo
 
 
 class Asynchronous(ClientTest):
+    http_client = staticmethod(openai.DefaultAsyncHttpxClient)
+
+    @staticmethod
+    async def body_of(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
     @classmethod
     def make_client(cls, **options: Any) -> Any:
         return Awaited(async_client_of(cls.server, **options))
@@ -33,7 +42,7 @@ def asynchronous_tests(*modules: ModuleType) -> dict[str, type[ClientTest]]:
     }
 
 
-globals().update(asynchronous_tests(test_chat, test_completions, test_errors, test_structured))
+globals().update(asynchronous_tests(test_chat, test_completions, test_errors, test_operations, test_structured))
 
 
 def options(index: int) -> dict[str, Any]:

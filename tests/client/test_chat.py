@@ -251,6 +251,14 @@ class Chat(ClientTest):
             self.assertIn(str(token), entry)
             self.assertGreaterEqual(len(entry), 2)
 
+    def test_streams_token_ids_where_asked(self) -> None:
+        whole = self.chat(extra_body={"return_token_ids": True})
+        events = list(self.chat(stream=True, extra_body={"return_token_ids": True}))
+        ids = [token for event in events for token in getattr(event.choices[0], "token_ids", None) or []]
+        self.assertEqual(ids, whole.choices[0].token_ids)
+        (prompt_ids,) = (event.prompt_token_ids for event in events if hasattr(event, "prompt_token_ids"))
+        self.assertEqual(prompt_ids, whole.prompt_token_ids)
+
     def test_adds_special_tokens_where_asked(self) -> None:
         with_them, without = (
             self.chat(extra_body={"add_special_tokens": adds, "return_token_ids": True}).prompt_token_ids

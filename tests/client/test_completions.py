@@ -40,6 +40,14 @@ class Completions(ClientTest):
             streamed[event.choices[0].index] += event.choices[0].text
         self.assertEqual(streamed, [choice.text for choice in whole.choices])
 
+    def test_streams_the_usage_where_asked(self) -> None:
+        usage = self.text([PROMPT, "Once"]).usage
+        *events, last = self.text([PROMPT, "Once"], stream=True, stream_options={"include_usage": True})
+        self.assertEqual({event.usage for event in events}, {None})
+        self.assertEqual(last.choices, [])
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+            self.assertEqual(getattr(last.usage, name), getattr(usage, name))
+
     def test_echoes_the_prompt(self) -> None:
         plain = self.text(PROMPT).choices[0].text
         self.assertEqual(self.text(PROMPT, echo=True).choices[0].text, PROMPT + plain)
@@ -59,6 +67,14 @@ class Completions(ClientTest):
             self.assertEqual(max(top.values()), logprob)
             self.assertIn(token, top)
         self.assertEqual(logprobs.text_offset[0], 0)
+
+    def test_streams_logprobs(self) -> None:
+        options = {"logprobs": 2, "max_tokens": 6, "extra_body": {"ignore_eos": True}}
+        whole = self.text(PROMPT, **options).choices[0].logprobs
+        streamed = [event.choices[0].logprobs for event in self.text(PROMPT, stream=True, **options)]
+        for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+            parts = [getattr(logprobs, name) for logprobs in streamed if logprobs]
+            self.assertEqual([entry for part in parts for entry in part], getattr(whole, name))
 
     def test_tells_where_in_the_text_each_token_begins(self) -> None:
         choice = self.text(PROMPT, logprobs=0, echo=True, extra_body={"ignore_eos": True}).choices[0]
@@ -127,6 +143,18 @@ class Completions(ClientTest):
                 ranked = sorted(entry.values(), key=lambda logprob: logprob["logprob"], reverse=True)
                 self.assertEqual([logprob["rank"] for logprob in ranked[:2]], [1, 2])
 
+    def test_ranks_tokens_of_the_prompt_in_the_whole_vocabulary(self) -> None:
+        def own_ranks(num_others: int) -> list[int]:
+            extra = {"prompt_logprobs": num_others, "return_token_ids": True}
+            choice = self.text(PASSAGE, max_tokens=1, extra_body=extra).choices[0]
+            pairs = zip(choice.prompt_token_ids[1:], choice.prompt_logprobs[1:], strict=True)
+            return [entry[str(token)]["rank"] for token, entry in pairs]
+
+        ranks = own_ranks(20)
+        self.assertEqual(own_ranks(0), ranks)
+        self.assertLess(min(ranks), 2)
+        self.assertGreater(max(ranks), 20)
+
 
 class Tokenizing(ClientTest):
     def test_gives_tokens_and_their_text_back(self) -> None:
@@ -143,18 +171,6 @@ class Tokenizing(ClientTest):
         self.assertEqual(body["token_strs"], [spellings[token] for token in body["tokens"]])
         self.assertIn("Ġ", "".join(body["token_strs"]))  # a space, as byte-level vocabularies spell it
         self.assertEqual(self.server.post("/detokenize", {"tokens": plain}), (200, {"prompt": text}))
-    def test_ranks_tokens_of_the_prompt_in_the_whole_vocabulary(self) -> None:
-        def own_ranks(num_others: int) -> list[int]:
-            extra = {"prompt_logprobs": num_others, "return_token_ids": True}
-            choice = self.text(PASSAGE, max_tokens=1, extra_body=extra).choices[0]
-            pairs = zip(choice.prompt_token_ids[1:], choice.prompt_logprobs[1:], strict=True)
-            return [entry[str(token)]["rank"] for token, entry in pairs]
-
-        ranks = own_ranks(20)
-        self.assertEqual(own_ranks(0), ranks)
-        self.assertLess(min(ranks), 2)
-        self.assertGreater(max(ranks), 20)
-
 
     def test_gives_the_tokens_of_a_conversation(self) -> None:
         messages = [{"role": "user", "content": "Hi"}]

@@ -121,6 +121,38 @@ class StructuredOutput(ClientTest):
             "An answer:", max_tokens=20, extra_body={"structured_outputs": {"choice": ["left", "right"]}}
         )
         self.assertIn(answer.choices[0].text, ["left", "right"])
+        schema = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
+        answer = self.text("A person:", max_tokens=100, extra_body={"response_format": schema})
+        self.check_person(answer.choices[0].text)
+        events = self.text("Its code:", stream=True, extra_body={"structured_outputs": {"regex": "[A-F]{2}-[0-9]{3}"}})
+        self.assertRegex("".join(event.choices[0].text for event in events), "^[A-F]{2}-[0-9]{3}$")
+
+    def likely(self, characters: str) -> dict[str, int]:
+        """A bias that makes these the likeliest of all tokens by far, so that texts end soon."""
+        return {str(self.tokens_of(character, add_special_tokens=False)[0]): 100 for character in characters}
+
+    def test_bounds_may_be_huge(self) -> None:
+        flags = {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 1_000_000_000}
+        schema = {"type": "json_schema", "json_schema": {"name": "flags", "schema": flags}}
+        text = self.content(response_format=schema, max_tokens=200, logit_bias=self.likely("]"))
+        self.assertEqual([type(flag) for flag in json.loads(text)], [bool, bool])
+
+    def test_schemas_may_be_recursive(self) -> None:
+        node = {
+            "type": "object",
+            "properties": {"name": {"enum": ["a", "b"]}, "next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+            "required": ["name", "next"],
+            "additionalProperties": False,
+        }
+        schema = {"type": "json_schema", "json_schema": {"name": "chain", "schema": node}}
+        depths = set()
+        for bias in ("{", "n"):
+            choice = self.chat(response_format=schema, max_tokens=200, logit_bias=self.likely(bias)).choices[0]
+            depths.add(choice.message.content.count("{"))
+            if choice.finish_reason == "stop":
+                self.assertEqual(list(json.loads(choice.message.content)), ["name", "next"])
+        self.assertEqual(min(depths), 1)
+        self.assertGreater(max(depths), 3)
 
     def test_bad_schemas_are_refused_with_their_path(self) -> None:
         schema = {"type": "object", "properties": {"age": {"type": "integer", "minimum": "low"}}}
@@ -168,6 +200,15 @@ class Tools(ClientTest):
                 self.assertEqual(call.function.name, "clock")
                 self.assertIn(json.loads(call.function.arguments)["zone"], ["utc", "local"])
 
+    def test_bad_schemas_are_refused_with_their_path(self) -> None:
+        name = {"type": "string", "pattern": "a("}
+        bad = {"type": "function", "function": {"name": "bad", "parameters": {"properties": {"name": name}}}}
+        for tool_choice in ("required", {"type": "function", "function": {"name": "bad"}}):
+            with self.assertRaises(openai.BadRequestError) as caught:
+                self.chat(tools=[WEATHER, bad], tool_choice=tool_choice)
+            self.assertEqual(caught.exception.param, "tools[1].function.parameters")
+            self.assertIn('"/properties/name/pattern"', caught.exception.message)
+
     def test_arguments_are_an_object_whatever_the_schema_says(self) -> None:
         either = {"anyOf": [{"type": "integer"}, {"type": "object", "properties": {"a": {"enum": [1, 2]}}}]}
         digits = {str(self.tokens_of("1", add_special_tokens=False)[0]): 100}
@@ -200,15 +241,6 @@ class Tools(ClientTest):
             pieces = [piece for event in events for piece in event.choices[0].delta.tool_calls or []]
             self.assertEqual([piece.function.name for piece in pieces if piece.function.name], ["weather"])
             self.assertGreater(len(pieces), 2)
-    def test_bad_schemas_are_refused_with_their_path(self) -> None:
-        name = {"type": "string", "pattern": "a("}
-        bad = {"type": "function", "function": {"name": "bad", "parameters": {"properties": {"name": name}}}}
-        for tool_choice in ("required", {"type": "function", "function": {"name": "bad"}}):
-            with self.assertRaises(openai.BadRequestError) as caught:
-                self.chat(tools=[WEATHER, bad], tool_choice=tool_choice)
-            self.assertEqual(caught.exception.param, "tools[1].function.parameters")
-            self.assertIn('"/properties/name/pattern"', caught.exception.message)
-
             joined = "".join(piece.function.arguments or "" for piece in pieces)
             whole = self.chat(**options).choices[0].message.tool_calls[0]
             self.assertEqual(joined, whole.function.arguments)
