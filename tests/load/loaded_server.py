@@ -23,7 +23,7 @@ def size(name: str, default: int) -> int:
     return int(os.environ.get(name, default))
 
 
-MAX_GROWTH_MIB = size("VELOZ_LOAD_MAX_GROWTH_MIB", 20)
+MAX_GROWTH_MB = size("VELOZ_LOAD_MAX_GROWTH_MB", 20)
 
 
 def raise_open_files(wanted: int) -> None:
@@ -46,9 +46,10 @@ class LoadedServer(Server):
             counts.append(self.num_fds())
         return min(counts)
 
-    def rss_mib(self) -> float:
+    def rss_mb(self) -> float:
+        """In megabytes of 10^6 bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024 / 1e6
 
     def metrics(self) -> dict[str, float]:
         """By name; `request_success_total` by name and reason, as request_success_total.stop."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from chaos_clients import CLIENTS, FLAGS, Rude, ask_for_megabytes, behave_badly
 from connection import Answer, Connection, encode
-from loaded_server import MAX_GROWTH_MIB, LoadedServer, greedy, raise_open_files, size
+from loaded_server import MAX_GROWTH_MB, LoadedServer, greedy, raise_open_files, size
 
 NUM_STREAMS = 50
 NUM_DISTINCT = 16
@@ -123,15 +123,15 @@ class Chaos(unittest.TestCase):
     def test_good_streams_are_as_alone(self) -> None:
         num_fds = self.server.num_idle_fds()
         self.alone = asyncio.run(self.answers_alone(request))
-        rss = self.server.rss_mib()
+        rss = self.server.rss_mb()
         asyncio.run(self.run_chaos())
         self.server.wait_until_settled(num_fds)
-        growth = self.server.rss_mib() - rss
+        growth = self.server.rss_mb() - rss
         print(
             f"seed {SEED}: {SECONDS} s, {self.num_checked} good streams, {self.bad.total()} bad clients "
-            f"{dict(self.bad)}, RSS {rss:.1f} MiB {growth:+.1f}, {num_fds} files"
+            f"{dict(self.bad)}, RSS {rss:.1f} MB {growth:+.1f}, {num_fds} files"
         )
-        self.assertLess(growth, MAX_GROWTH_MIB)
+        self.assertLess(growth, MAX_GROWTH_MB)
         self.assertEqual(set(self.bad), {client.__name__ for client in CLIENTS})
         alone = asyncio.run(self.answers_alone(long_request))
         num_open = self.terminate(alone)

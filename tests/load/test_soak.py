@@ -9,7 +9,7 @@ import unittest
 from collections import Counter
 
 from connection import Answer, Connection, encode
-from loaded_server import MAX_GROWTH_MIB, SETTLE_TIMEOUT_S, LoadedServer, raise_open_files, size
+from loaded_server import MAX_GROWTH_MB, SETTLE_TIMEOUT_S, LoadedServer, raise_open_files, size
 from soak_requests import CANCELLED_MAX_TOKENS, SoakRequest, draw
 
 NUM_REQUESTS = size("VELOZ_LOAD_REQUESTS", 400)
@@ -115,18 +115,18 @@ class Soak(unittest.TestCase):
         num_fds = self.server.num_idle_fds()
         asyncio.run(self.load.run(NUM_WARMUP))
         self.server.wait_until_settled(num_fds)
-        rss = self.server.rss_mib()
+        rss = self.server.rss_mb()
         start = time.monotonic()
         asyncio.run(self.load.run(NUM_REQUESTS))
         seconds = time.monotonic() - start
         self.server.wait_until_settled(num_fds)
-        growth = self.server.rss_mib() - rss
+        growth = self.server.rss_mb() - rss
         print(
             f"seed {SEED}: {NUM_REQUESTS} requests in {seconds:.1f} s, {dict(self.load.kinds)}, "
-            f"RSS {rss:.1f} MiB {growth:+.1f}, {num_fds} files"
+            f"RSS {rss:.1f} MB {growth:+.1f}, {num_fds} files"
         )
         self.check_metrics(self.wait_until_counted())
-        self.assertLess(growth, MAX_GROWTH_MIB)
+        self.assertLess(growth, MAX_GROWTH_MB)
         self.assertEqual(self.server.stop(), 0)
 
 
@@ -161,13 +161,13 @@ class FullPrefixCache(unittest.TestCase):
         num_fds = self.server.num_idle_fds()
         asyncio.run(self.run_requests(NUM_WARMUP))
         self.server.wait_until_settled(num_fds)
-        rss = self.server.rss_mib()
+        rss = self.server.rss_mb()
         asyncio.run(self.run_requests(NUM_REQUESTS))
         metrics = self.server.wait_until_settled(num_fds)
-        growth = self.server.rss_mib() - rss
-        print(f"{NUM_REQUESTS} requests, {self.num_cached} tokens cached, RSS {rss:.1f} MiB {growth:+.1f}")
+        growth = self.server.rss_mb() - rss
+        print(f"{NUM_REQUESTS} requests, {self.num_cached} tokens cached, RSS {rss:.1f} MB {growth:+.1f}")
         self.assertGreater(self.num_cached, 0)
-        self.assertLess(growth, MAX_GROWTH_MIB)
+        self.assertLess(growth, MAX_GROWTH_MB)
         self.assertEqual(metrics["request_success_total.length"], NUM_WARMUP + NUM_REQUESTS)
         self.assertEqual(self.server.stop(), 0)
 
