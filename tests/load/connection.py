@@ -70,7 +70,10 @@ class Connection:
 
     async def read_rest(self, status: int, headers: dict[str, str]) -> Answer:
         """What follows the head."""
-        body = await self.read_body(headers)
+        return self.answer_of(status, headers, await self.read_body(headers))
+
+    @staticmethod
+    def answer_of(status: int, headers: dict[str, str], body: bytes) -> Answer:
         if status != 200:
             raise ValueError(f"status {status}: {body!r}")
         if headers["content-type"].startswith("text/event-stream"):
