@@ -130,10 +130,15 @@ async def announce_a_huge_body(rude: Rude) -> None:
 
 
 async def send_chunks_without_end(rude: Rude) -> None:
+    """Until the server has enough, and closes."""
+
+    async def chunks() -> None:
+        while True:
+            await rude.send(b"1000\r\n" + b" " * 0x1000 + b"\r\n")
+            await asyncio.sleep(0)
+
     await rude.send(b"POST /v1/completions HTTP/1.1\r\nHost: load\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:  # until the server has enough
-        await rude.send(b"1000\r\n" + b" " * 0x1000 + b"\r\n")
-        await asyncio.sleep(0)
+    await asyncio.wait_for(chunks(), CLOSE_TIMEOUT_S)
 
 
 async def send_a_huge_header(rude: Rude) -> None:
