@@ -109,7 +109,7 @@ void add_network_flags(CLI::App& verb, ServeFlags& flags) {
   group.add_seconds("--keep-alive-timeout", flags.keep_alive_timeout_s,
                     "Seconds that a connection may idle");
   group.add_seconds("--write-timeout", flags.write_timeout_s,
-                    "Seconds without any progress in sending");
+                    "Seconds for a client to take 256 KiB of what is sent to it, or all of it");
 }
 
 void add_access_flags(CLI::App& verb, ServeFlags& flags) {

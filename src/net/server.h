@@ -24,7 +24,7 @@ struct ServerTimeouts {
   std::chrono::milliseconds header{10'000};  // first byte to end of header, TLS handshake likewise
   std::chrono::milliseconds body{60'000};    // end of header to end of body
   std::chrono::milliseconds idle{75'000};    // between requests
-  std::chrono::milliseconds write{30'000};   // without any progress
+  std::chrono::milliseconds write{30'000};   // for 256 KiB of what is sent, or all of it
 };
 
 struct ServerOptions {

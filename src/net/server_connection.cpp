@@ -21,6 +21,7 @@
 #include "net/answer.h"
 #include "net/no_throw.h"
 #include "net/text.h"
+#include "net/write_deadline.h"
 
 namespace veloz::net {
 namespace {
@@ -57,7 +58,8 @@ class ServerConnection final : public Connection,
         tls_(std::move(tls)),
         stream_(std::move(stream)),
         room_(stream_.get_executor()),
-        parser_(shared_->options.parser) {
+        parser_(shared_->options.parser),
+        write_deadline_(shared_->options.timeouts.write) {
     is_surplus_ = ++shared_->num_connections > shared_->options.max_connections;
   }
   ~ServerConnection() override {
@@ -130,7 +132,7 @@ class ServerConnection final : public Connection,
   bool is_closed_ = false;
   std::shared_ptr<Answer> answer_;
   std::optional<Clock::time_point> read_deadline_;
-  std::optional<Clock::time_point> write_deadline_;
+  WriteDeadline write_deadline_;
 };
 
 template <typename Stream>
@@ -308,7 +310,7 @@ bool ServerConnection<Stream>::has_room() {
 template <typename Stream>
 void ServerConnection<Stream>::write_some() {
   is_writing_ = true;
-  write_deadline_ = Clock::now() + shared_->options.timeouts.write;
+  if (num_sent_ == 0) write_deadline_.begin(Clock::now());
   stream_.async_write_some(
       asio::buffer(output_.data() + num_sent_, output_.size() - num_sent_),
       [self = this->shared_from_this()](const error_code& error, size_t num_bytes) {
@@ -322,19 +324,20 @@ void ServerConnection<Stream>::on_written(const error_code& error, size_t num_by
   if (is_closed_) return;
   if (error) return close();
   num_sent_ += num_bytes;
+  write_deadline_.on_sent(num_bytes, Clock::now());
   if (!is_interim_) answer_->on_sent(num_bytes);
   if (num_sent_ < output_.size()) return write_some();
   output_.clear();
   if (output_.capacity() > kMaxReadAheadBytes) output_.shrink_to_fit();
   num_sent_ = 0;
   is_interim_ = false;
-  write_deadline_.reset();
+  write_deadline_.end();
   flush();
 }
 
 template <typename Stream>
 void ServerConnection<Stream>::check_deadlines(Clock::time_point now) {
-  if (write_deadline_ && *write_deadline_ <= now) return reset();
+  if (write_deadline_.is_over(now)) return reset();
   if (!read_deadline_ || *read_deadline_ > now) return;
   if (is_lingering_ || deadline_state_ == RequestParser::State::start) return close();
   refuse(408, deadline_state_ == RequestParser::State::header ? "the header did not come in time"
@@ -346,7 +349,7 @@ void ServerConnection<Stream>::close() {
   if (is_closed_) return;
   is_closed_ = true;
   read_deadline_.reset();
-  write_deadline_.reset();
+  write_deadline_.end();
   io_thread_->remove(*this);
   error_code ignored;
   socket().close(ignored);

@@ -217,6 +217,21 @@ TEST(Limits, AClientThatStopsReadingTheEndOfAnAnswerIsClosed) {
   wait_until([&] { return server.stats().num_connections == 0; });
 }
 
+TEST(Limits, AClientThatTakesAnAnswerInDribletsIsClosed) {
+  ServerOptions options = test_options(
+      [&](auto exchange) { exchange->respond({.body = std::string(8'000'000, 'x')}); });
+  options.timeouts.write = milliseconds(2000);
+  Server server(std::move(options));
+  RawClient client(server.port(), /*has_small_buffers=*/true);
+  client.send(kGet);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (client.receive(700)) {  // at most 70 kB a second, where 256 KiB in two are asked for
+    ASSERT_LT(std::chrono::steady_clock::now(), end) << "the answer is still held";
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  wait_until([&] { return server.stats().num_connections == 0; });
+}
+
 TEST(Limits, AClientThatReadsSlowlyGetsEverything) {
   const std::string body(8'000'000, 'y');
   ServerOptions options = test_options([&](auto exchange) { exchange->respond({.body = body}); });

@@ -2,6 +2,7 @@
 #include "net/raw_client.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@ namespace veloz::net {
 namespace {
 
 constexpr int kTimeoutMs = 10'000;
+constexpr int kSmallSegment = 536;
+constexpr int kSmallBuffer = 4096;
 
 std::string lower(std::string text) {
   std::ranges::transform(text, text.begin(), [](unsigned char c) {
@@ -28,7 +31,12 @@ struct EndOfConnection {};
 
 }  // namespace
 
-RawClient::RawClient(uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+RawClient::RawClient(uint16_t port, bool has_small_buffers)
+    : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  if (has_small_buffers) {
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_MAXSEG, &kSmallSegment, sizeof kSmallSegment);
+    set_receive_buffer(kSmallBuffer);
+  }
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
@@ -55,12 +63,12 @@ bool RawClient::send(std::string_view bytes) {
   return true;
 }
 
-bool RawClient::receive() {
+bool RawClient::receive(size_t max_bytes) {
   if (is_ended_) return false;
   pollfd waiting{.fd = fd_, .events = POLLIN, .revents = 0};
   if (::poll(&waiting, 1, kTimeoutMs) <= 0) throw std::runtime_error("nothing comes");
-  std::array<char, 16384> bytes;
-  const ssize_t n = ::recv(fd_, bytes.data(), bytes.size(), 0);
+  std::array<char, kMaxReceivedBytes> bytes;
+  const ssize_t n = ::recv(fd_, bytes.data(), std::min(max_bytes, bytes.size()), 0);
   is_ended_ = n <= 0;
   if (n > 0) buffer_.append(bytes.data(), static_cast<size_t>(n));
   return n > 0;

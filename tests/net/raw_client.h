@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -20,10 +21,13 @@ struct RawResponse {
 /// The shortest request there is.
 inline constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// A blocking socket to 127.0.0.1 that sends exactly what it is told.
+/// A blocking socket to 127.0.0.1 that sends exactly what it is told. With small buffers, on both
+/// sides, a server hears early and often how much of its answer was read.
 class RawClient {
  public:
-  explicit RawClient(uint16_t port);
+  static constexpr size_t kMaxReceivedBytes = 16384;
+
+  explicit RawClient(uint16_t port, bool has_small_buffers = false);
   ~RawClient();
   RawClient(RawClient&& other) noexcept;
   RawClient(const RawClient&) = delete;
@@ -38,6 +42,8 @@ class RawClient {
   std::string read_until(std::string_view text);
   /// Everything up to the end of the connection.
   std::string read_all();
+  /// Waits for at most so many bytes more; false at the end of the connection.
+  bool receive(size_t max_bytes = kMaxReceivedBytes);
   void shut_down_sending();
   /// Resets rather than ends the connection.
   void reset();
@@ -45,7 +51,6 @@ class RawClient {
   void set_receive_buffer(int num_bytes);
 
  private:
-  bool receive();
   std::string take_line();
   std::string take(size_t num_bytes);
 
