@@ -3,6 +3,7 @@
 
 import http.client
 import signal
+from typing import Any
 
 import openai
 from served import QUESTION, ClientTest, start_server
@@ -119,6 +120,26 @@ class FullQueues(ErrorTest):
             # A request that was not taken is none that ended.
             metrics = self.server.request("GET", "/metrics")[2].decode()
             self.assertRegex(metrics, r'finished_reason="error"[^}]*\} 0\n')
+
+
+class FewSequences(ErrorTest):
+    """No more run at once than the server's own limit, whatever the model was built for: 64, and 8 beams."""
+
+    flags = ("--max-num-seqs", "4")
+
+    def check_refused(self, param: str, **fields: Any) -> None:
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.text("a", **fields)
+        self.check_error(caught.exception, 400, None, param)
+        self.assertIn("6 sequences at once (n or num_beams) exceed max_num_seqs 4", str(caught.exception))
+
+    def test_more_choices_or_beams_than_run_at_once_are_refused(self) -> None:
+        beams = {"use_beam_search": True}
+        self.check_refused("n", n=6)
+        self.check_refused("n", n=6, extra_body=beams)
+        self.check_refused("best_of", n=2, best_of=6)
+        # The two best of four beams are no eight sequences.
+        self.assertEqual(len(self.text("a", n=2, best_of=4, extra_body=beams).choices), 2)
 
 
 class Draining(ErrorTest):
