@@ -13,7 +13,7 @@ from loaded_server import MAX_GROWTH_MB, SETTLE_TIMEOUT_S, LoadedServer, raise_o
 from soak_requests import CANCELLED_MAX_TOKENS, SoakRequest, draw
 
 NUM_REQUESTS = size("VELOZ_LOAD_REQUESTS", 400)
-NUM_WARMUP = size("VELOZ_LOAD_WARMUP", 400)
+NUM_WARMUP = 100
 SEED = size("VELOZ_LOAD_SEED", 1)
 CONCURRENCY = 64
 CACHE_BYTES = 16 * 1024**2  # of about 32 prompts
@@ -77,6 +77,10 @@ def ends(metrics: dict[str, float]) -> dict[str, float]:
     return {key.split(".")[1]: value for key, value in metrics.items() if key.startswith("request_success_total.")}
 
 
+def describe_rss(start: float, warm: float, growth: float) -> str:
+    return f"RSS {start:.1f} MB, {warm:.1f} after {NUM_WARMUP} requests, then {growth:+.1f}"
+
+
 class Soak(unittest.TestCase):
     def setUp(self) -> None:
         raise_open_files(1024)
@@ -113,6 +117,7 @@ class Soak(unittest.TestCase):
 
     def test_nothing_is_left_behind(self) -> None:
         num_fds = self.server.num_idle_fds()
+        start_rss = self.server.rss_mb()
         asyncio.run(self.load.run(NUM_WARMUP))
         self.server.wait_until_settled(num_fds)
         rss = self.server.rss_mb()
@@ -123,7 +128,7 @@ class Soak(unittest.TestCase):
         growth = self.server.rss_mb() - rss
         print(
             f"seed {SEED}: {NUM_REQUESTS} requests in {seconds:.1f} s, {dict(self.load.kinds)}, "
-            f"RSS {rss:.1f} MB {growth:+.1f}, {num_fds} files"
+            f"{describe_rss(start_rss, rss, growth)}, {num_fds} files"
         )
         self.check_metrics(self.wait_until_counted())
         self.assertLess(growth, MAX_GROWTH_MB)
@@ -159,13 +164,14 @@ class FullPrefixCache(unittest.TestCase):
 
     def test_does_not_grow(self) -> None:
         num_fds = self.server.num_idle_fds()
+        start_rss = self.server.rss_mb()
         asyncio.run(self.run_requests(NUM_WARMUP))
         self.server.wait_until_settled(num_fds)
         rss = self.server.rss_mb()
         asyncio.run(self.run_requests(NUM_REQUESTS))
         metrics = self.server.wait_until_settled(num_fds)
         growth = self.server.rss_mb() - rss
-        print(f"{NUM_REQUESTS} requests, {self.num_cached} tokens cached, RSS {rss:.1f} MB {growth:+.1f}")
+        print(f"{NUM_REQUESTS} requests, {self.num_cached} tokens cached, {describe_rss(start_rss, rss, growth)}")
         self.assertGreater(self.num_cached, 0)
         self.assertLess(growth, MAX_GROWTH_MB)
         self.assertEqual(metrics["request_success_total.length"], NUM_WARMUP + NUM_REQUESTS)
