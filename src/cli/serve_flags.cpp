@@ -102,6 +102,8 @@ void add_network_flags(CLI::App& verb, ServeFlags& flags) {
   group.add_count("--max-connections", flags.max_connections, 1, "Open at once");
   group.add_count("--max-header-bytes", flags.max_header_bytes, 256, "Of a request's header");
   group.add_count("--max-body-bytes", flags.max_body_bytes, 1, "Of a request's body");
+  group.add_count("--max-total-body-bytes", flags.max_total_body_bytes, 1,
+                  "Of the bodies of all requests that are being read or answered; beyond it 503");
   group.add_count("--max-stream-buffer-bytes", flags.max_stream_buffer_bytes, 1024,
                   "Kept for a client that reads slowly; beyond it, its request is cancelled");
   group.add_seconds("--header-timeout", flags.header_timeout_s, "Seconds for a header to arrive");
@@ -230,6 +232,7 @@ http::ServerOptions ServeFlags::server_options() const {
                         .idle = milliseconds(keep_alive_timeout_s),
                         .write = milliseconds(write_timeout_s)};
   transport.max_connections = max_connections;
+  transport.max_total_body_bytes = static_cast<size_t>(max_total_body_bytes);
   transport.max_stream_buffer_bytes = static_cast<size_t>(max_stream_buffer_bytes);
   options.keys = {.keys = api_keys, .file = api_key_file};
   if (api_key_rpm > 0)

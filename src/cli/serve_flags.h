@@ -49,6 +49,7 @@ struct ServeFlags {
   int64_t max_connections = 4096;
   int64_t max_header_bytes = int64_t{32} * 1024;
   int64_t max_body_bytes = int64_t{16} * 1024 * 1024;
+  int64_t max_total_body_bytes = int64_t{1024} * 1024 * 1024;
   int64_t max_stream_buffer_bytes = int64_t{1024} * 1024;
   double header_timeout_s = 10;
   double body_timeout_s = 60;

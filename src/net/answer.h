@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 
+#include "net/byte_quota.h"
 #include "net/exchange.h"
 #include "net/io_thread.h"
 #include "net/response_head.h"
@@ -32,6 +33,7 @@ class Answer final : public Exchange, public std::enable_shared_from_this<Answer
  public:
   struct Setup {
     Request request;
+    ByteShare body_share;  // of the request, which lives as long as this
     Framing framing;
     std::shared_ptr<IoThread> io_thread;
     std::weak_ptr<AnswerOutlet> outlet;

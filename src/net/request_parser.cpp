@@ -256,6 +256,7 @@ const Refusal& RequestParser::refusal() const { return message_->refusal; }
 bool RequestParser::wants_continue() const {
   return message_->state == State::body && message_->wants_continue;
 }
+size_t RequestParser::num_body_bytes() const { return message_->request.body.size(); }
 bool RequestParser::is_http_1_0() const { return message_->parser.get().version() < 11; }
 bool RequestParser::is_keep_alive() const { return message_->parser.keep_alive(); }
 

@@ -44,6 +44,8 @@ class RequestParser {
   const Refusal& refusal() const;
   /// The client waits for "100 Continue" before it sends the body.
   bool wants_continue() const;
+  /// Read so far.
+  size_t num_body_bytes() const;
   bool is_http_1_0() const;
   bool is_keep_alive() const;
 

@@ -69,6 +69,7 @@ struct Server::State {
 
 Server::State::State(ServerOptions options) : shared(std::make_shared<ServerShared>()) {
   shared->options = std::move(options);
+  shared->body_quota = std::make_shared<ByteQuota>(shared->options.max_total_body_bytes);
   VELOZ_CHECK(shared->options.handler != nullptr, "a server needs a handler");
   if (shared->options.tls) tls = make_server_tls(*shared->options.tls);
   for (int i = 0; i < std::max(1, shared->options.num_io_threads); ++i)
@@ -129,7 +130,8 @@ uint16_t Server::port() const { return state_->port; }
 
 ServerStats Server::stats() const {
   return {.num_connections = state_->shared->num_connections,
-          .num_exchanges = state_->shared->num_exchanges};
+          .num_exchanges = state_->shared->num_exchanges,
+          .num_body_bytes = state_->shared->body_quota->num_held()};
 }
 
 void Server::begin_drain() {

@@ -35,6 +35,8 @@ struct ServerOptions {
   ParserLimits parser = {};
   ServerTimeouts timeouts = {};
   int64_t max_connections = 4096;
+  // Of requests that are being read or answered, all connections together.
+  size_t max_total_body_bytes = size_t{1024} * 1024 * 1024;
   size_t max_stream_buffer_bytes = size_t{1024} * 1024;  // what one slow client may hold
   Handler handler;                                       // called on the connection's I/O thread
   /// The form of the answers that no handler gives: 400, 408, 413, 431, 500, 503, ... Of a request
@@ -49,6 +51,7 @@ struct ServerOptions {
 struct ServerStats {
   int64_t num_connections = 0;
   int64_t num_exchanges = 0;  // requests that are being answered
+  size_t num_body_bytes = 0;  // of those, and of requests that are being read
 };
 
 /// Answers HTTP/1.1 and 1.0: keep-alive, pipelined requests one after the other, HEAD,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/server_connection.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 
 #include <array>
@@ -40,6 +41,7 @@ constexpr size_t kMaxReadAheadBytes = size_t{64} * 1024;
 // answer before its connection is reset.
 constexpr std::chrono::milliseconds kLingerTime{2'000};
 constexpr size_t kMaxLingerBytes = size_t{16} * 1024 * 1024;
+constexpr const char* kRetryS = "5";  // for whom there is no room now
 
 /// Two flows share a connection: the coroutine `read_loop` reads, and a chain of write completions,
 /// kicked by `flush`, sends. Requests are answered one after the other; what a client sends ahead
@@ -59,6 +61,7 @@ class ServerConnection final : public Connection,
         stream_(std::move(stream)),
         room_(stream_.get_executor()),
         parser_(shared_->options.parser),
+        body_share_(shared_->body_quota),
         write_deadline_(shared_->options.timeouts.write) {
     is_surplus_ = ++shared_->num_connections > shared_->options.max_connections;
   }
@@ -119,6 +122,8 @@ class ServerConnection final : public Connection,
   Stream stream_;
   asio::steady_timer room_;  // cancelled when input_ may be read on
   RequestParser parser_;
+  // Of the request being read.
+  ByteShare body_share_;
   RequestParser::State deadline_state_ = RequestParser::State::start;  // read_deadline_ is its
   std::string peer_;
   std::string input_;
@@ -205,6 +210,10 @@ void ServerConnection<Stream>::advance() {
   if (answer_ || is_closing_ || input_.empty()) return;
   if (is_surplus_) return refuse(503, "this server has as many connections as it takes");
   input_.erase(0, parser_.feed(input_));
+  if (!body_share_.grow_to(parser_.num_body_bytes()))
+    return refuse(503, fmt::format("the requests that this server holds have all the {} bytes that "
+                                   "it takes together; try again later",
+                                   shared_->options.max_total_body_bytes));
   switch (parser_.state()) {
     case RequestParser::State::complete:
       return dispatch();
@@ -253,10 +262,15 @@ void ServerConnection<Stream>::refuse(int status, std::string_view message) {
   is_closing_ = true;
   input_ = {};
   Request request = parser_.take();
+  request.body.clear();
+  request.body.shrink_to_fit();
+  body_share_ = {};
   const bool is_head = request.method == "HEAD";
   begin_answer(std::move(request), {.is_head = is_head, .is_keep_alive = false});
   if (shared_->options.on_refusal) shared_->options.on_refusal(answer_->request(), status);
-  answer_->respond(shared_->error_response(answer_->request(), status, text));
+  Response response = shared_->error_response(answer_->request(), status, text);
+  if (status == 503) response.headers.emplace_back("Retry-After", kRetryS);
+  answer_->respond(std::move(response));
 }
 
 template <typename Stream>
@@ -268,6 +282,7 @@ void ServerConnection<Stream>::begin_answer(Request request, const Framing& fram
       shared_->error_response(request, 500, "the server failed to answer this request");
   answer_ = std::make_shared<Answer>(
       Answer::Setup{.request = std::move(request),
+                    .body_share = std::exchange(body_share_, ByteShare(shared_->body_quota)),
                     .framing = framing,
                     .io_thread = io_thread_,
                     .outlet = this->weak_from_this(),

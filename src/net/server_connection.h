@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "net/byte_quota.h"
 #include "net/io_thread.h"
 #include "net/server.h"
 
@@ -15,6 +16,7 @@ namespace veloz::net {
 /// What all connections of a server share.
 struct ServerShared {
   ServerOptions options;
+  std::shared_ptr<ByteQuota> body_quota;
   std::atomic<bool> is_draining = false;
   std::atomic<bool> is_stopping = false;
   std::atomic<int64_t> num_connections = 0;

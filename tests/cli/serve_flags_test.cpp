@@ -176,6 +176,8 @@ std::vector<Row> network_rows() {
        server([](const Server& o) { return o.transport.parser.max_header_bytes; })},
       {"max-body-bytes", "1000", "16777216",
        server([](const Server& o) { return o.transport.parser.max_body_bytes; })},
+      {"max-total-body-bytes", "3000", "1073741824",
+       server([](const Server& o) { return o.transport.max_total_body_bytes; })},
       {"max-stream-buffer-bytes", "2000", "1048576",
        server([](const Server& o) { return o.transport.max_stream_buffer_bytes; })},
       {"header-timeout", "1.5", "10000 ms",

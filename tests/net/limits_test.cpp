@@ -158,6 +158,47 @@ TEST(Limits, ConnectionsOverTheLimitAreAnswered503) {
   EXPECT_EQ(second.read_response()->body, "served");
 }
 
+std::string post_of(size_t num_body_bytes) {
+  return "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(num_body_bytes) +
+         "\r\n\r\n" + std::string(num_body_bytes, 'b');
+}
+
+TEST(Limits, BodiesOverTheLimitOfAllTogetherAreAnswered503) {
+  Holder holder;
+  ServerOptions options = test_options(holder.handler());
+  options.max_total_body_bytes = 1000;
+  Server server(std::move(options));
+  RawClient answered(server.port()), read(server.port());
+  answered.send(post_of(400));
+  auto exchange = holder.exchanges.take();
+  read.send(post_of(600).substr(0, post_of(600).size() - 1));
+  wait_until([&] { return server.stats().num_body_bytes == 999; });
+  const auto response = ask(server.port(), post_of(2));
+  EXPECT_EQ(response->status, 503);
+  EXPECT_EQ(response->headers.at("retry-after"), "5");
+  EXPECT_EQ(response->headers.at("connection"), "close");
+  EXPECT_EQ(server.stats().num_body_bytes, 999u) << "a refused body is not kept";
+  read.send("b");
+  const auto last = holder.exchanges.take();
+  EXPECT_EQ((*last)->request().body.size(), 600u);
+  (*exchange)->respond({});
+  EXPECT_EQ(answered.read_response()->status, 200);
+  exchange.reset();
+  wait_until([&] { return server.stats().num_body_bytes == 600; });
+  RawClient late(server.port());
+  late.send(post_of(400));
+  EXPECT_TRUE(holder.exchanges.take()) << "there is room again";
+}
+
+TEST(Limits, TheBodyOfAClientThatGoesAwayIsGivenBack) {
+  Server server(test_options(echo));
+  RawClient client(server.port());
+  client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  wait_until([&] { return server.stats().num_body_bytes == 3; });
+  client.reset();
+  wait_until([&] { return server.stats().num_body_bytes == 0; });
+}
+
 TEST(Limits, AClientThatDoesNotReadLosesItsStreamAndItsMemory) {
   ServerOptions options = test_options({});
   options.max_stream_buffer_bytes = 64 * 1024;
