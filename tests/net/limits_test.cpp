@@ -273,6 +273,23 @@ TEST(Limits, AClientThatTakesAnAnswerInDribletsIsClosed) {
   wait_until([&] { return server.stats().num_connections == 0; });
 }
 
+TEST(Limits, ClientsThatDoNotReadHoldUpNobody) {
+  const std::string much(16'000'000, 'x');  // more than sockets take
+  Server server(test_options([&](auto exchange) {
+    if (exchange->request().path == "/much") return exchange->respond({.body = much});
+    echo(exchange);
+  }));
+  std::vector<RawClient> slow;
+  for (int i = 0; i < 4; ++i) {
+    slow.emplace_back(server.port());
+    slow.back().send("GET /much HTTP/1.1\r\nHost: x\r\n\r\n");
+    slow.back().receive(1);  // the rest waits in the server
+  }
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(ask(server.port(), kGet)->body, "GET /a?|");
+  wait_until([&] { return server.stats().num_exchanges == std::ssize(slow); });
+  for (RawClient& client : slow) EXPECT_EQ(client.read_response()->body.size(), much.size());
+}
+
 TEST(Limits, AClientThatReadsSlowlyGetsEverything) {
   const std::string body(8'000'000, 'y');
   ServerOptions options = test_options([&](auto exchange) { exchange->respond({.body = body}); });
