@@ -309,7 +309,9 @@ TEST(Executor, FindsTheBeamsThatTransformersFinds) {
 }
 
 TEST(Executor, RefusesWhatCanNeverRunWithTheArithmetic) {
-  Engine engine;
+  ExecutorOptions options = options_for(kModel, small_limits());
+  options.max_beam_width = 16;
+  Engine engine(kModel, options);
   const auto submit = [&](std::vector<int32_t> prompt, SamplingParams params) {
     engine.submit({std::move(prompt), std::move(params), nullptr});
   };
@@ -329,6 +331,11 @@ TEST(Executor, RefusesWhatCanNeverRunWithTheArithmetic) {
   wide.n = 9;
   EXPECT_TRUE(throws_error(ErrorKind::invalid_input, {"9 sequences", "max_num_seqs 8"},
                            [&] { submit({1}, wide); }));
+  wide.n = 1;
+  wide.num_beams = 9;
+  EXPECT_TRUE(throws_error(ErrorKind::invalid_input, {"9 sequences", "max_num_seqs 8"},
+                           [&] { submit({1}, wide); }));
+  wide.num_beams = 1;
   wide.n = 8;
   wide.max_tokens = 60;
   EXPECT_TRUE(throws_error(ErrorKind::invalid_input,
