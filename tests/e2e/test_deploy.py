@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import unittest
+from pathlib import Path
 
 from veloz_cli import BINARY, MODELS
 from veloz_server import ServeTest
@@ -12,9 +13,28 @@ from veloz_server import ServeTest
 ROOT = MODELS.parent
 DEPLOY = ROOT / "deploy"
 UNIT = DEPLOY / "veloz.service"
+README = ROOT / "README.md"
+DOCKERFILE = DEPLOY / "Dockerfile"
+PACKAGES_OF_EVERY_IMAGE = {"libc6", "libgcc-s1"}  # apt itself needs them
 LLAMA = MODELS / "tiny-llama"
 STEP_END_S = 10  # what a last step gets once its requests are cancelled
 DOCKER_STOP_S = 10  # what `docker stop` waits for
+
+
+def packages_of_libraries(binary: Path) -> set[str]:
+    """The packages that hold the libraries which the program itself names; apt adds what those need."""
+
+    def output(*command: str | Path) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    named = set(re.findall(r"\(NEEDED\).*\[(.+)\]", output("readelf", "-d", binary)))
+    libraries = {
+        Path(path).resolve(): name
+        for name, path in re.findall(r"(?m)^\s*(\S+) => (/\S+)", output("ldd", binary))
+        if name in named and not re.match(r"lib(a|t|ub)san\b", name)  # what a sanitized build adds
+    }
+    owners = re.findall(r"(?m)^([^:,\s]+)(?::\w+)?: (/.*)$", output("dpkg", "-S", *libraries.values()))
+    return {package for package, path in owners if Path(path).resolve() in libraries}
 
 
 class DeployTest(ServeTest):
@@ -66,15 +86,35 @@ class DeployTest(ServeTest):
         self.assertNotIn("veloz.service", run.stderr)
         self.assertEqual(run.returncode, 0, run.stderr)
 
-    def test_the_image_is_built_by_the_projects_commands(self) -> None:
-        makefile = (ROOT / "Makefile").read_text()
-        targets = re.findall(r"(?m)^RUN make (\w+)", (DEPLOY / "Dockerfile").read_text())
-        self.assertEqual(targets, ["setup", "build"])
-        for target in targets:
-            self.assertRegex(makefile, rf"(?m)^{target}:")
+    def test_the_image_is_built_by_the_steps_of_the_readme(self) -> None:
+        steps = re.findall(r"(?m)^RUN (make \w+)", DOCKERFILE.read_text())
+        self.assertEqual(steps, ["make setup", "make build"])
+        section = self.only(r"(?s)\n## Deploying\n(.*?)\n## ", README.read_text())
+        self.assertEqual(re.findall(r"(?m)^make \w+", section), steps)
+        for step in steps:
+            self.assertRegex((ROOT / "Makefile").read_text(), rf"(?m)^{step.split()[1]}:")
+
+    def test_the_image_is_of_one_supported_release(self) -> None:
+        images = re.findall(r"(?m)^FROM debian:(\d+)(-slim)?\b", DOCKERFILE.read_text())
+        self.assertEqual(len(images), len(re.findall(r"(?m)^FROM ", DOCKERFILE.read_text())))
+        (release,) = {release for release, _ in images}
+        self.assertRegex(README.read_text(), rf"\bDebian {release}\b")
+
+    def test_the_image_has_the_libraries_that_the_program_needs_and_no_others(self) -> None:
+        last_stage = DOCKERFILE.read_text().split("\nFROM ")[-1]
+        words = self.only(r"apt-get install ((?:[^&\\]|\\\n)*)", last_stage).replace("\\\n", " ").split()
+        installed = {word for word in words if word.startswith("lib")}
+        needed = packages_of_libraries(BINARY) - PACKAGES_OF_EVERY_IMAGE
+        os_release = Path("/etc/os-release").read_text()
+        if "\nID=debian\n" not in os_release or 'VERSION_ID="12"' not in os_release:
+            # Another release's packages have other versions in their names.
+            installed, needed = (
+                {re.sub(r"[-.\d]+(t64)?$", "", name) for name in names} for names in (installed, needed)
+            )
+        self.assertEqual(needed, installed)
 
     def test_the_image_ends_its_answers_before_docker_kills_it(self) -> None:
-        drain_s = self.only(r"(?m)^ENV VELOZ_SHUTDOWN_TIMEOUT=(\d+)$", (DEPLOY / "Dockerfile").read_text())
+        drain_s = self.only(r"(?m)^ENV VELOZ_SHUTDOWN_TIMEOUT=(\d+)$", DOCKERFILE.read_text())
         self.assertLess(int(drain_s), DOCKER_STOP_S)
 
     def only(self, pattern: str, text: str) -> str:
@@ -83,7 +123,7 @@ class DeployTest(ServeTest):
         return str(found[0])
 
     def test_the_image_sets_variables_that_exist(self) -> None:
-        dockerfile = (DEPLOY / "Dockerfile").read_text()
+        dockerfile = DOCKERFILE.read_text()
         variables = re.findall(r"\b(VELOZ_[A-Z_]+)=", dockerfile)
         self.assertGreater(len(variables), 3)
         text = self.succeed("serve", "--help").out
