@@ -10,13 +10,16 @@ import socket
 import threading
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+from frozen_thread import FrozenThread
 from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import MODELS
 from veloz_server import Server, ServeTest
 
 LLAMA = MODELS / "tiny-llama"
+WORKER = "veloz-pool"  # without it no step ends
 FLAG = re.compile(r"^  (?:-\w,)?(--[a-z][a-z-]*)", re.MULTILINE)
 
 
@@ -167,6 +170,27 @@ class FailureTest(ServeTest):
             self.assertRegex(metrics, rf'veloz:request_success_total\{{.*finished_reason="error".*\}} {count}\n')
             self.assertEqual(server.status("/readyz"), 200)
         self.assertEqual(server.complete(prompt=[sound], max_tokens=1)[1]["choices"], expected[1]["choices"])
+        self.assertEqual(server.stop(), 0)
+
+
+class WatchdogTest(ServeTest):
+    def test_a_step_that_hangs_is_told_with_its_batch_and_the_server_goes_on_after_it(self) -> None:
+        server = self.serve(LLAMA, "--watchdog-timeout", "3", "--log-format", "json")
+        with ThreadPoolExecutor() as client:
+            with FrozenThread(server.process.pid, WORKER):
+                answer = client.submit(server.complete, {"X-Request-Id": "stuck"})
+                event = json.loads(server.wait_for_log("slow step"))
+                self.assertEqual((event["level"], event["running"], event["waiting"]), ("error", 1, 0))
+                self.assertGreater(event["elapsed_s"], 2)
+                self.assertIn("request stuck: ", event["batch"])
+                status, _, body = server.request("GET", "/readyz")
+                self.assertEqual((status, json.loads(body)["status"]), (503, "not ready"))
+                self.assertIn("a step has taken", json.loads(body)["reason"])
+                while server.status("/livez") == 200:
+                    time.sleep(0.1)
+                self.assertEqual(sum("slow step" in line for line in server.log), 1, "told once")
+            self.assertEqual(answer.result()[0], 200)
+        self.assertEqual([server.status(path) for path in ("/readyz", "/livez")], [200, 200])
         self.assertEqual(server.stop(), 0)
 
 
