@@ -20,6 +20,8 @@ from veloz_server import Server, ServeTest
 
 LLAMA = MODELS / "tiny-llama"
 WORKER = "veloz-pool"  # without it no step ends
+# Of a server with --shutdown-timeout 0.1: that, 10 s for a step that does not end, and 20 s for a busy machine.
+LONGEST_SHUTDOWN_S = 0.1 + 10 + 20
 FLAG = re.compile(r"^  (?:-\w,)?(--[a-z][a-z-]*)", re.MULTILINE)
 
 
@@ -210,13 +212,14 @@ class ShutdownTest(ServeTest):
         return sum(b"data: [DONE]" in read_to_end(stream) for stream in streams)
 
     def test_running_requests_end(self) -> None:
-        server = self.serve(LLAMA)
-        stream = self.open_stream(server, max_tokens=400)
-        body = stream.recv(65536)
-        self.assertIn(b"data: ", body)
-        server.process.send_signal(signal.SIGTERM)
-        self.assertIn(b"data: [DONE]", body + read_to_end(stream), "the stream ended as a whole")
-        self.assertEqual(server.wait(), 0)
+        for sent in signal.SIGTERM, signal.SIGINT:
+            server = self.serve(LLAMA)
+            stream = self.open_stream(server, max_tokens=400)
+            body = stream.recv(65536)
+            self.assertIn(b"data: ", body)
+            server.process.send_signal(sent)
+            self.assertIn(b"data: [DONE]", body + read_to_end(stream), "the stream ended as a whole")
+            self.assertEqual(server.wait(), 0)
 
     def test_new_requests_are_turned_away_and_a_second_signal_ends_the_waiting(self) -> None:
         server, streams = self.overloaded("--shutdown-timeout", "600")
@@ -233,10 +236,24 @@ class ShutdownTest(ServeTest):
 
     def test_what_does_not_end_in_time_is_cancelled(self) -> None:
         server, streams = self.overloaded("--shutdown-timeout", "0.1")
+        start = time.monotonic()
         self.assertEqual(server.stop(), 0)
+        self.assertLess(time.monotonic() - start, LONGEST_SHUTDOWN_S)
         self.assertIn("timeout_s=0.1", server.wait_for_log("shutting down"))
         self.assertTrue(any("cancelling what has not ended" in line for line in server.log), server.log)
         self.assertLess(self.num_whole(streams), len(streams))
+
+    def test_a_step_that_hangs_is_left_behind(self) -> None:
+        server = self.serve(LLAMA, "--shutdown-timeout", "0.1")
+        with FrozenThread(server.process.pid, WORKER):
+            self.open_stream(server, max_tokens=4)
+            while not re.search(r"num_requests_running\{[^}]*\} 1\n", server.request("GET", "/metrics")[2].decode()):
+                pass
+            start = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for_log("a step does not end")
+        self.assertEqual(server.wait(), 1)
+        self.assertLess(time.monotonic() - start, LONGEST_SHUTDOWN_S)
 
     def test_interrupt_while_loading_ends_at_once(self) -> None:
         server = self.serve(LLAMA, wait=False)
