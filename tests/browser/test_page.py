@@ -20,12 +20,14 @@ from typing import Any
 
 from browser import DESKTOP, PHONE, ROOT, Browser, Screen, join_page
 from fake_openai_server import Behaviour, FakeServer, serving
+from frozen_thread import FrozenThread
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 TIMEOUT_S = 20
 START_S = 120  # in which a model is built and loaded, too
+DEMO_PROMPT = (ROOT / "models/tiny-llama/demo_prompt.txt").read_text().replace("\n", " ")
 ANSWER = """A **bold** word, *one* in italics and `code`.
 
 1. first
@@ -460,9 +462,9 @@ class ServedTest(PageTest):
         directory = tempfile.mkdtemp(prefix="veloz-browser-")
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
         command = [os.environ["VELOZ_BINARY"], "serve", str(ROOT / "models/tiny-llama"), "--port", str(port)]
-        process = subprocess.Popen(
+        self.process = process = subprocess.Popen(
             command,
-            env={**os.environ, "XDG_CACHE_HOME": directory},
+            env={**os.environ, "XDG_CACHE_HOME": directory, "VELOZ_THREADS": "2"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -485,9 +487,44 @@ class ServedTest(PageTest):
 
     def test_chats_with_the_bundled_model(self) -> None:
         self.open_served()
-        self.ask((ROOT / "models/tiny-llama/demo_prompt.txt").read_text().replace("\n", " "))
+        self.ask(DEMO_PROMPT)
         self.assertIn("Tomas", self.text(".answer"))
         self.assertRegex(self.text(".stats"), r"TTFT .* tokens/s$")
+
+    def test_a_stopped_answer_goes_on_from_where_it_stopped(self) -> None:
+        self.open_served()
+        self.click("#open-settings")
+        self.find("#set-temperature").send_keys("0")
+        self.ask(DEMO_PROMPT)
+        whole = self.text(".answer")
+        begun = self.stop_midway()
+        self.assertTrue(whole.startswith(begun), begun)
+        self.assertLess(len(begun), len(whole))
+        self.wait(self.is_cancelled)
+        self.click(".continue")
+        self.wait(self.is_done)
+        self.assertEqual(self.text(".answer"), whole)
+        self.assertEqual(self.find_all(".continue"), [])
+
+    def stop_midway(self) -> str:
+        """Asks again and stops the answer. The model writes faster than a test can click, so it gets moments only."""
+        while True:
+            with FrozenThread(self.process.pid, "veloz-pool"):
+                self.click("[aria-label=Regenerate]")
+            while True:
+                with FrozenThread(self.process.pid, "veloz-pool"):
+                    time.sleep(0.1)  # what was sent is shown
+                    if self.is_done():
+                        break  # a moment was too long
+                    if self.text(".answer"):
+                        self.click("#stop")
+                        self.wait(self.is_done)
+                        return self.text(".answer")
+
+    def is_cancelled(self) -> bool:
+        with urllib.request.urlopen(f"{self.origin}/metrics") as answer:
+            metrics = answer.read().decode()
+        return re.search(r'request_success_total\{.*finished_reason="abort".*\} 1\n', metrics) is not None
 
     def test_every_card_of_the_live_view_shows_what_the_engine_does(self) -> None:
         self.open_served()
