@@ -197,14 +197,25 @@ class ChatTest(PageTest):
         server = self.open(answer="fine")
         self.ask("bare")
         self.click("#open-settings")
-        for field, value in [("system", "Be brief."), ("temperature", "0.5"), ("top_p", "0.9"), ("top_k", "40")]:
-            self.find(f"#set-{field}").send_keys(value)
-        self.find("#set-seed").send_keys("7")
+        sampling = {
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "top_k": 40,
+            "min_p": 0.05,
+            "repetition_penalty": 1.1,
+            "presence_penalty": 0.2,
+            "frequency_penalty": -0.3,
+            "max_tokens": 50,
+            "seed": 7,
+        }
+        for field, value in {"system": "Be brief.", **sampling}.items():
+            self.find(f"#set-{field}").send_keys(str(value))
+        self.assertEqual(self.find_all("#settings :invalid"), [])
         self.ask("with settings")
         bare, full = server.requests[0].body, server.requests[1].body
-        for field in ["temperature", "top_p", "top_k", "max_tokens", "seed"]:
+        for field, value in sampling.items():
             self.assertNotIn(field, bare)
-        self.assertEqual([full[f] for f in ["temperature", "top_p", "top_k", "seed"]], [0.5, 0.9, 40, 7])
+            self.assertEqual(full[field], value)
         self.assertEqual(full["messages"][0], {"role": "system", "content": "Be brief."})
         self.click("#reset-settings")
         self.ask("reset")

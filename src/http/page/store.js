@@ -55,7 +55,17 @@ function newChat() {
   return { id: `${Date.now()}-${Math.random().toString(36).slice(2)}`, title: "New chat", messages: [] };
 }
 
-const SAMPLING_FIELDS = ["temperature", "top_p", "top_k", "max_tokens", "seed"];
+const SAMPLING_FIELDS = [
+  "temperature",
+  "top_p",
+  "top_k",
+  "min_p",
+  "repetition_penalty",
+  "presence_penalty",
+  "frequency_penalty",
+  "max_tokens",
+  "seed",
+];
 
 const settings = {
   system: "",
