@@ -1,43 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes the pictures of the page that the docs show, with a made-up server behind it:
+"""Takes the pictures of the page that the docs show, as `veloz serve` serves the bundled model:
 
-python3 tests/browser/screenshots.py docs/images
+VELOZ_BINARY=build/release/veloz /usr/bin/python3 tests/browser/screenshots.py docs/images
 """
 
+import contextlib
 import json
+import os
 import random
+import re
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
-from browser import PHONE, Browser, Screen, join_page
-from fake_openai_server import Behaviour, FakeServer, serving
+from browser import PHONE, ROOT, Browser, Screen
 from selenium.webdriver.common.by import By
 
-LIVE_SECONDS = 75
-QUESTION = "What does in-flight batching change for someone who is waiting for an answer?"
-ANSWER = """It means that **nobody waits for the slowest request**. The engine decides anew before every step who takes part:
+MODEL = ROOT / "models" / "tiny-llama"
+LIVE_SECONDS = 100
+REQUESTS_PER_S = 3
+CHATS = [
+    ["Hello"],
+    ["Nora is a pilot. The pet of Nora is a goat. Nora has a home in Oslo. What animal does Nora have?"],
+    [
+        (MODEL / "demo_prompt.txt").read_text().split("\n")[0] + " What pet lives with Tomas?",
+        "Which sport is Tomas good at?",
+        "Tell me about Tomas.",
+    ],
+]
 
-1. A request that has ended gives its place and its cache blocks back at once.
-2. A new one joins in the next step; its prompt is cut into chunks, so that the others keep streaming.
-3. If memory runs short, the youngest is paused and computed again later, with the same tokens.
 
-In a loop, that is all there is to it:
-
-```python
-while scheduler.has_work():
-    batch = scheduler.schedule(now())
-    tokens = session.run(batch)
-    scheduler.apply(tokens)
-```
-
-| | Static batches | In flight |
-|---|---|---|
-| First token | after the whole batch | after the next step |
-| Idle places | until the slowest ends | none |
-"""
+@contextlib.contextmanager
+def served() -> Iterator[str]:
+    """The address of a server that is ready."""
+    # With a cache that is small enough to be seen in use.
+    flags = ["--port", "0", "--kv-cache-memory-bytes", str(64 << 20), "--disable-access-log", "--disable-log-stats"]
+    command = [os.environ["VELOZ_BINARY"], "serve", str(MODEL), *flags]
+    with tempfile.TemporaryDirectory(prefix="veloz-screenshots-") as cache:
+        environment = {**os.environ, "XDG_CACHE_HOME": cache}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = re.findall(r"http://\S+", process.stdout.readline())[0]
+            while True:
+                with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(f"{url}/readyz"):
+                    break
+                time.sleep(0.1)
+            yield url
+            process.terminate()
 
 
 def ask(browser: Browser, text: str) -> None:
@@ -50,19 +65,23 @@ def wait_for_answer(browser: Browser) -> None:
         time.sleep(0.1)
 
 
-def keep_busy(server: FakeServer, until: float) -> None:
+def keep_busy(url: str, until: float) -> None:
     """Requests that come and go, so that the charts have something to show."""
 
-    def request(num_tokens: int) -> None:
-        body = {"prompt": [1] * random.randint(50, 900), "max_tokens": num_tokens, "stream": True}
-        url = f"{server.url}/v1/completions"
-        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode())) as answer:
+    def request(num_prompt_tokens: int, num_tokens: int) -> None:
+        prompt = [random.randrange(1000) for _ in range(num_prompt_tokens)]
+        body = {"prompt": prompt, "max_tokens": num_tokens, "ignore_eos": True}
+        message = urllib.request.Request(
+            f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(message) as answer:
             answer.read()
 
     random.seed(4)
     while time.monotonic() < until:
-        threading.Thread(target=request, args=(random.randint(40, 160),), daemon=True).start()
-        time.sleep(random.expovariate(1.6))
+        lengths = random.randint(50, 400), random.randint(40, 500)
+        threading.Thread(target=request, args=lengths).start()
+        time.sleep(random.expovariate(REQUESTS_PER_S))
 
 
 def take(browser: Browser, path: Path) -> None:
@@ -73,20 +92,15 @@ def take(browser: Browser, path: Path) -> None:
 def main() -> int:
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    page = join_page()
     browser = Browser()
-    behaviour = Behaviour(
-        ttft_s=0.14, itl_s=0.022, answer=ANSWER, slots=12, model="tiny-llama", spread=0.6, files={"/": page}
-    )
-    with serving(behaviour) as server:
+    with served() as url:
         browser.show_as(Screen(1180, 860))
-        browser.driver.get(server.url)
-        for question in ["Summarise this week's release notes", "Why is the sky blue?"]:
-            ask(browser, question)
-            wait_for_answer(browser)
+        browser.driver.get(url)
+        for questions in CHATS:
             browser.driver.find_element(By.ID, "new-chat").click()
-        ask(browser, QUESTION)
-        wait_for_answer(browser)
+            for question in questions:
+                ask(browser, question)
+                wait_for_answer(browser)
         browser.run("document.activeElement.blur()")
         take(browser, out / "chat.png")
         browser.show_as(PHONE)
@@ -94,7 +108,7 @@ def main() -> int:
         take(browser, out / "chat-phone.png")
         browser.show_as(Screen(1180, 860, is_dark=True))
         browser.driver.find_element(By.ID, "tab-live").click()
-        keep_busy(server, time.monotonic() + LIVE_SECONDS)
+        keep_busy(url, time.monotonic() + LIVE_SECONDS)
         take(browser, out / "live-dark.png")
     browser.close()
     return 0

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import http.server
 import json
-import random
 import re
 import threading
 import time
@@ -29,9 +28,7 @@ class Behaviour:
 
     ttft_s: float = 0.0
     itl_s: float = 0.0
-    spread: float = 0.0  # times vary by up to this share
     catches_up: bool = True  # sleeps that are late do not add up; otherwise no pause is ever shorter
-    model: str = MODEL
     api_key: str | None = None
     has_usage: bool = True
     has_metrics: bool = True
@@ -138,7 +135,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 200,
                 {
                     "object": "list",
-                    "data": [{"id": self.server.behaviour.model, "object": "model", "owned_by": "test"}],
+                    "data": [{"id": MODEL, "object": "model", "owned_by": "test"}],
                 },
             )
         else:
@@ -189,13 +186,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             rest = behaviour.answer.removeprefix(begun)
             pieces = re.findall(r"\s*\S+", rest)[:num_tokens]
 
-        def vary(seconds: float) -> float:
-            return seconds * (1 + behaviour.spread * random.uniform(-1, 1))
-
-        due = time.monotonic() + vary(behaviour.ttft_s)
+        due = time.monotonic() + behaviour.ttft_s
         for i, piece in enumerate(pieces):
             time.sleep(max(0.0, due - time.monotonic()))
-            pause = vary(behaviour.itl_s)
             if i == len(pieces) // 2 and failure == "break":
                 self.close_connection = True
                 return
@@ -204,10 +197,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 break
             choice = {"delta": {"content": piece}} if is_chat else {"text": piece}
             self.send_event({"choices": [{"index": 0, **choice, "finish_reason": None}]})
-            due = pause + (due if behaviour.catches_up else time.monotonic())
+            due = behaviour.itl_s + (due if behaviour.catches_up else time.monotonic())
             with self.server.lock:
                 self.server.generation_tokens += 1
-                self.server.itls.append(pause)
+                self.server.itls.append(behaviour.itl_s)
                 self.server.steps.append(float(self.server.running))
                 if i == 0:
                     self.server.prompt_tokens += num_prompt_tokens(body)
