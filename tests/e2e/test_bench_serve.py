@@ -341,6 +341,28 @@ class ServedBenchTest(ServeTest):
         self.assertEqual((result["completed"], result["total_output_tokens"]), (4, 20))
         self.assertGreater(result["median_ttft_ms"], 0)
 
+    def test_conversations_of_a_jsonl_file_are_asked_with_the_lengths_of_their_answers(self) -> None:
+        talks = [
+            ("Tell me about the long river.", "It goes to the sea, as all of them do."),
+            ("Where is the home of Tomas?", "The home of Tomas is in Berlin."),
+            ("Hi", "Too short a question to measure anything with."),
+        ]
+        turns = [[{"from": "human", "value": ask}, {"from": "gpt", "value": answer}] for ask, answer in talks]
+        path = self.write_jsonl("talks.jsonl", [{"conversations": each} for each in turns])
+        model = MODELS / "tiny-llama"
+        server = self.serve(model)
+
+        def num_tokens(text: str) -> int:
+            return int(json.loads(server.request("POST", "/tokenize", {"prompt": text})[2])["count"])
+
+        flags = ["--base-url", server.url, "--dataset-name", "sharegpt", "--dataset-path", str(path)]
+        flags += ["--tokenizer", str(model), "--num-prompts", "2", "--num-warmups", "0", "--ignore-eos", "--json"]
+        result = self.succeed("bench", "serve", *flags, "--save-detailed").json()
+        self.assertEqual((result["completed"], result["failed"]), (2, 0))
+        lengths = [(num_tokens(ask), num_tokens(answer)) for ask, answer in talks[:2]]
+        self.assertCountEqual(zip(result["input_lens"], result["output_lens"], strict=True), lengths)
+        self.assertEqual(server.stop(), 0)
+
 
 class OfflineBenchTest(CliTest):
     model = MODELS / "tiny-llama"
