@@ -3,11 +3,12 @@
 
 import json
 import re
+import signal
 import subprocess
 import unittest
 from pathlib import Path
 
-from veloz_cli import BINARY, MODELS
+from veloz_cli import BINARY, MODELS, files_of
 from veloz_server import ServeTest
 
 ROOT = MODELS.parent
@@ -52,18 +53,49 @@ class DeployTest(ServeTest):
         for name in names:
             self.assertRegex(metrics, rf"(?m)^vllm:{name}\{{", name)
 
-    def test_the_service_starts_with_its_configuration_alone(self) -> None:
+    def service_config(self) -> Path:
+        """The service's configuration, of a model that is there and on a port that is free."""
         text = (DEPLOY / "veloz.yaml").read_text()
         for ours, its in [("model: /srv/models/llama ", f"model: {LLAMA} "), ("port: 8000\n", "port: 0\n")]:
             self.assertIn(ours, text)
             text = text.replace(ours, its)
         config = self.dir / "veloz.yaml"
         config.write_text(text)
-        server = self.serve_as("--config", str(config))
+        return config
+
+    def test_the_service_starts_with_its_configuration_alone(self) -> None:
+        server = self.serve_as("--config", str(self.service_config()))
         self.assertEqual(server.complete()[0], 200)
         self.assertEqual(server.stop(), 0)
         events = [json.loads(line) for line in server.log]
         self.assertEqual(next(event["timeout_s"] for event in events if event["event"] == "shutting down"), 45)
+
+    def test_the_unit_starts_a_server_that_writes_its_cache_directory_only(self) -> None:
+        unit = UNIT.read_text()
+        places = {"%C": self.dir / "cache", "%d": self.dir / "credentials"}
+        for place in places.values():
+            place.mkdir()
+        (places["%d"] / "api-keys").write_text("secret\n")
+        replaced = {**places, "/etc/veloz/veloz.yaml": self.service_config()}
+        for name, value in replaced.items():
+            self.assertIn(name, unit)
+            unit = unit.replace(name, str(value))
+        # With what is commented out. systemd gives a service no directory of its own but those that it names.
+        variables = dict(line.split("=", 1) for line in re.findall(r"(?m)^#?Environment=(.*)$", unit))
+        del self.env["XDG_CACHE_HOME"]
+        before = files_of(self.dir)
+        command = self.only(r"(?m)^ExecStart=/usr/local/bin/veloz serve (.*)$", unit).split()
+        server = self.serve_as(*command, env=variables | {"HOME": str(self.dir), "TMPDIR": str(self.dir)})
+        self.assertEqual(server.complete()[0], 401)
+        self.assertEqual(server.complete({"Authorization": "Bearer secret"})[0], 200)
+        self.only(r"(?m)^ExecReload=/bin/kill -(HUP) \$MAINPID$", unit)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("reloaded")
+        self.assertEqual(server.stop(), 0)
+        own = f"cache/{self.only(r'(?m)^CacheDirectory=(.*)$', unit)}/"
+        after = files_of(self.dir)
+        self.assertTrue(any(path.startswith(own) for path in after))
+        self.assertEqual({path: data for path, data in after.items() if not path.startswith(own)}, before)
 
     def test_the_service_gives_running_answers_their_time_and_calls_flags_that_exist(self) -> None:
         unit = UNIT.read_text()
