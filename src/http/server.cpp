@@ -50,7 +50,8 @@ Server::Server(ServerOptions options, Log& log)
   transport.error_response = [this](const net::Request& request, int status,
                                     std::string_view message) {
     net::Response response = error_response(status, message);
-    response.headers = cors_.headers_for(request);
+    const net::Headers cors = cors_.headers_for(request);
+    response.headers.insert(response.headers.end(), cors.begin(), cors.end());
     return response;
   };
   transport.on_refusal = [this](const net::Request& request, int status) {

@@ -41,7 +41,6 @@ constexpr size_t kMaxReadAheadBytes = size_t{64} * 1024;
 // answer before its connection is reset.
 constexpr std::chrono::milliseconds kLingerTime{2'000};
 constexpr size_t kMaxLingerBytes = size_t{16} * 1024 * 1024;
-constexpr const char* kRetryS = "5";  // for whom there is no room now
 
 /// Two flows share a connection: the coroutine `read_loop` reads, and a chain of write completions,
 /// kicked by `flush`, sends. Requests are answered one after the other; what a client sends ahead
@@ -268,9 +267,7 @@ void ServerConnection<Stream>::refuse(int status, std::string_view message) {
   const bool is_head = request.method == "HEAD";
   begin_answer(std::move(request), {.is_head = is_head, .is_keep_alive = false});
   if (shared_->options.on_refusal) shared_->options.on_refusal(answer_->request(), status);
-  Response response = shared_->error_response(answer_->request(), status, text);
-  if (status == 503) response.headers.emplace_back("Retry-After", kRetryS);
-  answer_->respond(std::move(response));
+  answer_->respond(shared_->error_response(answer_->request(), status, text));
 }
 
 template <typename Stream>

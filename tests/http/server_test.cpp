@@ -93,6 +93,20 @@ TEST(HttpServer, IsAliveButNotReadyWhileTheModelIsLoaded) {
   EXPECT_EQ(f.echo().head.status, 200);
 }
 
+TEST(HttpServer, SaysWhenToComeAgainWhereItHasNoRoom) {
+  ServerOptions options = on_any_port();
+  options.transport.max_total_body_bytes = 3;
+  options.allowed_origins = {"https://example.com"};
+  Fixture f(std::move(options));
+  f.attach();
+  EXPECT_EQ(f.echo({}, "abc").head.status, 200);
+  const auto response = f.echo({{"Origin", "https://example.com"}}, "abcd");
+  EXPECT_EQ(response.head.status, 503);
+  EXPECT_EQ(response.head.header("Retry-After"), "5");
+  EXPECT_EQ(response.head.header("Access-Control-Allow-Origin"), "https://example.com");
+  EXPECT_NE(response.body.find("3 bytes"), std::string::npos) << response.body;
+}
+
 TEST(HttpServer, IsNotReadyWhileAStepIsStuckAndNotAliveWhereItHangs) {
   Fixture f;
   f.attach();
