@@ -91,7 +91,10 @@ Throughput measure_throughput(LLM& llm, std::span<const SampleRequest> requests,
   for (const RequestOutput& output : outputs) {
     const bool completed = is_complete(output);
     const int64_t num_tokens = num_new_tokens(output);
-    throughput.ended.push_back({output.timing.total_s, completed});
+    throughput.ended.push_back({.end_s = output.timing.total_s,
+                                .is_complete = completed,
+                                .ttft_s = output.timing.ttft_s,
+                                .num_output_tokens = num_tokens});
     if (!completed) continue;
     ++throughput.num_requests;
     throughput.num_prompt_tokens += static_cast<int64_t>(output.prompt_token_ids.size());

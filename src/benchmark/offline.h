@@ -27,6 +27,8 @@ struct OfflineOptions {
 struct EndedRequest {
   double end_s = 0;  // since all were submitted
   bool is_complete = true;
+  double ttft_s = 0;  // since all were submitted
+  int64_t num_output_tokens = 0;
 };
 
 struct Throughput {

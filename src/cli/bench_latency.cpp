@@ -3,9 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
+#include "base/files.h"
 #include "benchmark/offline.h"
+#include "benchmark/offline_plot.h"
 #include "cli/bench.h"
 #include "cli/interrupt.h"
 #include "cli/load.h"
@@ -20,6 +23,7 @@ struct LatencyFlags {
   double temperature = 1;
   uint64_t seed = 0;
   std::string metric_percentiles = "90,99";
+  std::filesystem::path plot;
   bool json = false;
 };
 
@@ -47,6 +51,13 @@ int run_latency(const LatencyFlags& flags) {
   else
     fmt::print("{}", benchmark::latency_text(latency, ranks));
   std::fflush(stdout);
+  if (!flags.plot.empty()) {
+    const std::string title =
+        fmt::format("{}: batches of {}, {} tokens in, {} out", flags.load.model.string(),
+                    flags.shape.batch_size, flags.shape.input_len, flags.shape.output_len);
+    write_text_file(flags.plot, benchmark::latency_plot(title, latency));
+    fmt::print(stderr, "wrote {}\n", flags.plot.string());
+  }
   return report_interrupt();
 }
 
@@ -70,6 +81,8 @@ void add_bench_latency(CLI::App& bench, Action& action) {
   option("--seed", flags->seed, "Of the prompts and of sampling");
   option("--metric-percentiles", flags->metric_percentiles,
          "Percentiles of TTFT and TPOT, with commas between");
+  verb.add_option("--plot", flags->plot,
+                  "SVG file to write: batches, and TTFT and TPOT of their requests");
   verb.add_flag("--json", flags->json, "Print one JSON object");
   verb.footer("Example:\n  veloz bench latency models/tiny-llama --batch-size 4 --num-iters 10");
   verb.callback([flags, &action] { action = [flags] { return run_latency(*flags); }; });

@@ -3,9 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
+#include "base/files.h"
 #include "benchmark/offline.h"
+#include "benchmark/offline_plot.h"
 #include "cli/bench.h"
 #include "cli/interrupt.h"
 #include "cli/load.h"
@@ -19,6 +22,7 @@ struct ThroughputFlags {
   LoadFlags load;
   benchmark::DatasetOptions dataset;
   double temperature = 1;
+  std::filesystem::path plot;
   bool json = false;
 };
 
@@ -50,6 +54,12 @@ int run_throughput(const ThroughputFlags& flags) {
   else
     fmt::print("{}", benchmark::throughput_text(throughput));
   std::fflush(stdout);
+  if (!flags.plot.empty()) {
+    const std::string title =
+        fmt::format("{}: {} requests at once", flags.load.model.string(), requests.size());
+    write_text_file(flags.plot, benchmark::throughput_plot(title, throughput));
+    fmt::print(stderr, "wrote {}\n", flags.plot.string());
+  }
   return report_interrupt();
 }
 
@@ -62,6 +72,7 @@ void add_bench_throughput(CLI::App& bench, Action& action) {
   add_load_flags(verb, flags->load);
   add_dataset_flags(verb, flags->dataset);
   verb.add_option("--temperature", flags->temperature, "0: greedy")->capture_default_str();
+  verb.add_option("--plot", flags->plot, "SVG file to write: requests and output tokens over time");
   verb.add_flag("--json", flags->json, "Print one JSON object");
   verb.footer(
       "Example:\n  veloz bench throughput models/tiny-llama --num-prompts 64 --random-input-len "

@@ -404,6 +404,16 @@ class OfflineBenchTest(CliTest):
         self.assertRegex(text, r"(?m)^99% percentile latency: [\d.]+ seconds$")
         self.assertRegex(text, r"(?m)^P99 TPOT \(ms\): +[\d.]+ *$")
 
+    def test_throughput_and_latency_write_plots(self) -> None:
+        sizes = ["--num-prompts", "3", "--random-input-len", "8", "--random-output-len", "4"]
+        self.succeed("bench", "throughput", self.model, *sizes, "--plot", "throughput.svg")
+        sizes = ["--batch-size", "2", "--input-len", "8", "--output-len", "4", "--num-iters", "3"]
+        self.succeed("bench", "latency", self.model, *sizes, "--plot", "latency.svg")
+        for name, title in ("throughput", "3 requests at once"), ("latency", "batches of 2, 8 tokens in, 4 out"):
+            plot = (self.dir / f"{name}.svg").read_text()
+            self.assertTrue(plot.startswith("<svg ") and plot.endswith("</svg>\n"))
+            self.assertIn(title, plot)
+
     def test_one_new_token_has_no_time_per_token(self) -> None:
         flags = ["--batch-size", "1", "--input-len", "4", "--output-len", "1", "--num-iters", "1"]
         text = self.succeed("bench", "latency", self.model, *flags).out
