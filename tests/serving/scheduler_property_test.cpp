@@ -35,6 +35,8 @@ Setting random_setting(Random& random) {
   options.enable_prefix_caching = !random.one_in(3);
   options.target_step_s = random.one_of({0.0, 0.0, 0.012, 0.02});
   options.costs.row_s = random.one_of({1e-4, 2e-3});
+  // A round is a millisecond: some rounds of waiting make up for a level of priority.
+  options.priority_step = std::chrono::milliseconds(random.in(5, 50));
   setting.run_ahead = !random.one_in(3);
   return setting;
 }
@@ -61,6 +63,14 @@ Submission random_submission(uint64_t id, const SchedulerLimits& limits, TimePoi
   return submission;
 }
 
+/// Beams want one row at the end of the prompt, choices one each.
+void submit(SchedulerModel& model, Submission submission, Random& random) {
+  const auto kind = submission.demand.width > 1 && random.one_in(2) ? SchedulerModel::Kind::beams
+                                                                    : SchedulerModel::Kind::choices;
+  submission.prompt_rows = kind == SchedulerModel::Kind::beams ? 1 : submission.demand.width;
+  model.submit(std::move(submission), kind);
+}
+
 /// One workload: requests come in bursts, are cancelled and expire; steps break; what is left runs
 /// to its end.
 void run_workload(uint32_t seed, int64_t& num_steps_ahead, int64_t& num_preemptions,
@@ -76,14 +86,10 @@ void run_workload(uint32_t seed, int64_t& num_steps_ahead, int64_t& num_preempti
     ASSERT_LT(round, 4000) << "somebody starves";
     model.now += std::chrono::milliseconds(1);
     while (num_submitted < num_requests && !random.one_in(3)) {
-      Submission submission = random_submission(static_cast<uint64_t>(++num_submitted),
-                                                setting.limits, model.now, random);
-      // Beams want one row at the end of the prompt, choices one each.
-      const auto kind = submission.demand.width > 1 && random.one_in(2)
-                            ? SchedulerModel::Kind::beams
-                            : SchedulerModel::Kind::choices;
-      submission.prompt_rows = kind == SchedulerModel::Kind::beams ? 1 : submission.demand.width;
-      model.submit(std::move(submission), kind);
+      submit(model,
+             random_submission(static_cast<uint64_t>(++num_submitted), setting.limits, model.now,
+                               random),
+             random);
     }
     if (random.one_in(20))
       model.cancel(RequestId{static_cast<uint64_t>(random.in(1, num_requests))});
@@ -119,6 +125,50 @@ TEST(SchedulerProperties, HoldUnderThousandsOfRandomWorkloads) {
   EXPECT_GT(num_steps_ahead, 10'000);
   EXPECT_GT(num_preemptions, 1'000);
   EXPECT_GT(num_hits, 10'000);
+}
+
+/// A request meets urgent ones that come without end, more than can run. Those that come when it
+/// has waited for the levels between are behind it, and those before it take at most as many rounds
+/// each as a request has positions, and two more to resume and to fork.
+void run_urgent_stream(uint32_t seed, int64_t& num_ended_before) {
+  Random random(seed);
+  const Setting setting = random_setting(random);
+  SchedulerModel model(setting.limits, setting.options, seed);
+  const int64_t max_rounds_of_one = setting.limits.max_model_len + 2;
+  uint64_t num_submitted = 0;
+  const auto submit_next = [&](int64_t priority) {
+    Submission submission = random_submission(++num_submitted, setting.limits, model.now, random);
+    submission.priority = priority;
+    submission.deadline.reset();
+    submit(model, std::move(submission), random);
+  };
+  const int64_t num_levels = random.in(1, 5);
+  const auto wait = num_levels * setting.options.priority_step;
+  const TimePoint aged = model.now + wait;
+  constexpr RequestId kPatient{1};
+  submit_next(num_levels);
+  int64_t num_before = 0;
+  for (int64_t round = 0; model.open.count(kPatient) > 0; ++round) {
+    ASSERT_LE(round, wait.count() + (num_before + 1) * max_rounds_of_one) << "it starves";
+    model.now += std::chrono::milliseconds(1);
+    while (model.scheduler.num_waiting() <= setting.limits.max_num_seqs) {
+      submit_next(0);
+      if (model.now <= aged) ++num_before;
+    }
+    model.launch();
+    if (model.has_in_flight()) model.apply_oldest();
+  }
+  num_ended_before += std::ssize(model.ended_in_step) - 1;
+}
+
+TEST(SchedulerProperties, WhoIsLessUrgentEndsWhoeverComes) {
+  int64_t num_ended_before = 0;
+  for (uint32_t seed = 0; seed < 300; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    run_urgent_stream(seed, num_ended_before);
+    if (testing::Test::HasFatalFailure()) return;
+  }
+  EXPECT_GT(num_ended_before, 1'000);
 }
 
 }  // namespace
