@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -16,6 +19,14 @@ namespace {
 struct Job {
   std::vector<int32_t> prompt;
   SamplingParams params;
+  int64_t priority = 0;
+  std::optional<std::chrono::microseconds> timeout{};
+
+  Request request() const {
+    Request result{.prompt_tokens = prompt, .params = params, .priority = priority};
+    if (timeout) result.deadline = std::chrono::steady_clock::now() + *timeout;
+    return result;
+  }
 };
 
 void make_beam_search(SamplingParams& params, Random& random) {
@@ -56,6 +67,14 @@ Job random_job(Random& random) {
   return job;
 }
 
+int64_t random_priority(Random& random) { return random.one_of<int64_t>({0, 0, -3, 2}); }
+
+/// About as long as a workload takes.
+std::optional<std::chrono::microseconds> random_timeout(Random& random) {
+  if (!random.one_in(3)) return std::nullopt;
+  return std::chrono::microseconds(random.in(0, 20'000));
+}
+
 SchedulerLimits random_limits(Random& random) {
   SchedulerLimits limits = small_limits();
   limits.max_num_seqs = random.in(4, 12);
@@ -91,40 +110,47 @@ std::vector<Outcome> run_alone(const std::vector<Job>& jobs) {
   return outcomes;
 }
 
-/// A cancelled choice has the first tokens of the one that went on.
-bool is_prefix(const Outcome::Choice& cancelled, const Outcome::Choice& whole) {
-  return cancelled.tokens.size() <= whole.tokens.size() &&
-         std::equal(cancelled.tokens.begin(), cancelled.tokens.end(), whole.tokens.begin());
+/// A choice that was cut short has the first tokens of the one that went on.
+bool is_prefix(const Outcome::Choice& cut, const Outcome::Choice& whole) {
+  return cut.tokens.size() <= whole.tokens.size() &&
+         std::equal(cut.tokens.begin(), cut.tokens.end(), whole.tokens.begin());
 }
 
 void expect_same_or_cut_short(const Outcome& together, const Outcome& alone) {
   EXPECT_EQ(together.num_ends, 1);
   EXPECT_EQ(together.num_events_after_end, 0);
-  ASSERT_FALSE(together.error.has_value()) << together.error->message();
-  ASSERT_EQ(together.choices.size(), alone.choices.size());
+  ASSERT_TRUE(together.error.has_value() || together.choices.size() == alone.choices.size());
   for (const auto& [index, choice] : together.choices) {
-    ASSERT_TRUE(choice.end.has_value());
-    if (choice.end->reason == FinishReason::cancelled)
+    ASSERT_TRUE(choice.end.has_value() || together.error.has_value());
+    if (!choice.end || choice.end->reason == FinishReason::cancelled)
       EXPECT_TRUE(is_prefix(choice, alone.choices.at(index)));
     else
       EXPECT_TRUE(choice == alone.choices.at(index)) << "choice " << index;
   }
 }
 
+/// Nothing but a deadline fails a request.
+void expect_no_error_but_of(const Job& job, const Outcome& outcome) {
+  if (!outcome.error) return;
+  EXPECT_TRUE(job.timeout.has_value()) << outcome.error->message();
+  EXPECT_EQ(outcome.error->kind(), ErrorKind::cancelled) << outcome.error->message();
+}
+
 TEST(Workload, ResultsDoNotDependOnNeighboursChunksBlocksOrPolicy) {
   int64_t num_preemptions = 0;
   int64_t num_prefix_hits = 0;
-  for (uint32_t seed = 0; seed < 60; ++seed) {
+  for (uint32_t seed = 0; seed < 90; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Random random(seed);
     std::vector<Job> jobs;
     for (int64_t i = random.in(3, 14); i > 0; --i) jobs.push_back(random_job(random));
     const std::vector<Outcome> alone = run_alone(jobs);
     const ExecutorOptions options = random_options(random);
+    for (Job& job : jobs) job.priority = random_priority(random);
     const bool takes_tokens = seed % 2 == 0;
     Engine engine(kModel, options, takes_tokens);
     std::vector<std::shared_ptr<Inbox>> inboxes;
-    for (const Job& job : jobs) inboxes.push_back(engine.submit({job.prompt, job.params, nullptr}));
+    for (const Job& job : jobs) inboxes.push_back(engine.submit(job.request()));
     for (size_t i = 0; i < jobs.size(); ++i) {
       SCOPED_TRACE(testing::Message() << "request " << i);
       const Outcome together = inboxes[i]->wait();
@@ -141,30 +167,41 @@ TEST(Workload, ResultsDoNotDependOnNeighboursChunksBlocksOrPolicy) {
   EXPECT_GT(num_prefix_hits, 0);
 }
 
-TEST(Workload, EveryRequestEndsOnceWhileOthersAreCancelled) {
+TEST(Workload, EveryRequestEndsOnceWhileOthersAreCancelledOrLate) {
+  int64_t num_late = 0;
+  int64_t num_in_time = 0;  // of those with a deadline
   for (uint32_t seed = 100; seed < 130; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Random random(seed);
     std::vector<Job> jobs;
     for (int64_t i = 0; i < 16; ++i) jobs.push_back(random_job(random));
     const std::vector<Outcome> alone = run_alone(jobs);
+    for (Job& job : jobs) {
+      job.priority = random_priority(random);
+      job.timeout = random_timeout(random);
+    }
     const bool takes_tokens = seed % 2 == 0;
     Engine engine(kModel, random_options(random), takes_tokens);
     std::vector<std::shared_ptr<Inbox>> inboxes;
     std::vector<RequestId> ids(jobs.size());
     for (size_t i = 0; i < jobs.size(); ++i)
-      inboxes.push_back(engine.submit({jobs[i].prompt, jobs[i].params, nullptr}, &ids[i]));
+      inboxes.push_back(engine.submit(jobs[i].request(), &ids[i]));
     std::thread canceller([&] {
       for (const RequestId id : ids)
         if (static_cast<uint64_t>(id) % 3 == 0) engine.executor.cancel(id);
     });
     for (size_t i = 0; i < jobs.size(); ++i) {
       SCOPED_TRACE(testing::Message() << "request " << i);
-      expect_same_or_cut_short(inboxes[i]->wait(), alone[i]);
+      const Outcome outcome = inboxes[i]->wait();
+      expect_same_or_cut_short(outcome, alone[i]);
+      expect_no_error_but_of(jobs[i], outcome);
+      if (jobs[i].timeout) ++(outcome.error ? num_late : num_in_time);
     }
     canceller.join();
     engine.wait_until_idle();
   }
+  EXPECT_GT(num_late, 0);
+  EXPECT_GT(num_in_time, 0);
 }
 
 TEST(Workload, BrokenStepsLoseNoBlocksAndHangNobody) {
@@ -179,7 +216,9 @@ TEST(Workload, BrokenStepsLoseNoBlocksAndHangNobody) {
     std::vector<std::shared_ptr<Inbox>> inboxes;
     for (int64_t i = 0; i < 20; ++i) {
       Job job = random_job(random);
-      inboxes.push_back(engine.submit({std::move(job.prompt), std::move(job.params), nullptr}));
+      job.priority = random_priority(random);
+      job.timeout = random_timeout(random);
+      inboxes.push_back(engine.submit(job.request()));
     }
     for (const auto& inbox : inboxes) {
       const Outcome outcome = inbox->wait();
