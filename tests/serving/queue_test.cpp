@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <variant>
 #include <vector>
@@ -91,6 +92,31 @@ TEST(Queue, RefusesMoreRequestsThanMayWait) {
   gate.open();
   for (const auto& inbox : inboxes) EXPECT_FALSE(inbox->wait().error.has_value());
   EXPECT_EQ(engine.generate({1, 2}, tokens(4)).choices.at(0).tokens.size(), 4u);
+}
+
+TEST(Queue, SaysWhenThereIsRoomFromHowLongRequestsTook) {
+  ExecutorOptions options = one_at_a_time();
+  options.max_queued_requests = 1;
+  Engine engine(kModel, options);
+  constexpr double kStep_s = 1.25;
+  Gate gate;
+  engine.runner.on_step = [&](int64_t step) {
+    if (step == 1)
+      std::this_thread::sleep_for(std::chrono::duration<double>(kStep_s));
+    else
+      gate.pass();
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_FALSE(engine.submit(request({1, 2}, 1))->wait().error.has_value());
+  std::vector<std::shared_ptr<Inbox>> inboxes = {engine.submit(request({1, 2}, 1))};
+  gate.wait_for_step();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  inboxes.push_back(engine.submit(request({1, 2}, 1)));
+  const QueueFull full = submit_to_full(engine, request({1, 2}, 1));
+  EXPECT_GE(full.retry_after_s, kStep_s) << "the one that runs takes as long as the one before";
+  EXPECT_LE(full.retry_after_s, elapsed.count());
+  gate.open();
+  for (const auto& inbox : inboxes) EXPECT_FALSE(inbox->wait().error.has_value());
 }
 
 TEST(Queue, TakesAllOfABatchOrNone) {
