@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an executor tells of itself and of its requests: bounds on its queue, deadlines, timings,
 // steps, prefixes; and that the ways it may run give the same tokens.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -220,6 +221,43 @@ TEST(Deadlines, EndARequestWithTheNumbers) {
   EXPECT_GT(length, 0) << outcome.error->message();
   EXPECT_NE(outcome.error->message().find("with 0 output tokens"), std::string::npos);
   engine.wait_until_idle();
+}
+
+TEST(Deadlines, EndADecodingRequestAndLeaveItsNeighbourAlone) {
+  Engine engine;
+  const Outcome alone = engine.generate({7, 8, 9}, tokens(40));
+  const int64_t first_step = engine.wait_until_idle().num_steps;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  Gate gate;
+  engine.runner.on_step = [&](int64_t step) {
+    if (step == first_step + 8) std::this_thread::sleep_until(deadline);
+    if (step == first_step + 12) gate.pass();
+  };
+  Request late = request({1, 2, 3}, 40);
+  late.deadline = deadline;
+  const auto late_inbox = engine.submit(std::move(late));
+  const auto neighbour = engine.submit(request({7, 8, 9}, 40));
+  const Outcome outcome = late_inbox->wait();
+  ASSERT_TRUE(outcome.error.has_value());
+  EXPECT_EQ(outcome.error->kind(), ErrorKind::cancelled);
+  const size_t num_tokens = outcome.choices.at(0).tokens.size();
+  EXPECT_GE(num_tokens, 2u) << "it was not decoding yet";
+  EXPECT_LT(num_tokens, 40u);
+  EXPECT_NE(outcome.error->message().find(fmt::format("with {} output tokens", num_tokens)),
+            std::string::npos)
+      << outcome.error->message();
+  gate.wait_for_step();
+  const std::vector<RunningRequest> running = engine.executor.running();
+  ASSERT_EQ(running.size(), 1u);
+  EXPECT_EQ(engine.executor.stats().num_free_blocks,
+            engine.executor.stats().num_blocks - running[0].num_blocks);
+  EXPECT_EQ(neighbour->peek().num_ends, 0);
+  gate.open();
+  EXPECT_EQ(neighbour->wait().choices, alone.choices);
+  engine.wait_until_idle();
+  const Outcome in_the_end = late_inbox->peek();
+  EXPECT_EQ(in_the_end.num_ends, 1);
+  EXPECT_EQ(in_the_end.num_events_after_end, 0);
 }
 
 TEST(Deadlines, FarAwayChangeNothing) {
