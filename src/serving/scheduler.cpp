@@ -210,13 +210,23 @@ void Scheduler::advance(SequenceGroup& group, std::span<const Child> children) {
     return group.sequences.front().tokens.push_back(children.front().token);
   std::vector<int64_t> num_uses(group.sequences.size(), 0);
   for (const Child& child : children) ++num_uses[static_cast<size_t>(child.parent)];
+  // A fork takes the memory of a sequence without a child, where the prompt lies already.
+  std::vector<std::vector<int32_t>> unused;
+  for (size_t i = 0; i < num_uses.size(); ++i)
+    if (num_uses[i] == 0) unused.push_back(std::move(group.sequences[i].tokens));
+  const auto fork = [&](const Sequence& sequence) {
+    if (unused.empty()) return sequence.fork();
+    std::vector<int32_t> memory = std::move(unused.back());
+    unused.pop_back();
+    return sequence.fork(std::move(memory), group.num_prompt_tokens);
+  };
   std::vector<Sequence> next;
   next.reserve(children.size());
   for (const Child& child : children) {
     const auto parent = static_cast<size_t>(child.parent);
     Sequence& sequence = group.sequences[parent];
     const bool is_last_use = --num_uses[parent] == 0;
-    next.push_back(is_last_use ? std::move(sequence) : sequence.fork());
+    next.push_back(is_last_use ? std::move(sequence) : fork(sequence));
     next.back().tokens.push_back(child.token);
   }
   group.sequences = std::move(next);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kv/block_table.h"
@@ -30,9 +31,12 @@ struct Sequence {
   int64_t num_entered = 0;           // blocks of the table in the prefix cache
 
   int64_t num_known() const { return static_cast<int64_t>(tokens.size()); }
-  Sequence fork() const {
-    return {tokens,    num_scheduled,        num_computed, table.fork(),
-            last_step, num_before_last_step, row,          num_entered};
+  /// A copy. `memory` is for its tokens, of which it holds the first `num_same` already.
+  Sequence fork(std::vector<int32_t> memory = {}, int64_t num_same = 0) const {
+    memory.resize(static_cast<size_t>(num_same));
+    memory.insert(memory.end(), tokens.begin() + num_same, tokens.end());
+    return {std::move(memory), num_scheduled,        num_computed, table.fork(),
+            last_step,         num_before_last_step, row,          num_entered};
   }
 };
 
