@@ -70,7 +70,7 @@ class Server {
   uint16_t port() const;
   ServerStats stats() const;
   /// Closes idle connections, and every other one after the answer it is at. New connections are
-  /// still taken, so that a handler can say 503.
+  /// still taken, and those that have asked for nothing yet kept, so that a handler can say 503.
   void begin_drain();
   /// Reads the certificate's files again, for new connections. Throws as the constructor does, and
   /// then goes on with the old ones.

@@ -85,8 +85,9 @@ class ServerConnection final : public Connection,
   bool has_room() override;
   void give_up() override { reset(); }
   void check_deadlines(Clock::time_point now) override;
+  /// A connection that has sent nothing yet was opened for a request: that is answered.
   void close_if_idle() override {
-    if (!answer_ && !is_closing_ && input_.empty() &&
+    if (has_asked_ && !answer_ && !is_closing_ && input_.empty() &&
         parser_.state() == RequestParser::State::start)
       close();
   }
@@ -129,6 +130,7 @@ class ServerConnection final : public Connection,
   std::string output_;       // being sent
   size_t num_sent_ = 0;      // of output_
   bool is_interim_ = false;  // output_ is "100 Continue", not the answer's
+  bool has_asked_ = false;   // a first request
   bool is_surplus_ = false;  // one more than the server takes
   bool is_writing_ = false;
   bool is_closing_ = false;  // after the answer that is being sent, or already
@@ -272,6 +274,7 @@ void ServerConnection<Stream>::refuse(int status, std::string_view message) {
 
 template <typename Stream>
 void ServerConnection<Stream>::begin_answer(Request request, const Framing& framing) {
+  has_asked_ = true;
   request.peer = peer_;
   read_deadline_.reset();
   ++shared_->num_exchanges;

@@ -382,12 +382,19 @@ TEST(Stop, AbortsWhatIsNotAnsweredAndLeavesHeldExchangesHarmless) {
 TEST(Drain, ClosesIdleConnectionsAndOthersAfterTheirAnswer) {
   Holder holder;
   Server server(test_options(holder.handler()));
-  RawClient idle(server.port()), busy(server.port());
+  RawClient idle(server.port());
+  idle.send(kGet);
+  (*holder.exchanges.take())->respond({.body = "first"});
+  EXPECT_EQ(idle.read_response()->body, "first");
+  RawClient busy(server.port()), fresh(server.port());
   busy.send(kGet);
   const auto exchange = holder.exchanges.take();
-  wait_until([&] { return server.stats().num_connections == 2; });
+  wait_until([&] { return server.stats().num_connections == 3; });
   server.begin_drain();
   EXPECT_EQ(idle.read_all(), "");
+  fresh.send(kGet);
+  (*holder.exchanges.take())->respond({.status = 503});
+  EXPECT_EQ(fresh.read_response()->headers.at("connection"), "close");
   (*exchange)->respond({.body = "last"});
   EXPECT_EQ(busy.read_response()->body, "last");
   busy.shut_down_sending();
