@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from connection import encode
 from loaded_server import greedy
@@ -160,7 +161,10 @@ async def send_a_damaged_request(rude: Rude) -> None:
 
 
 async def send_a_bad_request(rude: Rude) -> None:
-    entry = rude.random.choice(CORPUS)
+    await send_entry(rude, rude.random.choice(CORPUS))
+
+
+async def send_entry(rude: Rude, entry: dict[str, Any]) -> None:
     if "wire" in entry:
         data = entry["wire"].encode()
     else:
@@ -212,6 +216,6 @@ async def behave_badly(port: int, random_source: random.Random, client: Client) 
     except ConnectionError:
         pass
     except (AssertionError, asyncio.TimeoutError) as error:
-        raise AssertionError(f"{client.__name__}: {error!r}") from error
+        raise AssertionError(f"{client}: {error!r}") from error
     finally:
         rude.leave()

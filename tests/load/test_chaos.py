@@ -9,10 +9,13 @@ import time
 import unittest
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
-from chaos_clients import CLIENTS, FLAGS, Rude, ask_for_megabytes, behave_badly
+from chaos_clients import CLIENTS, FLAGS, Rude, ask_for_megabytes, behave_badly, send_entry
 from connection import Answer, Connection, encode
 from loaded_server import MAX_GROWTH_MB, LoadedServer, greedy, raise_open_files, size
+
+from bad_requests import CORPUS  # isort: skip  (on the path since loaded_server)
 
 NUM_STREAMS = 50
 NUM_DISTINCT = 16
@@ -83,6 +86,11 @@ class Chaos(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, body)
             await asyncio.sleep(0.2)
 
+    async def send_every_bad_request(self) -> None:
+        """Of the largest regex the allocator keeps 14 MB, once, which must not hide in what chaos may add."""
+        for entry in CORPUS * 2:
+            await behave_badly(self.server.port, random.Random(SEED), partial(send_entry, entry=entry))
+
     async def watch(self) -> None:
         while time.monotonic() < self.end:
             for path in ("/livez", "/readyz"):
@@ -123,6 +131,8 @@ class Chaos(unittest.TestCase):
     def test_good_streams_are_as_alone(self) -> None:
         num_fds = self.server.num_idle_fds()
         self.alone = asyncio.run(self.answers_alone(request))
+        asyncio.run(self.send_every_bad_request())
+        self.server.wait_until_settled(num_fds)
         rss = self.server.rss_mb()
         asyncio.run(self.run_chaos())
         self.server.wait_until_settled(num_fds)
