@@ -106,10 +106,11 @@ struct SamplingParams {
 struct ExecutorStats {
   int64_t num_running = 0;  // requests
   int64_t num_waiting = 0;
-  int64_t num_queued_tokens = 0;  // of the prompts of waiting ones
-  int64_t num_kv_blocks = 0;
-  int64_t num_free_kv_blocks = 0;
+  int64_t num_queued_tokens = 0;   // of the prompts of waiting ones
+  int64_t num_kv_blocks = 0;       // of BuildOptions::block_size positions each, 64 by default
+  int64_t num_free_kv_blocks = 0;  // those of cached prefixes that nobody uses included
   int64_t num_steps = 0;           // since the model was loaded, as all that follows
+  int64_t num_steps_ahead = 0;     // of them, begun on tokens that the step before was yet to give
   int64_t num_batched_tokens = 0;  // computed in them
   int64_t num_sampled_rows = 0;  // of logits: the tokens of all outputs, beams and prompt_logprobs
                                  // counted each

@@ -103,6 +103,7 @@ ExecutorStats LoadedModel::stats() const {
           .num_kv_blocks = stats.num_blocks,
           .num_free_kv_blocks = stats.num_free_blocks,
           .num_steps = stats.num_steps,
+          .num_steps_ahead = stats.num_steps_ahead,
           .num_batched_tokens = stats.num_batched_tokens,
           .num_sampled_rows = stats.num_sampled_rows,
           .num_preemptions = stats.num_preemptions,

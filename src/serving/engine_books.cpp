@@ -13,6 +13,7 @@ EngineBooks::EngineBooks(int64_t num_kv_blocks) {
 void EngineBooks::note_launch(const Step& step) {
   const std::lock_guard lock(mutex_);
   stats_.num_steps = step.number;
+  if (!step.batch.feeds.empty()) ++stats_.num_steps_ahead;
   stats_.num_batched_tokens += step.batch.num_tokens();
   stats_.num_sampled_rows += std::ssize(step.batch.logit_rows);
 }

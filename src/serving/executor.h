@@ -68,6 +68,7 @@ struct ExecutorStats {
   int64_t num_free_blocks = 0;
   int64_t num_blocks = 0;
   int64_t num_steps = 0;           // since the start
+  int64_t num_steps_ahead = 0;     // of them, fed with tokens that the step in flight was to give
   int64_t num_batched_tokens = 0;  // of all steps
   int64_t num_sampled_rows = 0;    // of logits, likewise
   int64_t num_preemptions = 0;

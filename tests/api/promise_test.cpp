@@ -258,14 +258,20 @@ TEST_P(Promise, SixtyFourThatDecodeTogetherKeepTheirBits) {
   run_alone(specs_of_one_sequence(vocab_size_));
   std::vector<size_t> all(specs_.size());
   std::iota(all.begin(), all.end(), size_t{0});
-  for (const SchedulingPolicy policy :
-       {SchedulingPolicy::guaranteed_no_evict, SchedulingPolicy::max_utilization}) {
-    SCOPED_TRACE(static_cast<int>(policy));
+  struct Way {
+    SchedulingPolicy policy;
+    bool run_ahead;
+  };
+  for (const auto& [policy, run_ahead] : {Way{SchedulingPolicy::guaranteed_no_evict, true},
+                                          {SchedulingPolicy::max_utilization, true},
+                                          {SchedulingPolicy::max_utilization, false}}) {
+    SCOPED_TRACE(testing::Message() << static_cast<int>(policy) << run_ahead);
     LLMOptions options;
     options.num_threads = 2;
     options.max_num_seqs = kMaxNumSeqs;
     options.max_num_batched_tokens = 256;
     options.scheduling_policy = policy;
+    options.run_ahead = run_ahead;
     options.kv_cache_memory_bytes = kMaxNumSeqs * kNumBlocksOfOne * block_bytes_;
     std::latch are_submitted{1};
     int64_t most_decoding = 0;  // the engine thread's until the model is gone
@@ -280,6 +286,12 @@ TEST_P(Promise, SixtyFourThatDecodeTogetherKeepTheirBits) {
       for (const size_t i : all) inboxes.push_back(submit(model, i));
       are_submitted.count_down();
       expect_as_alone(inboxes, all);
+      // The shortest output has 40 tokens, each but the first of which takes a step behind another.
+      const int64_t num_steps_ahead = model.stats().num_steps_ahead;
+      if (run_ahead)
+        EXPECT_GE(num_steps_ahead, 39);
+      else
+        EXPECT_EQ(num_steps_ahead, 0);
     }
     EXPECT_EQ(most_decoding, kMaxNumSeqs);
   }

@@ -41,6 +41,7 @@ class OneBillion : public testing::Test {
  protected:
   static constexpr int kBuildThreads = 2;
   static constexpr int64_t kMaxModelLen = 512;
+  static constexpr int64_t kMaxTokens = 6;
   /// Cache of one sequence of full length: 22 layers of keys and values, 4 heads of 64 in bf16.
   static constexpr size_t kSequenceBytes = size_t{22} * 2 * 4 * 64 * 2 * kMaxModelLen;
 
@@ -59,7 +60,7 @@ class OneBillion : public testing::Test {
     };
     report_ = build(options);
     LLM llm = load({.num_threads = 2});
-    requests_ = test::mixed_requests(llm.vocab_size(), /*max_tokens=*/6);
+    requests_ = test::mixed_requests(llm.vocab_size(), kMaxTokens);
     alone_ = test::run_alone(llm, requests_);
   }
   static void TearDownTestSuite() { directory_.reset(); }
@@ -131,6 +132,26 @@ TEST_F(OneBillion, PoliciesPausesPrefixesAndStepsAheadChangeNothing) {
       EXPECT_EQ(stats.num_preemptions > 0, policy == SchedulingPolicy::max_utilization);
       EXPECT_EQ(stats.num_prefix_hits > 0, is_on);
     }
+}
+
+TEST_F(OneBillion, StepsAheadOfOneSequenceEachChangeNothing) {
+  std::vector<test::MixedRequest> narrow;
+  std::vector<std::string> expected;
+  for (size_t i = 0; i < requests_.size(); ++i) {
+    if (requests_[i].width() > 1) continue;
+    narrow.push_back(requests_[i]);
+    expected.push_back(alone_[i]);
+  }
+  for (const bool run_ahead : {false, true}) {
+    SCOPED_TRACE(run_ahead);
+    LLM llm = load({.num_threads = 2, .run_ahead = run_ahead});
+    EXPECT_EQ(test::run_together(llm, narrow, test::as_listed(narrow)), expected);
+    const int64_t num_steps_ahead = llm.stats().num_steps_ahead;
+    if (run_ahead)
+      EXPECT_GE(num_steps_ahead, kMaxTokens - 1) << "each token of the longest but the first";
+    else
+      EXPECT_EQ(num_steps_ahead, 0);
+  }
 }
 
 TEST_F(OneBillion, ATargetOfAStepsTimeChangesNothing) {

@@ -430,6 +430,7 @@ TEST(RunningAhead, GivesTheTokensThatWaitingGives) {
     results.emplace_back();
     for (const auto& inbox : inboxes) results.back().push_back(inbox->wait().choices);
     EXPECT_EQ(engine.runner.num_fed_tokens > 0, run_ahead);
+    EXPECT_EQ(engine.executor.stats().num_steps_ahead > 0, run_ahead);
     EXPECT_EQ(engine.runner.num_taken_tokens > 0, run_ahead && takes_tokens);
     EXPECT_EQ(engine.executor.stats().compute_cpu_s > 0, !takes_tokens);
     EXPECT_EQ(results.back(), results.front());
