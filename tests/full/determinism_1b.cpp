@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Llama of 1.1 billion random weights: its build stays within its memory, it loads, and eight
 // mixed requests keep their bits alone, together, in chunks and on any number of threads.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,8 +10,12 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
+#include "api/loaded_model.h"
+#include "serving/collector.h"
 #include "support/mixed_requests.h"
 #include "support/temp_directory.h"
 #include "veloz/build.h"
@@ -159,6 +164,37 @@ TEST_F(OneBillion, ATargetOfAStepsTimeChangesNothing) {
   options.num_threads = 2;
   options.target_step_ms = 250;
   expect_as_alone(options);
+}
+
+/// What was predicted of each step and what it took is printed: times are not asserted.
+TEST_F(OneBillion, StepsThatCutAPromptArePredictedWithinTheirTarget) {
+  constexpr int64_t kSmallestChunk = 16;  // goes on whatever it takes
+  constexpr double kTarget_s = 0.25;
+  constexpr double kTolerance_s = 1e-9;
+  LLMOptions options;
+  options.num_threads = 2;
+  options.target_step_ms = 1000 * kTarget_s;
+  std::vector<serving::StepRecord> steps;  // the engine thread's until the model is gone
+  {
+    api::LoadedModel model(engine(), options, [&](serving::ExecutorOptions& executor_options) {
+      executor_options.on_step = [&](const serving::StepRecord& step) { steps.push_back(step); };
+    });
+    const auto inbox = std::make_shared<serving::Inbox>();
+    serving::Request request;
+    request.prompt_tokens = std::get<std::vector<int32_t>>(requests_.front().prompt);
+    request.params.max_tokens = 2;
+    ASSERT_TRUE(std::holds_alternative<serving::RequestId>(
+        model.executor().submit(std::move(request), std::make_unique<serving::Collector>(inbox))));
+    ASSERT_FALSE(inbox->wait().error.has_value());
+  }
+  ASSERT_FALSE(steps.empty());
+  for (const serving::StepRecord& step : steps) {
+    fmt::print("step {}: {} prompt tokens, {} decoded, predicted {:.3f} s, took {:.3f} s\n",
+               step.number, step.num_prefill_tokens, step.num_decode_tokens, step.predicted_s,
+               step.duration_s);
+    if (step.num_prefill_tokens > kSmallestChunk)
+      EXPECT_LE(step.predicted_s, kTarget_s + kTolerance_s) << "step " << step.number;
+  }
 }
 
 }  // namespace
