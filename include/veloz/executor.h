@@ -67,9 +67,12 @@ struct RequestUsage {
 
 /// The last event of every request.
 struct RequestEnd {
-  RequestUsage usage{};          // all 0 of a failed request
-  uint64_t seed = 0;             // given, or drawn
-  std::optional<Error> error{};  // the request failed; completions still open have no end
+  RequestUsage usage{};  // all 0 of a failed request
+  uint64_t seed = 0;     // given, or drawn
+  /// The request failed; completions still open have no end. Its kind is `cancelled` where the
+  /// deadline passed, `invalid_input` where bans or a grammar left no token to choose, `internal`
+  /// where logits were not numbers or a step broke. A request that was cancelled has none.
+  std::optional<Error> error{};
 };
 
 using Event = std::variant<PromptDone, CompletionDelta, CompletionEnd, RequestEnd>;
