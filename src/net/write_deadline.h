@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <optional>
 
 namespace veloz::net {
 
@@ -24,8 +23,8 @@ class WriteDeadline {
     if (num_bytes_ >= kMinBytes) renew(now);
   }
   /// All has been taken.
-  void end() { deadline_.reset(); }
-  bool is_over(Clock::time_point now) const { return deadline_ && *deadline_ <= now; }
+  void end() { deadline_ = Clock::time_point::max(); }
+  bool is_over(Clock::time_point now) const { return deadline_ <= now; }
 
  private:
   void renew(Clock::time_point now) {
@@ -34,8 +33,8 @@ class WriteDeadline {
   }
 
   std::chrono::milliseconds timeout_;
-  std::optional<Clock::time_point> deadline_;
-  size_t num_bytes_ = 0;  // since the deadline was set
+  Clock::time_point deadline_ = Clock::time_point::max();  // none
+  size_t num_bytes_ = 0;                                   // since the deadline was set
 };
 
 }  // namespace veloz::net
