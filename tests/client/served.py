@@ -85,6 +85,13 @@ QUESTION = [{"role": "user", "content": f"{PASSAGE}\n\nWhere does Tomas live?"}]
 MODEL = "tiny-llama"
 
 
+def request_that_fills(num_seqs: int, priority: int) -> dict[str, Any]:
+    """A stream of as many sequences as the server runs, far longer than what a test does meanwhile."""
+    extra_body = {"ignore_eos": True, "priority": priority}
+    options = {"model": MODEL, "prompt": "Once", "n": num_seqs, "max_tokens": 900}
+    return {**options, "stream": True, "extra_body": extra_body}
+
+
 class ClientTest(unittest.TestCase):
     """Greedy by default: what a test does not ask for must not vary."""
 

@@ -14,7 +14,7 @@ import test_completions
 import test_errors
 import test_operations
 import test_structured
-from served import PASSAGE, QUESTION, Awaited, ClientTest, async_client_of, client_of, shared_server
+from served import PASSAGE, QUESTION, Awaited, ClientTest, async_client_of, client_of, request_that_fills, shared_server
 
 PROMPTS = [f"{PASSAGE * (1 + i % 3)}\n\nQuestion {i}: where does Tomas live?" for i in range(12)]
 
@@ -116,14 +116,7 @@ class Priorities(unittest.IsolatedAsyncioTestCase):
 
     async def start(self, client: openai.AsyncOpenAI, priority: int) -> Any:
         """A stream of which the first event has come."""
-        stream = await client.completions.create(
-            model="tiny-llama",
-            prompt="Once",
-            n=self.NUM_SEQS,
-            max_tokens=900,
-            stream=True,
-            extra_body={"ignore_eos": True, "priority": priority},
-        )
+        stream = await client.completions.create(**request_that_fills(self.NUM_SEQS, priority))
         await anext(aiter(stream))
         return stream
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
-from served import QUESTION, ClientTest, client_of, shared_server, start_server
+from served import QUESTION, ClientTest, client_of, request_that_fills, shared_server, start_server
 from server import MODELS
 from test_errors import ErrorTest
 
@@ -177,14 +177,7 @@ class Priorities(unittest.TestCase):
 
     def start(self, priority: int) -> Any:
         """A stream of which the first event has come."""
-        stream = self.client.completions.create(
-            model="tiny-llama",
-            prompt="Once",
-            n=self.NUM_SEQS,
-            max_tokens=900,
-            stream=True,
-            extra_body={"ignore_eos": True, "priority": priority},
-        )
+        stream = self.client.completions.create(**request_that_fills(self.NUM_SEQS, priority))
         next(iter(stream))
         return stream
 
