@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx2/broadcast.h"
 #include "cpu/avx2/lanes.h"
+#include "cpu/avx2/opaque.h"
 #include "cpu/avx2/widened_bf16.h"
 #include "cpu/gemm_loop.h"
 
@@ -40,8 +41,8 @@ struct Int16ByInt8 : Int32Sums {
   static Inputs load_inputs(const char* x) { return broadcast(x); }
   static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
   static I multiply_add(const I& sums, Inputs x, const Weights& w) {
-    return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(x, w.low)),
-            _mm256_add_epi32(sums.high, _mm256_madd_epi16(x, w.high))};
+    return {opaque(_mm256_add_epi32(sums.low, _mm256_madd_epi16(x, w.low))),
+            opaque(_mm256_add_epi32(sums.high, _mm256_madd_epi16(x, w.high)))};
   }
 };
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cpu/avx2/opaque.h"
 #include "cpu/avx2/uint4_lanes.h"
 #include "cpu/uint4_loop.h"
 
@@ -12,8 +13,8 @@ struct WidenedUint4 : Uint4Lanes {
 
   static Chunk begin_chunk(const I&) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static Chunk multiply_add(const Chunk& products, const Codes& codes, Inputs quad) {
-    return {_mm256_add_epi16(products.low, _mm256_maddubs_epi16(codes.low, quad)),
-            _mm256_add_epi16(products.high, _mm256_maddubs_epi16(codes.high, quad))};
+    return {opaque(_mm256_add_epi16(products.low, _mm256_maddubs_epi16(codes.low, quad))),
+            opaque(_mm256_add_epi16(products.high, _mm256_maddubs_epi16(codes.high, quad)))};
   }
   static I end_chunk(const I& sums, const Chunk& products) {
     const __m256i ones = _mm256_set1_epi16(1);
