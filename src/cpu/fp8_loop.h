@@ -10,6 +10,7 @@
 
 #include "cpu/gemm_loop.h"
 #include "cpu/gemm_tile.h"
+#include "cpu/widen_loop.h"
 
 namespace veloz::cpu {
 namespace {
@@ -72,16 +73,7 @@ void widen_fp8_step(const void* codes, char* to) {
 
 template <typename Decoder>
 void widen_fp8(const uint8_t* codes, int64_t count, void* to) {
-  char* const bf16 = static_cast<char*>(to);
-  int64_t i = 0;
-  for (; i + kStepBytes <= count; i += kStepBytes) widen_fp8_step<Decoder>(codes + i, bf16 + 2 * i);
-  if (i == count) return;
-  uint8_t rest[kStepBytes] = {};
-  char widened[2 * kStepBytes];
-  __builtin_memcpy(rest, codes + i, static_cast<size_t>(count - i));
-  widen_fp8_step<Decoder>(rest, widened);
-  const int64_t padded = (count - i + 3) / 4 * 4;
-  __builtin_memcpy(bf16 + 2 * i, widened, static_cast<size_t>(2 * padded));
+  widen_codes<kStepBytes>(codes, count, to, widen_fp8_step<Decoder>);
 }
 
 }  // namespace

@@ -117,6 +117,15 @@ struct GemmExpansion {
   const GemmMicro* micro;  // for the expanded panels; several of its steps are one of the codes
 };
 
+/// The micro-kernels of int8 x int8, sums being int32 and weights code + 128.
+struct Int8Micro {
+  const GemmMicro* codes;
+  /// Where products are of 16 bits: a row of codes as int16, each four as the first and the third,
+  /// then the second and the fourth, filled up with zeros to a multiple of four. Null: x is int8.
+  void (*widen)(const int8_t* codes, int64_t count, void* to) = nullptr;
+  GemmExpansion expansion = {};  // of weights to int16 in that order, likewise
+};
+
 /// The micro-kernels of fp8 x fp8, x being bf16: weights with one scale a row, and with groups.
 struct Fp8Micro {
   const GemmMicro* whole;
@@ -144,12 +153,11 @@ extern const GemmMicro kGemmAvx2Int16ByInt8;
 extern const GemmMicro kGemmAvx512Int16ByInt8;
 extern const GemmMicro kGemmAvx512DotInt16ByInt8;  // vpdpwssd
 
-// Activations int8, weights code + 128, sums int32.
-extern const GemmMicro kGemmPortableInt8;
-extern const GemmMicro kGemmAvx2Int8;
-extern const GemmMicro kGemmAvx2VnniInt8;  // vpdpbusd
-extern const GemmMicro kGemmAvx512Int8;
-extern const GemmMicro kGemmAvx512VnniInt8;  // vpdpbusd
+extern const Int8Micro kInt8Portable;
+extern const Int8Micro kInt8Avx2;
+extern const Int8Micro kInt8Avx2Vnni;  // vpdpbusd
+extern const Int8Micro kInt8Avx512;
+extern const Int8Micro kInt8Avx512Vnni;  // vpdpbusd
 
 extern const Fp8Micro kFp8Portable;
 extern const Fp8Micro kFp8Avx2;

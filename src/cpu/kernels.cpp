@@ -85,10 +85,10 @@ constexpr Kernel linear_kernel(std::string_view name) {
   return {name, Op::linear, accepts_linear<dtype>, run_linear<micro>, linear_workspace_bytes};
 }
 
-template <const GemmMicro& micro>
+template <const Int8Micro& micro>
 constexpr Kernel int8_linear_kernel(std::string_view name) {
   return {name, Op::quantized_linear, accepts_quantized_linear<DType::int8>, run_int8_linear<micro>,
-          int8_linear_workspace_bytes};
+          int8_linear_workspace_bytes<micro>};
 }
 template <const Fp8Micro& micro>
 constexpr Kernel fp8_linear_kernel(std::string_view name) {
@@ -148,11 +148,10 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx512, uint4_linear_kernel<kUint4Avx512>("quantized_linear/avx512_uint4")},
     {Isa::avx2_vnni, uint4_linear_kernel<kUint4Avx2Vnni>("quantized_linear/avx2_vnni_uint4")},
     {Isa::avx2, uint4_linear_kernel<kUint4Avx2>("quantized_linear/avx2_uint4")},
-    {Isa::avx512_vnni,
-     int8_linear_kernel<kGemmAvx512VnniInt8>("quantized_linear/avx512_vnni_int8")},
-    {Isa::avx512, int8_linear_kernel<kGemmAvx512Int8>("quantized_linear/avx512_int8")},
-    {Isa::avx2_vnni, int8_linear_kernel<kGemmAvx2VnniInt8>("quantized_linear/avx2_vnni_int8")},
-    {Isa::avx2, int8_linear_kernel<kGemmAvx2Int8>("quantized_linear/avx2_int8")},
+    {Isa::avx512_vnni, int8_linear_kernel<kInt8Avx512Vnni>("quantized_linear/avx512_vnni_int8")},
+    {Isa::avx512, int8_linear_kernel<kInt8Avx512>("quantized_linear/avx512_int8")},
+    {Isa::avx2_vnni, int8_linear_kernel<kInt8Avx2Vnni>("quantized_linear/avx2_vnni_int8")},
+    {Isa::avx2, int8_linear_kernel<kInt8Avx2>("quantized_linear/avx2_int8")},
     {Isa::avx512_bf16,
      fp8_linear_kernel<kFp8Avx512DotBf16>("quantized_linear/avx512_bf16_fp8_dot")},
     {Isa::avx512, fp8_linear_kernel<kFp8Avx512>("quantized_linear/avx512_fp8")},
@@ -205,7 +204,7 @@ const CpuKernel kCpuKernels[] = {
     {Isa::portable, linear_kernel<kGemmPortableBf16, DType::bf16>("linear/portable_bf16")},
     {Isa::portable, linear_kernel<kGemmPortableFp32, DType::fp32>("linear/portable_fp32")},
     {Isa::portable, uint4_linear_kernel<kUint4Portable>("quantized_linear/portable_uint4")},
-    {Isa::portable, int8_linear_kernel<kGemmPortableInt8>("quantized_linear/portable_int8")},
+    {Isa::portable, int8_linear_kernel<kInt8Portable>("quantized_linear/portable_int8")},
     {Isa::portable, fp8_linear_kernel<kFp8Portable>("quantized_linear/portable_fp8")},
     {Isa::portable, weight_only_kernel<kGemmPortableBf16, kDequantizePortable, DType::bf16>(
                         "weight_only_linear/portable_bf16")},

@@ -14,13 +14,18 @@ namespace veloz::cpu {
 /// int8 x int8: `micro` adds products of x with codes + 128 in int32; 128 times the sum of a row's
 /// codes is taken off again, and scales and bias follow.
 void int8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
-                 const GemmMicro& micro) noexcept;
-size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads);
+                 const Int8Micro& micro) noexcept;
+size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads,
+                                   const Int8Micro& micro);
 
-/// Kernel::run for a set of micro-kernels.
-template <const GemmMicro& micro>
+/// Kernel::run and Kernel::workspace_bytes for a set of micro-kernels.
+template <const Int8Micro& micro>
 void run_int8_linear(ops::OpContext& context, const ops::OpCall& call) noexcept {
   int8_linear(context, ops::QuantizedLinearArgs::from(call), micro);
+}
+template <const Int8Micro& micro>
+size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
+  return int8_linear_workspace_bytes(call, num_threads, micro);
 }
 
 /// fp8 x fp8: codes become bf16, which holds them exactly. x is converted once per call; a block of

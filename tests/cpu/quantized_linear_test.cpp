@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -164,31 +165,34 @@ INSTANTIATE_TEST_SUITE_P(All, EightBitLinears, ::testing::ValuesIn(eight_bit_ker
 TEST(Int8Linears, AreExactOnEveryInstructionSet) {
   const int64_t k = 65536, n = 3;
   const QuantizedWeight w({.dtype = DType::int8, .n = n, .k = k, .group = k}, {0x80, 1.0f, 0});
-  for (const int8_t code : {int8_t{-128}, int8_t{-127}, int8_t{127}}) {
-    Activations x = random_activations(DType::int8, 2, k, 1, 1);
-    for (int64_t i = 0; i < 2 * k; ++i) test::set_element(x.codes.view(), i, code);
-    for (int64_t t = 0; t < 2; ++t) test::set_element(x.scales.view(), t, 1);
-    for (const ops::Kernel& kernel : eight_bit_kernels()) {
-      if (format_of(kernel) != DType::int8) continue;
-      const OwnedTensor y(DType::fp32, {2, n});
-      run_kernel(kernel, w.packed_inputs(x.views()), {y.view()}, kToFp32);
-      for (int64_t i = 0; i < 2 * n; ++i)
-        EXPECT_EQ(test::element(y.view(), i), -128.0 * code * static_cast<double>(k))
-            << kernel.name;
+  for (const int64_t m : {2, 40})
+    for (const int8_t code : {int8_t{-128}, int8_t{-127}, int8_t{127}}) {
+      Activations x = random_activations(DType::int8, m, k, 1, 1);
+      for (int64_t t = 0; t < m; ++t) std::fill_n(x.codes.view().row<int8_t>(t), k, code);
+      for (int64_t t = 0; t < m; ++t) test::set_element(x.scales.view(), t, 1);
+      for (const ops::Kernel& kernel : eight_bit_kernels()) {
+        if (format_of(kernel) != DType::int8) continue;
+        const OwnedTensor y(DType::fp32, {m, n});
+        run_kernel(kernel, w.packed_inputs(x.views()), {y.view()}, kToFp32);
+        for (int64_t i = 0; i < m * n; ++i)
+          EXPECT_EQ(test::element(y.view(), i), -128.0 * code * static_cast<double>(k))
+              << kernel.name;
+      }
     }
-  }
 }
 
 TEST(Int8Linears, HaveTheSameBitsOnEveryInstructionSet) {
   const QuantizedWeight w({.dtype = DType::int8, .n = 40, .k = 301, .group = 301});
-  const Activations x = random_activations(DType::int8, 13, 301, 1, 1);
   const OwnedTensor bias = random_tensor(DType::fp32, {40}, 3);
-  std::vector<OwnedTensor> results;
-  for (const ops::Kernel& kernel : eight_bit_kernels()) {
-    if (format_of(kernel) != DType::int8) continue;
-    results.emplace_back(DType::fp32, Shape{13, 40});
-    run_kernel(kernel, w.packed_inputs(x.views(), &bias), {results.back().view()}, kToFp32);
-    EXPECT_TENSOR_EQ(results.back().view(), results.front().view(), 1) << kernel.name;
+  for (const int64_t m : {13, 45}) {
+    const Activations x = random_activations(DType::int8, m, 301, 1, 1);
+    std::vector<OwnedTensor> results;
+    for (const ops::Kernel& kernel : eight_bit_kernels()) {
+      if (format_of(kernel) != DType::int8) continue;
+      results.emplace_back(DType::fp32, Shape{m, 40});
+      run_kernel(kernel, w.packed_inputs(x.views(), &bias), {results.back().view()}, kToFp32);
+      EXPECT_TENSOR_EQ(results.back().view(), results.front().view(), 1) << kernel.name;
+    }
   }
 }
 

@@ -19,9 +19,11 @@ struct DotInt8 : Int32Sums {
   }
 };
 
+// 6 x 1 panel of two registers, 2 weights and 1 input fill 15 of 16.
+constexpr GemmMicro kCodes = make_gemm_micro<DotInt8, 6, 1>();
+
 }  // namespace
 
-// 6 x 1 panel of two registers, 2 weights and 1 input fill 15 of 16.
-constexpr GemmMicro kGemmAvx2VnniInt8 = make_gemm_micro<DotInt8, 6, 1>();
+constexpr Int8Micro kInt8Avx2Vnni = {.codes = &kCodes};
 
 }  // namespace veloz::cpu

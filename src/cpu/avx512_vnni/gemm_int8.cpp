@@ -20,9 +20,11 @@ struct DotInt8 : Int32Sums {
   }
 };
 
+// 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
+constexpr GemmMicro kCodes = make_gemm_micro<DotInt8, 6, 4>(pack_pass_rows);
+
 }  // namespace
 
-// 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
-constexpr GemmMicro kGemmAvx512VnniInt8 = make_gemm_micro<DotInt8, 6, 4>(pack_pass_rows);
+constexpr Int8Micro kInt8Avx512Vnni = {.codes = &kCodes};
 
 }  // namespace veloz::cpu
