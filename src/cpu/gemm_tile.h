@@ -115,6 +115,7 @@ struct GemmMicro {
 struct GemmExpansion {
   void (*expand)(const GemmExpand&);
   const GemmMicro* micro;  // for the expanded panels; several of its steps are one of the codes
+  int64_t min_tiles = 7;   // of micro: fewer convert the codes themselves at less cost
 };
 
 /// The micro-kernels of int8 x int8, sums being int32 and weights code + 128.

@@ -17,8 +17,6 @@ constexpr int64_t kRowsPerBlock = 84 * kMaxTileRows;
 // Of more tiles, what comes next is not needed for long: the first-level cache is for their rows.
 constexpr int64_t kMaxTilesNear = 8;
 constexpr int64_t kSumsStride = kMaxTilePanels * kPanelWidth;
-// Below, codes are cheaper to convert in each tile than to write down once and read again.
-constexpr int64_t kMinTilesToExpand = 7;
 constexpr int64_t kMaxExpandedSteps = 8;  // of one step
 constexpr size_t kExpandedBytes =
     kMaxTilePanels * (kStepsPerBlock + kMaxExpandedSteps) * kStepBytes;
@@ -40,7 +38,7 @@ struct Scratch {
 bool expands(const PanelProduct& product, const PanelBlocking& blocking) {
   if (product.dequantization != nullptr) return true;
   return product.expansion != nullptr &&
-         blocking.rows > (kMinTilesToExpand - 1) * product.expansion->micro->max_rows;
+         blocking.rows > (product.expansion->min_tiles - 1) * product.expansion->micro->max_rows;
 }
 
 /// Steps that one step of the packed weight becomes where it is expanded.

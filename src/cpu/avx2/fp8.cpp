@@ -14,10 +14,11 @@ constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<WidenedBf16, 4, 1>();
 
 }  // namespace
 
+// To convert codes takes as long as to multiply them with four rows.
 constexpr Fp8Micro kFp8Avx2 = {.whole = &kWhole,
-                               .whole_expansion = {expand_fp8<NibbleDecoder>, &kGemmAvx2Bf16},
+                               .whole_expansion = {expand_fp8<NibbleDecoder>, &kGemmAvx2Bf16, 2},
                                .grouped = &kGrouped,
-                               .grouped_expansion = {expand_fp8<NibbleDecoder>, &kGroupedBf16},
+                               .grouped_expansion = {expand_fp8<NibbleDecoder>, &kGroupedBf16, 2},
                                .widen = widen_fp8<NibbleDecoder>};
 
 }  // namespace veloz::cpu
