@@ -72,8 +72,8 @@ void widen_fp8_step(const void* codes, char* to) {
 }
 
 template <typename Decoder>
-void widen_fp8(const uint8_t* codes, int64_t count, void* to) {
-  widen_codes<kStepBytes>(codes, count, to, widen_fp8_step<Decoder>);
+void widen_fp8_row(const void* codes, int64_t count, void* to) {
+  widen_row<kStepBytes>(codes, count, to, widen_fp8_step<Decoder>);
 }
 
 }  // namespace

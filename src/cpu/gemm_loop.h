@@ -9,6 +9,8 @@
 // Weights, one step of a panel, ready to multiply, and load_weights(w); Inputs, one step of a row,
 // broadcast, load_inputs(x) and load_part_inputs(x, bytes), kInputBytes of x each;
 // multiply_add(sums, inputs, weights); kRunsAhead where tiles ask for lines of their own panels.
+// Where there are no registers for all of that, it says so of a FirstPart and a SecondPart instead,
+// with which all rows are multiplied one after the other.
 
 #include <cstddef>
 #include <cstdint>
@@ -50,18 +52,32 @@ struct Int32Sums : Lanes {
 template <typename Simd, int kRows, int kPanels>
 using TileSums = typename Simd::Sums[kRows][kPanels];
 
-template <typename Simd, int kRows, int kPanels, typename LoadInputs>
-[[gnu::always_inline]] inline void add_step(const GemmTile& tile, int64_t i,
+/// `Part` is Simd, or one of the parts of a step.
+template <typename Simd, typename Part, int kRows, int kPanels, typename LoadInputs>
+[[gnu::always_inline]] inline void add_part(const GemmTile& tile, int64_t i,
                                             TileSums<Simd, kRows, kPanels>& sums,
                                             const LoadInputs& load_inputs) {
   const char* const x = static_cast<const char*>(tile.x) + i * Simd::kInputBytes;
   const char* const w = static_cast<const char*>(tile.w) + i * tile.w_step;
-  typename Simd::Weights weights[kPanels];
-  for (int p = 0; p < kPanels; ++p) weights[p] = Simd::load_weights(w + p * tile.w_stride);
+  typename Part::Weights weights[kPanels];
+  for (int p = 0; p < kPanels; ++p) weights[p] = Part::load_weights(w + p * tile.w_stride);
   for (int r = 0; r < kRows; ++r) {
-    const typename Simd::Inputs inputs = load_inputs(x + r * tile.x_stride);
+    const typename Part::Inputs inputs =
+        load_inputs.template operator()<Part>(x + r * tile.x_stride);
     for (int p = 0; p < kPanels; ++p)
-      sums[r][p] = Simd::multiply_add(sums[r][p], inputs, weights[p]);
+      sums[r][p] = Part::multiply_add(sums[r][p], inputs, weights[p]);
+  }
+}
+
+template <typename Simd, int kRows, int kPanels, typename LoadInputs>
+[[gnu::always_inline]] inline void add_step(const GemmTile& tile, int64_t i,
+                                            TileSums<Simd, kRows, kPanels>& sums,
+                                            const LoadInputs& load_inputs) {
+  if constexpr (requires { typename Simd::FirstPart; }) {
+    add_part<Simd, typename Simd::FirstPart, kRows, kPanels>(tile, i, sums, load_inputs);
+    add_part<Simd, typename Simd::SecondPart, kRows, kPanels>(tile, i, sums, load_inputs);
+  } else {
+    add_part<Simd, Simd, kRows, kPanels>(tile, i, sums, load_inputs);
   }
 }
 
@@ -70,9 +86,10 @@ template <typename Simd, int kRows, int kPanels>
 [[gnu::always_inline]] inline void add_steps(const GemmTile& shared, int64_t begin, int64_t end,
                                              TileSums<Simd, kRows, kPanels>& sums) {
   const GemmTile tile = shared;  // a copy, whose fields stay in registers
+  const auto load_inputs = []<typename Part>(const char* x) { return Part::load_inputs(x); };
   if (tile.prefetch_panels == 0) {
     for (int64_t i = begin; i < end; ++i)
-      add_step<Simd, kRows, kPanels>(tile, i, sums, Simd::load_inputs);
+      add_step<Simd, kRows, kPanels>(tile, i, sums, load_inputs);
     return;
   }
   if constexpr (Simd::kRunsAhead) {
@@ -81,7 +98,7 @@ template <typename Simd, int kRows, int kPanels>
       for (int64_t i = begin; i < end; ++i) {
         for (int p = 0; p < kPanels; ++p)
           __builtin_prefetch(tile.prefetch + p * tile.prefetch_stride + i * tile.prefetch_step);
-        add_step<Simd, kRows, kPanels>(tile, i, sums, Simd::load_inputs);
+        add_step<Simd, kRows, kPanels>(tile, i, sums, load_inputs);
       }
       return;
     }
@@ -95,7 +112,7 @@ template <typename Simd, int kRows, int kPanels>
       else
         __builtin_prefetch(line);
     }
-    add_step<Simd, kRows, kPanels>(tile, i, sums, Simd::load_inputs);
+    add_step<Simd, kRows, kPanels>(tile, i, sums, load_inputs);
   }
 }
 
@@ -109,8 +126,8 @@ void run_tile(const GemmTile& tile) {
                        : Simd::no_sums();
   add_steps<Simd, kRows, kPanels>(tile, 0, tile.num_steps, sums);
   if (tile.tail_bytes > 0)
-    add_step<Simd, kRows, kPanels>(tile, tile.num_steps, sums, [&](const char* x) {
-      return Simd::load_part_inputs(x, tile.tail_bytes);
+    add_step<Simd, kRows, kPanels>(tile, tile.num_steps, sums, [&]<typename Part>(const char* x) {
+      return Part::load_part_inputs(x, tile.tail_bytes);
     });
   for (int r = 0; r < kRows; ++r)
     for (int p = 0; p < kPanels; ++p)
@@ -256,6 +273,11 @@ template <typename Simd, int kRows, int kPanels>
 constexpr GemmMicro make_grouped_gemm_micro() {
   GemmMicro micro = make_micro<Simd, kRows, kPanels, true>();
   micro.store = store_tile<Fp32Sums>;
+  return micro;
+}
+
+constexpr GemmMicro widening(GemmMicro micro, void (*widen)(const void*, int64_t, void*)) {
+  micro.widen = widen;
   return micro;
 }
 

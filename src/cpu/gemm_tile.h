@@ -108,6 +108,9 @@ struct GemmMicro {
   void (*store)(const GemmStore&);
   void (*passes[kMaxPassRows])(const GemmPass&) = {};  // [rows - 1]; null: tiles do better
   void (*pack_rows)(const GemmPassRows&) = nullptr;    // for them
+  /// A row of `count` elements of x in the order and width that tiles read, filled up with zeros to
+  /// a whole step; null: tiles read x itself.
+  void (*widen)(const void* x, int64_t count, void* to) = nullptr;
 };
 
 /// A second way for many rows: the codes of a block are expanded once, and each tile of rows reads
@@ -121,20 +124,15 @@ struct GemmExpansion {
 /// The micro-kernels of int8 x int8, sums being int32 and weights code + 128.
 struct Int8Micro {
   const GemmMicro* codes;
-  /// Where products are of 16 bits: a row of codes as int16, each four as the first and the third,
-  /// then the second and the fourth, filled up with zeros to a multiple of four. Null: x is int8.
-  void (*widen)(const int8_t* codes, int64_t count, void* to) = nullptr;
-  GemmExpansion expansion = {};  // of weights to int16 in that order, likewise
+  GemmExpansion expansion = {};  // for those that widen x
 };
 
-/// The micro-kernels of fp8 x fp8, x being bf16: weights with one scale a row, and with groups.
+/// The micro-kernels of fp8 x fp8, x being widened: weights with one scale a row, and with groups.
 struct Fp8Micro {
   const GemmMicro* whole;
   GemmExpansion whole_expansion;
   const GemmMicro* grouped;
   GemmExpansion grouped_expansion;
-  /// A row of codes to bf16, filled up with zeros to a multiple of four.
-  void (*widen)(const uint8_t* codes, int64_t count, void* to);
 };
 
 // x and weights in fp32; in bf16, widened to fp32; x in fp32 and weights in bf16, 16 to a step.
@@ -143,6 +141,7 @@ extern const GemmMicro kGemmPortableBf16;
 extern const GemmMicro kGemmPortableFp32ByBf16;
 extern const GemmMicro kGemmAvx2Fp32;
 extern const GemmMicro kGemmAvx2Bf16;
+extern const GemmMicro kGemmAvx2WidenedBf16;  // by rows of fp32
 extern const GemmMicro kGemmAvx2Fp32ByBf16;
 extern const GemmMicro kGemmAvx512Fp32;
 extern const GemmMicro kGemmAvx512Bf16;

@@ -82,7 +82,8 @@ struct CpuKernel {
 
 template <const GemmMicro& micro, DType dtype>
 constexpr Kernel linear_kernel(std::string_view name) {
-  return {name, Op::linear, accepts_linear<dtype>, run_linear<micro>, linear_workspace_bytes};
+  return {name, Op::linear, accepts_linear<dtype>, run_linear<micro>,
+          linear_workspace_bytes<micro>};
 }
 
 template <const Int8Micro& micro>
@@ -93,7 +94,7 @@ constexpr Kernel int8_linear_kernel(std::string_view name) {
 template <const Fp8Micro& micro>
 constexpr Kernel fp8_linear_kernel(std::string_view name) {
   return {name, Op::quantized_linear, accepts_quantized_linear<DType::fp8_e4m3>,
-          run_fp8_linear<micro>, fp8_linear_workspace_bytes};
+          run_fp8_linear<micro>, fp8_linear_workspace_bytes<micro>};
 }
 template <const Uint4Micro& micro>
 constexpr Kernel uint4_linear_kernel(std::string_view name) {
@@ -142,7 +143,7 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx512_bf16, linear_kernel<kGemmAvx512DotBf16, DType::bf16>("linear/avx512_bf16_dot")},
     {Isa::avx512, linear_kernel<kGemmAvx512Bf16, DType::bf16>("linear/avx512_bf16")},
     {Isa::avx512, linear_kernel<kGemmAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
-    {Isa::avx2, linear_kernel<kGemmAvx2Bf16, DType::bf16>("linear/avx2_bf16")},
+    {Isa::avx2, linear_kernel<kGemmAvx2WidenedBf16, DType::bf16>("linear/avx2_bf16")},
     {Isa::avx2, linear_kernel<kGemmAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
     {Isa::avx512_vnni, uint4_linear_kernel<kUint4Avx512Vnni>("quantized_linear/avx512_vnni_uint4")},
     {Isa::avx512, uint4_linear_kernel<kUint4Avx512>("quantized_linear/avx512_uint4")},

@@ -2,27 +2,34 @@
 #include "cpu/linear.h"
 
 #include "cpu/panel_product.h"
+#include "cpu/parallel.h"
+#include "cpu/widened_rows.h"
 
 namespace veloz::cpu {
+namespace {
 
-size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
+int64_t step_columns(DType dtype) { return kStepBytesX / static_cast<int64_t>(dtype_bytes(dtype)); }
+
+}  // namespace
+
+size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads, const GemmMicro& micro) {
   const TensorView& x = call.inputs[0];
-  return panel_product_workspace_bytes(
-      x.shape[0], x.shape[1] * static_cast<int64_t>(dtype_bytes(x.dtype)), num_threads);
+  return widened_rows_bytes(micro, x.shape, step_columns(x.dtype)) +
+         panel_product_workspace_bytes(
+             x.shape[0], x.shape[1] * static_cast<int64_t>(dtype_bytes(x.dtype)), num_threads);
 }
 
 void linear(ops::OpContext& context, const ops::LinearArgs& a, const GemmMicro& micro) noexcept {
-  const auto x_bytes = static_cast<int64_t>(dtype_bytes(a.x.dtype));
-  const int64_t row_bytes = a.x.shape[1] * x_bytes;
-  run_panel_product(*context.pool, context.workspace,
-                    {.micro = &micro,
-                     .num_rows = a.x.shape[0],
-                     .x = a.x.as<const std::byte>(),
-                     .x_stride = a.x.row_stride * x_bytes,
-                     .w = a.w.as<const std::byte>(),
-                     .num_steps = row_bytes / micro.step_bytes_x,
-                     .tail_bytes = row_bytes % micro.step_bytes_x,
-                     .store = store_to(a.y, a.bias)});
+  const std::span<std::byte> workspace = context.workspace;
+  PanelProduct product{
+      .micro = &micro, .w = a.w.as<const std::byte>(), .store = store_to(a.y, a.bias)};
+  set_rows(product, a.x, step_columns(a.x.dtype), workspace.data());
+  if (micro.widen != nullptr)
+    for_row_ranges(*context.pool, a.x.shape[0], a.x.shape[1],
+                   [&](Range rows) { widen_rows(product, a.x, rows, workspace.data()); });
+  run_panel_product(
+      *context.pool,
+      workspace.subspan(widened_rows_bytes(micro, a.x.shape, step_columns(a.x.dtype))), product);
 }
 
 }  // namespace veloz::cpu

@@ -7,15 +7,18 @@
 
 namespace veloz::cpu {
 
-size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads);
-
 /// y = x w^T + bias with the weight in panels (cpu/layouts.h); see cpu/panel_product.h.
 void linear(ops::OpContext& context, const ops::LinearArgs& args, const GemmMicro& micro) noexcept;
+size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads, const GemmMicro& micro);
 
-/// Kernel::run for a set of micro-kernels.
+/// Kernel::run and Kernel::workspace_bytes for a set of micro-kernels.
 template <const GemmMicro& micro>
 void run_linear(ops::OpContext& context, const ops::OpCall& call) noexcept {
   linear(context, ops::LinearArgs::from(call), micro);
+}
+template <const GemmMicro& micro>
+size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
+  return linear_workspace_bytes(call, num_threads, micro);
 }
 
 }  // namespace veloz::cpu

@@ -39,6 +39,17 @@ void for_each_row_of_thread(ThreadPool& pool, int64_t num_rows, int64_t width, c
   });
 }
 
+/// Calls f(rows) for ranges of rows of `width` elements, on as many threads as have enough to do:
+/// between steps, waking one costs about as much as kElementsPerThread.
+template <typename F>
+void for_row_ranges(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {
+  constexpr int64_t kElementsPerThread = 131072, kRows = 6;  // of a tile
+  const int64_t rows = std::max<int64_t>(1, kElementsPerThread / width);
+  pool.for_range(num_rows, (rows + kRows - 1) / kRows * kRows, [&](int64_t begin, int64_t end) {
+    f(Range{begin, end});
+  });
+}
+
 /// The same, calling f(row).
 template <typename F>
 void for_each_row(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {

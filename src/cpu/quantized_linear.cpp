@@ -9,13 +9,13 @@
 #include "base/numeric.h"
 #include "cpu/panel_product.h"
 #include "cpu/parallel.h"
+#include "cpu/widened_rows.h"
 
 namespace veloz::cpu {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr int64_t kCodesPerStep = 4;            // of one channel, in both layouts
-constexpr int64_t kElementsPerThread = 131072;  // waking a thread costs about that many
+constexpr int64_t kCodesPerStep = 4;  // of one channel, in both layouts
 
 /// What all forms have in common: y, the bias, one scale per row of x and of w.
 GemmStore store_of(const ops::QuantizedLinearArgs& a) {
@@ -24,13 +24,6 @@ GemmStore store_of(const ops::QuantizedLinearArgs& a) {
   store.x_scales = a.x_scales.as<const float>();
   store.x_scales_stride = a.x_scales.row_stride;
   return store;
-}
-
-/// Calls f(begin, end) for ranges of rows, on as many threads as have enough to do.
-template <typename F>
-void for_row_ranges(ThreadPool& pool, const TensorView& x, const F& f) {
-  const int64_t rows = std::max<int64_t>(1, kElementsPerThread / x.shape[1]);
-  pool.for_range(x.shape[0], round_up(rows, kMaxTileRows), f);
 }
 
 /// offsets[t] = -128 * sum of the codes of row t: the product with a weight of 128s, changed in
@@ -63,95 +56,65 @@ size_t row_offsets_bytes(int64_t num_rows) {
   return round_up(static_cast<size_t>(num_rows) * sizeof(int32_t), kAlignment);
 }
 
-/// Bytes of a row of x in 16 bits, filled up with zeros to whole steps.
-int64_t widened_row_bytes(int64_t columns) { return round_up(columns, kCodesPerStep) * 2; }
-
-size_t widened_rows_bytes(const Shape& x) {
-  return round_up(static_cast<size_t>(x[0] * widened_row_bytes(x[1])), kAlignment);
-}
-
 }  // namespace
 
 size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads,
                                    const Int8Micro& micro) {
   const Shape& x = call.inputs[0].shape;
-  return row_offsets_bytes(x[0]) +
-         (micro.widen == nullptr
-              ? panel_product_workspace_bytes(x[0], x[1], num_threads)
-              : widened_rows_bytes(x) + expanded_product_workspace_bytes(x[0], num_threads));
+  return row_offsets_bytes(x[0]) + widened_rows_bytes(*micro.codes, x, kCodesPerStep) +
+         (micro.expansion.micro == nullptr ? panel_product_workspace_bytes(x[0], x[1], num_threads)
+                                           : expanded_product_workspace_bytes(x[0], num_threads));
 }
 
 void int8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
                  const Int8Micro& micro) noexcept {
-  std::span<std::byte> workspace = context.workspace;
-  const auto take = [&](size_t bytes) {
-    std::byte* const taken = workspace.data();
-    workspace = workspace.subspan(bytes);
-    return taken;
-  };
-  auto* const offsets = reinterpret_cast<int32_t*>(take(row_offsets_bytes(a.x.shape[0])));
+  auto* const offsets = reinterpret_cast<int32_t*>(context.workspace.data());
+  const std::span<std::byte> rest = context.workspace.subspan(row_offsets_bytes(a.x.shape[0]));
   PanelProduct product{.micro = micro.codes,
-                       .num_rows = a.x.shape[0],
-                       .x = a.x.as<const std::byte>(),
-                       .x_stride = a.x.row_stride,
+                       .expansion = micro.expansion.micro == nullptr ? nullptr : &micro.expansion,
                        .w = a.w.as<const std::byte>(),
-                       .num_steps = a.k_extent() / kCodesPerStep,
-                       .tail_bytes = a.k_extent() % kCodesPerStep,
                        .store = store_of(a)};
   product.store.row_offsets = offsets;
-  std::byte* widened = nullptr;
-  if (micro.widen != nullptr) {
-    widened = take(widened_rows_bytes(a.x.shape));
-    product.expansion = &micro.expansion;
-    product.x = widened;
-    product.x_stride = widened_row_bytes(a.k_extent());
-    product.num_steps = ceil_div(a.k_extent(), kCodesPerStep);
-    product.tail_bytes = 0;
-  }
-  for_row_ranges(*context.pool, a.x, [&](int64_t begin, int64_t end) {
-    if (widened != nullptr)
-      for (int64_t t = begin; t < end; ++t)
-        micro.widen(a.x.row<const int8_t>(t), a.k_extent(), widened + t * product.x_stride);
-    find_row_offsets(product, {begin, end}, offsets);
+  set_rows(product, a.x, kCodesPerStep, rest.data());
+  for_row_ranges(*context.pool, a.x.shape[0], a.k_extent(), [&](Range rows) {
+    widen_rows(product, a.x, rows, rest.data());
+    find_row_offsets(product, rows, offsets);
   });
-  run_panel_product(*context.pool, workspace, product);
+  run_panel_product(*context.pool,
+                    rest.subspan(widened_rows_bytes(*micro.codes, a.x.shape, kCodesPerStep)),
+                    product);
 }
 
-size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
+size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads, const Fp8Micro& micro) {
   const Shape& x = call.inputs[0].shape;
-  return widened_rows_bytes(x) + expanded_product_workspace_bytes(x[0], num_threads);
+  return widened_rows_bytes(*micro.whole, x, kCodesPerStep) +
+         expanded_product_workspace_bytes(x[0], num_threads);
 }
 
 void fp8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
                 const Fp8Micro& micro) noexcept {
-  const int64_t row_bytes = widened_row_bytes(a.k_extent());
-  std::byte* const x = context.workspace.data();
-  for_row_ranges(*context.pool, a.x, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t)
-      micro.widen(a.x.row<const uint8_t>(t), a.k_extent(), x + t * row_bytes);
-  });
   const bool has_groups = a.num_groups() > 1;
-  GemmStore store = store_of(a);
-  GemmGroups groups;
+  PanelProduct product{.micro = has_groups ? micro.grouped : micro.whole,
+                       .expansion = has_groups ? &micro.grouped_expansion : &micro.whole_expansion,
+                       .w = a.w.as<const std::byte>(),
+                       .store = store_of(a)};
   if (has_groups) {
-    store.w_scales = nullptr;
-    store.x_scales = nullptr;
-    groups = {.steps = a.group() / kCodesPerStep,
-              .w_scales = a.w_scales.as<const float>(),
-              .w_scales_stride = a.num_groups() * kPanelWidth,
-              .x_scales = a.x_scales.as<const float>(),
-              .x_scales_stride = a.x_scales.row_stride};
+    product.store.w_scales = nullptr;
+    product.store.x_scales = nullptr;
+    product.groups = {.steps = a.group() / kCodesPerStep,
+                      .w_scales = a.w_scales.as<const float>(),
+                      .w_scales_stride = a.num_groups() * kPanelWidth,
+                      .x_scales = a.x_scales.as<const float>(),
+                      .x_scales_stride = a.x_scales.row_stride};
   }
-  run_panel_product(*context.pool, context.workspace.subspan(widened_rows_bytes(a.x.shape)),
-                    {.micro = has_groups ? micro.grouped : micro.whole,
-                     .expansion = has_groups ? &micro.grouped_expansion : &micro.whole_expansion,
-                     .num_rows = a.x.shape[0],
-                     .x = x,
-                     .x_stride = row_bytes,
-                     .w = a.w.as<const std::byte>(),
-                     .num_steps = ceil_div(a.k_extent(), kCodesPerStep),
-                     .groups = groups,
-                     .store = store});
+  std::byte* const copy = context.workspace.data();
+  set_rows(product, a.x, kCodesPerStep, copy);
+  for_row_ranges(*context.pool, a.x.shape[0], a.k_extent(),
+                 [&](Range rows) { widen_rows(product, a.x, rows, copy); });
+  run_panel_product(
+      *context.pool,
+      context.workspace.subspan(widened_rows_bytes(*product.micro, a.x.shape, kCodesPerStep)),
+      product);
 }
 
 }  // namespace veloz::cpu

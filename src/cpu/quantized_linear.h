@@ -28,15 +28,19 @@ size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
   return int8_linear_workspace_bytes(call, num_threads, micro);
 }
 
-/// fp8 x fp8: codes become bf16, which holds them exactly. x is converted once per call; a block of
+/// fp8 x fp8: codes become bf16, which holds them exactly. x is widened once per call; a block of
 /// weights once per block of rows or, where rows are few, in the micro-kernel.
 void fp8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
                 const Fp8Micro& micro) noexcept;
-size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads);
+size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads, const Fp8Micro& micro);
 
 template <const Fp8Micro& micro>
 void run_fp8_linear(ops::OpContext& context, const ops::OpCall& call) noexcept {
   fp8_linear(context, ops::QuantizedLinearArgs::from(call), micro);
+}
+template <const Fp8Micro& micro>
+size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
+  return fp8_linear_workspace_bytes(call, num_threads, micro);
 }
 
 }  // namespace veloz::cpu

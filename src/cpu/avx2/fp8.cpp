@@ -8,8 +8,11 @@ namespace veloz::cpu {
 namespace {
 
 // Tiles as of bf16: the second half of a step waits in memory.
-constexpr GemmMicro kWhole = make_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 4, 1>();
-constexpr GemmMicro kGrouped = make_grouped_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 4, 1>();
+constexpr GemmMicro kWhole = widening(make_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 4, 1>(),
+                                      widen_fp8_row<NibbleDecoder>);
+constexpr GemmMicro kGrouped =
+    widening(make_grouped_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 4, 1>(),
+             widen_fp8_row<NibbleDecoder>);
 constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<WidenedBf16, 4, 1>();
 
 }  // namespace
@@ -18,7 +21,6 @@ constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<WidenedBf16, 4, 1>();
 constexpr Fp8Micro kFp8Avx2 = {.whole = &kWhole,
                                .whole_expansion = {expand_fp8<NibbleDecoder>, &kGemmAvx2Bf16, 2},
                                .grouped = &kGrouped,
-                               .grouped_expansion = {expand_fp8<NibbleDecoder>, &kGroupedBf16, 2},
-                               .widen = widen_fp8<NibbleDecoder>};
+                               .grouped_expansion = {expand_fp8<NibbleDecoder>, &kGroupedBf16, 2}};
 
 }  // namespace veloz::cpu

@@ -54,5 +54,8 @@ constexpr GemmMicro kGemmAvx2Fp32ByBf16 = make_gemm_micro<Fp32ByBf16, 6, 1>();
 constexpr GemmMicro kGemmAvx2Int16ByInt8 = make_gemm_micro<Int16ByInt8, 6, 1>();
 // 4 x 1 panel of two registers, 4 widened weights and 2 inputs fill 14.
 constexpr GemmMicro kGemmAvx2Bf16 = make_gemm_micro<WidenedBf16, 4, 1>();
+// 5 x 1, 2 widened weights, 1 input and a mask fill 14: of a sixth row GCC keeps sums in memory.
+constexpr GemmMicro kGemmAvx2WidenedBf16 =
+    widening(make_gemm_micro<Bf16ByFp32, 5, 1>(), widen_bf16_row);
 
 }  // namespace veloz::cpu

@@ -77,18 +77,17 @@ void widen_register(const char* codes, char* to) {
       to, {_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)});
 }
 
-void widen_row(const int8_t* codes, int64_t count, void* to) {
-  widen_codes<sizeof(__m256i)>(codes, count, to, widen_register);
+void widen_int8_row(const void* codes, int64_t count, void* to) {
+  widen_row<sizeof(__m256i)>(codes, count, to, widen_register);
 }
 
 // 4 x 1 panel of two registers, 4 widened weights, 2 inputs and a product fill 15 of 16; 6 x 1, 2
 // weights, 1 input and a product 16.
-constexpr GemmMicro kCodes = make_gemm_micro<WidenedInt8, 4, 1>();
+constexpr GemmMicro kCodes = widening(make_gemm_micro<WidenedInt8, 4, 1>(), widen_int8_row);
 constexpr GemmMicro kPairs = make_gemm_micro<Int16Pairs, 6, 1>();
 
 }  // namespace
 
-constexpr Int8Micro kInt8Avx2 = {
-    .codes = &kCodes, .widen = widen_row, .expansion = {expand_codes, &kPairs}};
+constexpr Int8Micro kInt8Avx2 = {.codes = &kCodes, .expansion = {expand_codes, &kPairs}};
 
 }  // namespace veloz::cpu

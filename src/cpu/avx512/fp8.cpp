@@ -8,8 +8,11 @@ namespace veloz::cpu {
 namespace {
 
 // 6 x 1 accumulators leave room for the decoder's tables.
-constexpr GemmMicro kWhole = make_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 6, 1>();
-constexpr GemmMicro kGrouped = make_grouped_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 6, 1>();
+constexpr GemmMicro kWhole = widening(make_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 6, 1>(),
+                                      widen_fp8_row<NibbleDecoder>);
+constexpr GemmMicro kGrouped =
+    widening(make_grouped_gemm_micro<Fp8As<NibbleDecoder, WidenedBf16>, 6, 1>(),
+             widen_fp8_row<NibbleDecoder>);
 constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<WidenedBf16, 6, 3>();
 
 }  // namespace
@@ -17,7 +20,6 @@ constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<WidenedBf16, 6, 3>();
 constexpr Fp8Micro kFp8Avx512 = {.whole = &kWhole,
                                  .whole_expansion = {expand_fp8<NibbleDecoder>, &kGemmAvx512Bf16},
                                  .grouped = &kGrouped,
-                                 .grouped_expansion = {expand_fp8<NibbleDecoder>, &kGroupedBf16},
-                                 .widen = widen_fp8<NibbleDecoder>};
+                                 .grouped_expansion = {expand_fp8<NibbleDecoder>, &kGroupedBf16}};
 
 }  // namespace veloz::cpu

@@ -8,8 +8,10 @@
 namespace veloz::cpu {
 namespace {
 
-constexpr GemmMicro kWhole = make_gemm_micro<Fp8As<TableDecoder, WidenedBf16>, 2, 1>();
-constexpr GemmMicro kGrouped = make_grouped_gemm_micro<Fp8As<TableDecoder, WidenedBf16>, 2, 1>();
+constexpr GemmMicro kWhole = widening(make_gemm_micro<Fp8As<TableDecoder, WidenedBf16>, 2, 1>(),
+                                      widen_fp8_row<TableDecoder>);
+constexpr GemmMicro kGrouped = widening(
+    make_grouped_gemm_micro<Fp8As<TableDecoder, WidenedBf16>, 2, 1>(), widen_fp8_row<TableDecoder>);
 constexpr GemmMicro kGroupedBf16 = make_grouped_gemm_micro<WidenedBf16, 2, 1>();
 
 }  // namespace
@@ -18,7 +20,6 @@ constexpr Fp8Micro kFp8Portable = {
     .whole = &kWhole,
     .whole_expansion = {expand_fp8<TableDecoder>, &kGemmPortableBf16},
     .grouped = &kGrouped,
-    .grouped_expansion = {expand_fp8<TableDecoder>, &kGroupedBf16},
-    .widen = widen_fp8<TableDecoder>};
+    .grouped_expansion = {expand_fp8<TableDecoder>, &kGroupedBf16}};
 
 }  // namespace veloz::cpu

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/tensor_view.h"
+#include "cpu/gemm_tile.h"
+#include "cpu/panel_product.h"
+#include "cpu/parallel.h"
+
+namespace veloz::cpu {
+
+// Rows of x as micro-kernels read them: in a copy where those widen them, or as they are. A step of
+// packed weights has `step_columns` of K.
+
+/// Bytes of that copy, a multiple of 64; 0 where there is none.
+size_t widened_rows_bytes(const GemmMicro& micro, const Shape& x, int64_t step_columns);
+
+/// The product's rows and steps; `copy` is where widen_rows() brings them.
+void set_rows(PanelProduct& product, const TensorView& x, int64_t step_columns,
+              const std::byte* copy);
+
+/// Brings some rows to the copy, if there is one.
+void widen_rows(const PanelProduct& product, const TensorView& x, Range rows, std::byte* copy);
+
+}  // namespace veloz::cpu
