@@ -24,7 +24,7 @@ struct Fp8Step {
 /// A step of codes, multiplied as two steps of `Bf16`.
 template <typename Decoder, typename Bf16>
 struct Fp8As : Fp32Sums {
-  static constexpr int64_t kInputBytes = 2 * kStepBytesX;
+  static constexpr int64_t kInputBytes = 2 * Bf16::kInputBytes;
   static constexpr bool kRunsAhead = true;
   struct Weights {
     typename Bf16::Weights first;
@@ -39,7 +39,7 @@ struct Fp8As : Fp32Sums {
     return {Bf16::weights_of(step.first), Bf16::weights_of(step.second)};
   }
   static Inputs load_inputs(const char* x) {
-    return {Bf16::load_inputs(x), Bf16::load_inputs(x + kStepBytesX)};
+    return {Bf16::load_inputs(x), Bf16::load_inputs(x + Bf16::kInputBytes)};
   }
   static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
   static F multiply_add(const F& sums, const Inputs& x, const Weights& w) {

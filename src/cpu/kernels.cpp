@@ -105,7 +105,7 @@ constexpr Kernel uint4_linear_kernel(std::string_view name) {
 template <const GemmMicro& micro, const DequantizeMicro& dequantize, DType dtype>
 constexpr Kernel weight_only_kernel(std::string_view name) {
   return {name, Op::weight_only_linear, accepts_weight_only_linear<dtype>,
-          run_weight_only_linear<micro, dequantize>, weight_only_linear_workspace_bytes};
+          run_weight_only_linear<micro, dequantize>, weight_only_linear_workspace_bytes<micro>};
 }
 
 template <const AttentionMicro& micro, DType dtype, Caches caches>
@@ -163,7 +163,7 @@ const CpuKernel kCpuKernels[] = {
                       "weight_only_linear/avx512_bf16")},
     {Isa::avx512, weight_only_kernel<kGemmAvx512Fp32, kDequantizeAvx512, DType::fp32>(
                       "weight_only_linear/avx512_fp32")},
-    {Isa::avx2, weight_only_kernel<kGemmAvx2Bf16, kDequantizeAvx2, DType::bf16>(
+    {Isa::avx2, weight_only_kernel<kGemmAvx2WidenedBf16, kDequantizeAvx2, DType::bf16>(
                     "weight_only_linear/avx2_bf16")},
     {Isa::avx2, weight_only_kernel<kGemmAvx2Fp32, kDequantizeAvx2, DType::fp32>(
                     "weight_only_linear/avx2_fp32")},

@@ -6,15 +6,10 @@
 #include "cpu/widened_rows.h"
 
 namespace veloz::cpu {
-namespace {
-
-int64_t step_columns(DType dtype) { return kStepBytesX / static_cast<int64_t>(dtype_bytes(dtype)); }
-
-}  // namespace
 
 size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads, const GemmMicro& micro) {
   const TensorView& x = call.inputs[0];
-  return widened_rows_bytes(micro, x.shape, step_columns(x.dtype)) +
+  return widened_rows_bytes(micro, x.shape, columns_of_step(x.dtype)) +
          panel_product_workspace_bytes(
              x.shape[0], x.shape[1] * static_cast<int64_t>(dtype_bytes(x.dtype)), num_threads);
 }
@@ -23,13 +18,11 @@ void linear(ops::OpContext& context, const ops::LinearArgs& a, const GemmMicro& 
   const std::span<std::byte> workspace = context.workspace;
   PanelProduct product{
       .micro = &micro, .w = a.w.as<const std::byte>(), .store = store_to(a.y, a.bias)};
-  set_rows(product, a.x, step_columns(a.x.dtype), workspace.data());
-  if (micro.widen != nullptr)
-    for_row_ranges(*context.pool, a.x.shape[0], a.x.shape[1],
-                   [&](Range rows) { widen_rows(product, a.x, rows, workspace.data()); });
+  set_rows(product, a.x, columns_of_step(a.x.dtype), workspace.data());
+  widen_rows(*context.pool, product, a.x, workspace.data());
   run_panel_product(
       *context.pool,
-      workspace.subspan(widened_rows_bytes(micro, a.x.shape, step_columns(a.x.dtype))), product);
+      workspace.subspan(widened_rows_bytes(micro, a.x.shape, columns_of_step(a.x.dtype))), product);
 }
 
 }  // namespace veloz::cpu

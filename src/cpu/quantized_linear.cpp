@@ -109,8 +109,7 @@ void fp8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
   }
   std::byte* const copy = context.workspace.data();
   set_rows(product, a.x, kCodesPerStep, copy);
-  for_row_ranges(*context.pool, a.x.shape[0], a.k_extent(),
-                 [&](Range rows) { widen_rows(product, a.x, rows, copy); });
+  widen_rows(*context.pool, product, a.x, copy);
   run_panel_product(
       *context.pool,
       context.workspace.subspan(widened_rows_bytes(*product.micro, a.x.shape, kCodesPerStep)),

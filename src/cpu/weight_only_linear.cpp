@@ -3,6 +3,7 @@
 
 #include "cpu/panel_product.h"
 #include "cpu/scales.h"
+#include "cpu/widened_rows.h"
 
 namespace veloz::cpu {
 namespace {
@@ -14,21 +15,24 @@ const Dequantizer& dequantizer_of(DType codes, const DequantizeMicro& micro) {
 
 }  // namespace
 
-size_t weight_only_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
-  return expanded_product_workspace_bytes(call.inputs[0].shape[0], num_threads);
+size_t weight_only_linear_workspace_bytes(const ops::OpCall& call, int num_threads,
+                                          const GemmMicro& micro) {
+  const TensorView& x = call.inputs[0];
+  return widened_rows_bytes(micro, x.shape, columns_of_step(x.dtype)) +
+         expanded_product_workspace_bytes(x.shape[0], num_threads);
 }
 
 void weight_only_linear(ops::OpContext& context, const ops::WeightOnlyLinearArgs& a,
                         const GemmMicro& micro, const DequantizeMicro& dequantize) noexcept {
   const Dequantizer& dequantizer = dequantizer_of(a.w.dtype, dequantize);
-  const auto x_bytes = static_cast<int64_t>(dtype_bytes(a.x.dtype));
+  const int64_t x_step_columns = columns_of_step(a.x.dtype);
   const int64_t k = a.x.shape[1];
   const int64_t scales_per_panel = a.num_groups() * kPanelWidth;
   const ScaleType scale_type = scale_type_of(a.w_scales.dtype);
   const Dequantization dequantization{
       .run = a.x.dtype == DType::bf16 ? dequantizer.to_bf16 : dequantizer.to_fp32,
       .step_columns = dequantizer.step_columns,
-      .expanded_steps = dequantizer.step_columns * x_bytes / kStepBytesX,
+      .expanded_steps = dequantizer.step_columns / x_step_columns,
       .num_columns = k,
       .group = a.group(),
       .scale_type = scale_type,
@@ -36,16 +40,21 @@ void weight_only_linear(ops::OpContext& context, const ops::WeightOnlyLinearArgs
       .scales_stride = scales_per_panel * bytes_of(scale_type),
       .zeros = a.w_zeros.as<const char>(),
       .zeros_stride = scales_per_panel};
-  run_panel_product(*context.pool, context.workspace,
-                    {.micro = &micro,
-                     .dequantization = &dequantization,
-                     .num_rows = a.x.shape[0],
-                     .x = a.x.as<const std::byte>(),
-                     .x_stride = a.x.row_stride * x_bytes,
-                     .w = a.w.as<const std::byte>(),
-                     .num_steps = k / dequantizer.step_columns,
-                     .tail_bytes = k % dequantizer.step_columns * x_bytes,
-                     .store = store_to(a.y, a.bias)});
+  PanelProduct product{.micro = &micro,
+                       .dequantization = &dequantization,
+                       .w = a.w.as<const std::byte>(),
+                       .store = store_to(a.y, a.bias)};
+  std::byte* const copy = context.workspace.data();
+  set_rows(product, a.x, x_step_columns, copy);
+  // Steps are those of the codes, of which the tiles' make up the last one.
+  const int64_t num_steps = k / dequantizer.step_columns;
+  product.tail_bytes +=
+      (product.num_steps - num_steps * dequantization.expanded_steps) * micro.step_bytes_x;
+  product.num_steps = num_steps;
+  widen_rows(*context.pool, product, a.x, copy);
+  run_panel_product(*context.pool,
+                    context.workspace.subspan(widened_rows_bytes(micro, a.x.shape, x_step_columns)),
+                    product);
 }
 
 }  // namespace veloz::cpu

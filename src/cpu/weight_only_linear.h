@@ -13,12 +13,17 @@ namespace veloz::cpu {
 /// `linear` with the dequantized weight. See cpu/panel_product.h.
 void weight_only_linear(ops::OpContext& context, const ops::WeightOnlyLinearArgs& args,
                         const GemmMicro& micro, const DequantizeMicro& dequantize) noexcept;
-size_t weight_only_linear_workspace_bytes(const ops::OpCall& call, int num_threads);
+size_t weight_only_linear_workspace_bytes(const ops::OpCall& call, int num_threads,
+                                          const GemmMicro& micro);
 
-/// Kernel::run for a set of micro-kernels.
+/// Kernel::run and Kernel::workspace_bytes for a set of micro-kernels.
 template <const GemmMicro& micro, const DequantizeMicro& dequantize>
 void run_weight_only_linear(ops::OpContext& context, const ops::OpCall& call) noexcept {
   weight_only_linear(context, ops::WeightOnlyLinearArgs::from(call), micro, dequantize);
+}
+template <const GemmMicro& micro>
+size_t weight_only_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
+  return weight_only_linear_workspace_bytes(call, num_threads, micro);
 }
 
 }  // namespace veloz::cpu

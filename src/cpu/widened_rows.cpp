@@ -47,4 +47,11 @@ void widen_rows(const PanelProduct& product, const TensorView& x, Range rows, st
                          copy + t * product.x_stride);
 }
 
+void widen_rows(ThreadPool& pool, const PanelProduct& product, const TensorView& x,
+                std::byte* copy) {
+  if (product.micro->widen == nullptr) return;
+  for_row_ranges(pool, x.shape[0], x.shape[1],
+                 [&](Range rows) { widen_rows(product, x, rows, copy); });
+}
+
 }  // namespace veloz::cpu

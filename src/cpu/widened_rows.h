@@ -14,6 +14,11 @@ namespace veloz::cpu {
 // Rows of x as micro-kernels read them: in a copy where those widen them, or as they are. A step of
 // packed weights has `step_columns` of K.
 
+/// Of weights that are not quantized.
+inline int64_t columns_of_step(DType dtype) {
+  return kStepBytesX / static_cast<int64_t>(dtype_bytes(dtype));
+}
+
 /// Bytes of that copy, a multiple of 64; 0 where there is none.
 size_t widened_rows_bytes(const GemmMicro& micro, const Shape& x, int64_t step_columns);
 
@@ -21,7 +26,9 @@ size_t widened_rows_bytes(const GemmMicro& micro, const Shape& x, int64_t step_c
 void set_rows(PanelProduct& product, const TensorView& x, int64_t step_columns,
               const std::byte* copy);
 
-/// Brings some rows to the copy, if there is one.
+/// Brings some rows, or all, to the copy, if there is one.
 void widen_rows(const PanelProduct& product, const TensorView& x, Range rows, std::byte* copy);
+void widen_rows(ThreadPool& pool, const PanelProduct& product, const TensorView& x,
+                std::byte* copy);
 
 }  // namespace veloz::cpu

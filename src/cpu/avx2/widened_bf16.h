@@ -39,34 +39,38 @@ struct WidenedBf16 : Fp32Sums {
   }
 };
 
-/// The same of rows that are widened already, the odd element of a pair first: a step in two parts,
-/// between which no widened weights wait.
+/// The same of rows that are widened already, the odd element of a pair first. Tiles take a step in
+/// two parts, between which no widened weights wait.
 struct Bf16ByFp32 : Fp32Sums {
   static constexpr int64_t kInputBytes = 2 * sizeof(float);
-  template <int64_t kOffset>
+  using Weights = I;
+  struct Inputs {
+    __m256 odd;
+    __m256 even;
+  };
+  static Weights weights_of(const I& pairs) { return pairs; }
+  static Inputs load_inputs(const char* x) {
+    return {FirstPart::load_inputs(x), SecondPart::load_inputs(x)};
+  }
+  static F multiply_add(const F& sums, const Inputs& x, const Weights& w) {
+    return SecondPart::multiply_add(FirstPart::multiply_add(sums, x.odd, FirstPart::weights_of(w)),
+                                    x.even, SecondPart::weights_of(w));
+  }
+
+  template <__m256 (*widen)(__m256i pairs), int64_t kOffset>
   struct Part {
     using Weights = F;
     using Inputs = __m256;
+    static F weights_of(const I& pairs) { return {widen(pairs.low), widen(pairs.high)}; }
+    static F load_weights(const char* w) { return weights_of(load_int(w)); }
     static Inputs load_inputs(const char* x) { return _mm256_castsi256_ps(broadcast(x + kOffset)); }
-    static Inputs load_part_inputs(const char* x, int64_t) {
-      return load_inputs(x);
-    }  // never called
+    static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // not called
     static F multiply_add(const F& sums, Inputs x, const Weights& w) {
       return {_mm256_fmadd_ps(x, w.low, sums.low), _mm256_fmadd_ps(x, w.high, sums.high)};
     }
   };
-  struct FirstPart : Part<0> {
-    static F load_weights(const char* w) {
-      const I pairs = load_int(w);
-      return {WidenedBf16::odd(pairs.low), WidenedBf16::odd(pairs.high)};
-    }
-  };
-  struct SecondPart : Part<sizeof(float)> {
-    static F load_weights(const char* w) {
-      const I pairs = load_int(w);
-      return {WidenedBf16::even(pairs.low), WidenedBf16::even(pairs.high)};
-    }
-  };
+  using FirstPart = Part<WidenedBf16::odd, 0>;
+  using SecondPart = Part<WidenedBf16::even, sizeof(float)>;
 };
 
 /// 16 bf16 in order become as many fp32, of each pair the odd one first.
