@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "cpu/dequantize_tile.h"
 #include "cpu/fp8_loop.h"
@@ -16,26 +17,21 @@
 namespace veloz::cpu {
 namespace {
 
+// Of each dtype of codes: Step, a step of 64 bytes; number<j>(step), its column j of each channel.
+
 /// Unsigned codes of some bits in each lane, of which `kMiddle` stands for zero where there are no
 /// zeros.
 template <typename Simd, int kMask>
 struct IntegerCodes : Simd {
   using typename Simd::F;
-  using typename Simd::I;
+  using Step = typename Simd::I;
   static constexpr bool kHasOffset = true;
 
+  static Step load_step(const char* w) { return Simd::load_int(w); }
   template <int kShift>
-  static F number(const I& step) {
+  static F from_bit(const Step& step) {
     return Simd::int_to_fp32(
         Simd::and_int(Simd::template shift_right<kShift>(step), Simd::set1_int(kMask)));
-  }
-  /// One of each byte, from bit kShift on.
-  template <int kShift>
-  static void numbers_of_bytes(const I& step, F* values) {
-    values[0] = number<kShift>(step);
-    values[1] = number<kShift + 8>(step);
-    values[2] = number<kShift + 16>(step);
-    values[3] = number<kShift + 24>(step);
   }
 };
 
@@ -43,14 +39,12 @@ struct IntegerCodes : Simd {
 template <typename Simd>
 struct Uint4Codes : IntegerCodes<Simd, 15> {
   using Codes = IntegerCodes<Simd, 15>;
-  using typename Codes::F;
-  static constexpr int64_t kColumns = 8;
+  static constexpr int kColumns = 8;
   static constexpr float kMiddle = 8;
 
-  static void numbers(const char* w, F (&values)[kColumns]) {
-    const typename Codes::I step = Codes::load_int(w);
-    Codes::template numbers_of_bytes<0>(step, values);
-    Codes::template numbers_of_bytes<4>(step, values + 4);
+  template <int j>
+  static typename Codes::F number(const typename Codes::Step& step) {
+    return Codes::template from_bit<8 * (j % 4) + j / 4 * 4>(step);
   }
   static float zero_of(char bits) { return static_cast<uint8_t>(bits); }
 };
@@ -59,12 +53,12 @@ struct Uint4Codes : IntegerCodes<Simd, 15> {
 template <typename Simd>
 struct Int8Codes : IntegerCodes<Simd, 255> {
   using Codes = IntegerCodes<Simd, 255>;
-  using typename Codes::F;
-  static constexpr int64_t kColumns = 4;
+  static constexpr int kColumns = 4;
   static constexpr float kMiddle = 128;
 
-  static void numbers(const char* w, F (&values)[kColumns]) {
-    Codes::template numbers_of_bytes<0>(Codes::load_int(w), values);
+  template <int j>
+  static typename Codes::F number(const typename Codes::Step& step) {
+    return Codes::template from_bit<8 * j>(step);
   }
   static float zero_of(char bits) {
     return static_cast<float>(static_cast<int8_t>(bits)) + kMiddle;
@@ -76,16 +70,16 @@ template <typename Simd>
 struct Fp8Codes : Simd {
   using typename Simd::F;
   using typename Simd::I;
-  static constexpr int64_t kColumns = 4;
+  using Step = Fp8Step;
+  static constexpr int kColumns = 4;
   static constexpr float kMiddle = 0;
   static constexpr bool kHasOffset = false;
 
-  static void numbers(const char* w, F (&values)[kColumns]) {
-    const Fp8Step step = Simd::decode(Simd::load_int(w));
-    values[0] = even(step.first);
-    values[1] = odd(step.first);
-    values[2] = even(step.second);
-    values[3] = odd(step.second);
+  static Step load_step(const char* w) { return Simd::decode(Simd::load_int(w)); }
+  template <int j>
+  static F number(const Step& step) {
+    const I& pairs = j < 2 ? step.first : step.second;
+    return j % 2 == 0 ? even(pairs) : odd(pairs);
   }
   static F even(const I& pairs) { return Simd::from_bits(Simd::template shift_left<16>(pairs)); }
   static F odd(const I& pairs) {
@@ -99,7 +93,8 @@ template <typename Codes, bool kIsBf16>
 struct Dequantize : Codes {
   using Codes::kColumns;
   using typename Codes::F;
-  static constexpr int64_t kOutputBytes = kColumns * kPanelWidth * (kIsBf16 ? 2 : 4);
+  static constexpr int kColumnsOfRegister = kIsBf16 ? 2 : 1;
+  static constexpr int64_t kOutputBytes = kColumns / kColumnsOfRegister * kStepBytes;
 
   struct Scaling {
     F scale;
@@ -124,31 +119,47 @@ struct Dequantize : Codes {
       return Codes::mul(number, scaling.scale);
   }
 
+  /// Whether nothing with these scales is NaN, where that saves work.
+  static bool are_numbers(const Scaling& scaling) requires(kIsBf16&& Codes::kHasOffset&& requires {
+    Codes::are_finite(scaling.scale);
+  }) {
+    return Codes::are_finite(scaling.scale);
+  }
+
   /// A step within one group.
+  template <bool kAreNumbers = false>
   static void run_step(const char* w, const Scaling& scaling, char* to) {
-    F values[kColumns];
-    Codes::numbers(w, values);
-    for (int64_t j = 0; j < kColumns; ++j) values[j] = scaled(values[j], scaling);
-    write(values, to);
+    write<kAreNumbers>(w, to, [&](int, const F& number) { return scaled(number, scaling); });
   }
   /// The step of columns [k, end): cut, or in several groups.
   static void run_mixed_step(const DequantizeTile& tile, const char* w, int64_t k, char* to) {
-    F values[kColumns];
-    Codes::numbers(w, values);
-    for (int64_t j = 0; j < kColumns; ++j)
-      values[j] = k + j < tile.end ? scaled(values[j], scaling_of(tile, (k + j) / tile.group))
-                                   : Codes::zero();
-    write(values, to);
+    write<false>(w, to, [&](int j, const F& number) {
+      return k + j < tile.end ? scaled(number, scaling_of(tile, (k + j) / tile.group))
+                              : Codes::zero();
+    });
   }
-  static void write(const F (&values)[kColumns], char* to) {
-    for (int64_t j = 0; j < kColumns; j += kIsBf16 ? 2 : 1) {
-      if constexpr (kIsBf16)
-        Codes::store_int(
-            to, Codes::or_int(Codes::bf16_bits(values[j]),
-                              Codes::template shift_left<16>(Codes::bf16_bits(values[j + 1]))));
+  /// One register of the panel after the other, so that few wait.
+  template <bool kAreNumbers, typename Scale>
+  static void write(const char* w, char* to, const Scale& scale) {
+    const typename Codes::Step step = Codes::load_step(w);
+    [&]<int... i>(std::integer_sequence<int, i...>) {
+      (write_register<i, kAreNumbers>(step, to, scale), ...);
+    }
+    (std::make_integer_sequence<int, kColumns / kColumnsOfRegister>());
+  }
+  template <int i, bool kAreNumbers, typename Scale>
+  static void write_register(const typename Codes::Step& step, char* to, const Scale& scale) {
+    to += i * kStepBytes;
+    if constexpr (!kIsBf16) {
+      Codes::store(reinterpret_cast<float*>(to), scale(i, Codes::template number<i>(step)));
+    } else {
+      const F first = scale(2 * i, Codes::template number<2 * i>(step));
+      const F second = scale(2 * i + 1, Codes::template number<2 * i + 1>(step));
+      if constexpr (kAreNumbers)
+        Codes::store_int(to, Codes::pairs_of_numbers(first, second));
       else
-        Codes::store(reinterpret_cast<float*>(to), values[j]);
-      to += kStepBytes;
+        Codes::store_int(to, Codes::or_int(Codes::bf16_bits(first), Codes::template shift_left<16>(
+                                                                        Codes::bf16_bits(second))));
     }
   }
 };
@@ -171,12 +182,18 @@ void run_dequantize(const DequantizeTile& tile) {
       continue;
     }
     const typename Steps::Scaling scaling = Steps::scaling_of(tile, g);
-    for (; k + kColumns <= group_end; k += kColumns) {
-      __builtin_prefetch(w + kAhead, 0, 2);
-      Steps::run_step(w, scaling, to);
-      w += kStepBytes;
-      to += Steps::kOutputBytes;
-    }
+    const auto run_steps = [&](const auto& run_step) {
+      for (; k + kColumns <= group_end; k += kColumns) {
+        __builtin_prefetch(w + kAhead, 0, 2);
+        run_step();
+        w += kStepBytes;
+        to += Steps::kOutputBytes;
+      }
+    };
+    if constexpr (requires { Steps::are_numbers(scaling); })
+      if (Steps::are_numbers(scaling))
+        run_steps([&] { Steps::template run_step<true>(w, scaling, to); });
+    run_steps([&] { Steps::run_step(w, scaling, to); });
   }
 }
 

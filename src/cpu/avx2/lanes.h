@@ -166,6 +166,17 @@ struct Lanes {
     return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
   }
   static I bf16_bits(const F& a) { return {round_to_bf16(a.low), round_to_bf16(a.high)}; }
+  /// Pairs of bf16, a lane of `first` below that of `second`; none may be NaN.
+  static I pairs_of_numbers(const F& first, const F& second) {
+    return {pair_numbers(first.low, second.low), pair_numbers(first.high, second.high)};
+  }
+  static bool are_finite(const F& a) {
+    const auto is_finite = [](__m256 half) {  // x - x is 0 or NaN
+      const __m256 difference = _mm256_sub_ps(half, half);
+      return _mm256_cmp_ps(difference, difference, _CMP_ORD_Q);
+    };
+    return _mm256_movemask_ps(_mm256_and_ps(is_finite(a.low), is_finite(a.high))) == 0xff;
+  }
   static void store_bytes(void* to, const I& a) {
     const I bytes = and_int(a, set1_int(0xff));
     // Packing works within 128-bit halves: bring the quarters in order.
@@ -185,14 +196,21 @@ struct Lanes {
   static __m256 widen(__m128i bf16) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16));
   }
+  /// In the upper half of each lane, if it is no NaN.
+  static __m256i round_number(__m256 value) {
+    const __m256i bits = _mm256_castps_si256(value);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  }
+  static __m256i pair_numbers(__m256 first, __m256 second) {
+    return _mm256_blend_epi16(_mm256_srli_epi32(round_number(first), 16), round_number(second),
+                              0b10101010);
+  }
   /// In the lower half of each lane.
   static __m256i round_to_bf16(__m256 value) {
-    const __m256i bits = _mm256_castps_si256(value);
-    const __m256i upper = _mm256_srli_epi32(bits, 16);
-    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_srli_epi32(
-        _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
-    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+    const __m256i rounded = _mm256_srli_epi32(round_number(value), 16);
+    const __m256i quiet =
+        _mm256_or_si256(_mm256_srli_epi32(_mm256_castps_si256(value), 16), _mm256_set1_epi32(0x40));
     const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
     return _mm256_blendv_epi8(rounded, quiet, is_nan);
   }
