@@ -116,7 +116,7 @@ class LimitsTest(ServeTest):
             first = self.open_stream(server, max_tokens=900)
             while b"data:" not in (piece := first.recv(4096)):  # runs, so the queue is empty
                 self.assertTrue(piece, "it ended before its first token")
-            streams = [self.open_stream(server, max_tokens=900) for _ in range(20)]
+            streams = [self.open_stream(server, max_tokens=4) for _ in range(20)]
             heads = [stream.recv(4096).partition(b"\r\n\r\n")[0].lower() for stream in streams]
             served = [head for head in heads if head.startswith(b"http/1.1 200 ")]
             refused = [head for head in heads if head.startswith(b"http/1.1 429 ")]

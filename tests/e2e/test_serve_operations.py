@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from frozen_thread import FrozenThread
 from tiny_checkpoint import TinyCheckpoint, tokenizer_json
 from veloz_cli import MODELS
-from veloz_server import Server, ServeTest
+from veloz_server import START_S, Server, ServeTest
 
 LLAMA = MODELS / "tiny-llama"
 WORKER = "veloz-pool"  # without it no step ends
@@ -301,7 +301,7 @@ class ChaosTest(ServeTest):
         body = json.dumps({"prompt": "x", "max_tokens": 300, "stream": True, "ignore_eos": True})
         good = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
         while not stop.is_set():
-            with socket.create_connection((address.hostname, address.port), timeout=30) as client:
+            with socket.create_connection((address.hostname, address.port), timeout=START_S) as client:
                 if kind == 0:  # leaves in the middle of its stream
                     client.sendall(good)
                     client.recv(200)

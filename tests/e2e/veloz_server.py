@@ -115,7 +115,7 @@ class ServeTest(CliTest):
         """A completion that has been asked for, on a socket of its own."""
         body = json.dumps({"prompt": "Once", "stream": True, "temperature": 0, "ignore_eos": True} | fields)
         address = urlsplit(server.url)
-        stream = socket.create_connection((address.hostname, address.port), timeout=60)
+        stream = socket.create_connection((address.hostname, address.port), timeout=START_S)
         self.addCleanup(stream.close)
         stream.sendall(
             f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
