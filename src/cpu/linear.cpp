@@ -2,7 +2,6 @@
 #include "cpu/linear.h"
 
 #include "cpu/panel_product.h"
-#include "cpu/parallel.h"
 #include "cpu/widened_rows.h"
 
 namespace veloz::cpu {

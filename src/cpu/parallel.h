@@ -39,6 +39,12 @@ void for_each_row_of_thread(ThreadPool& pool, int64_t num_rows, int64_t width, c
   });
 }
 
+/// The same, calling f(row).
+template <typename F>
+void for_each_row(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {
+  for_each_row_of_thread(pool, num_rows, width, [&](int, int64_t row) { f(row); });
+}
+
 /// Calls f(rows) for ranges of rows of `width` elements, on as many threads as have enough to do:
 /// between steps, waking one costs about as much as kElementsPerThread.
 template <typename F>
@@ -48,12 +54,6 @@ void for_row_ranges(ThreadPool& pool, int64_t num_rows, int64_t width, const F& 
   pool.for_range(num_rows, (rows + kRows - 1) / kRows * kRows, [&](int64_t begin, int64_t end) {
     f(Range{begin, end});
   });
-}
-
-/// The same, calling f(row).
-template <typename F>
-void for_each_row(ThreadPool& pool, int64_t num_rows, int64_t width, const F& f) {
-  for_each_row_of_thread(pool, num_rows, width, [&](int, int64_t row) { f(row); });
 }
 
 }  // namespace veloz::cpu

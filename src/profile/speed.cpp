@@ -34,18 +34,18 @@ Shares shares_of_dot(const CallCost& work) {
           .convert_per_byte = is_fp8 ? 14.5 : 0.0};
 }
 
-/// Of machines that widen both factors first, BF16 to fp32 and codes to 16 bits: that takes as many
-/// instructions as the products, and reading waits for them; FP8 is widened twice. Only 4-bit codes
-/// have products so small that they are summed before they are widened.
+/// Of machines that widen both factors first, BF16 to fp32 and codes to 16 bits, rows once and
+/// weights in every tile. FP8, and codes whose rows are none, become BF16 before, at so many
+/// operations a byte that reading waits for them where rows are few. Only 4-bit codes have products
+/// so small that they are summed before they are widened.
 Shares shares_of_widened(const CallCost& work) {
   if (work.arithmetic == Roof::int8_dot)
-    return work.converts_weights ? Shares{.memory = 0.92, .compute = 0.72}
-                                 : Shares{.memory = 0.9, .compute = 0.5, .unhidden = 0.2};
-  const bool is_fp8 = work.op == ops::Op::quantized_linear;
-  return {.memory = 0.86,
-          .compute = 0.63,
-          .unhidden = is_fp8 ? 0.9 : 0.35,
-          .convert_per_byte = is_fp8 ? 13.0 : 0.0};
+    return {.memory = 0.97, .compute = work.converts_weights ? 0.78 : 0.68};
+  if (work.op == ops::Op::quantized_linear)
+    return {.memory = 0.93, .compute = 0.78, .unhidden = 0.4, .convert_per_byte = 13.5};
+  if (work.op == ops::Op::weight_only_linear)
+    return {.memory = 0.93, .compute = 0.74, .unhidden = 0.3, .convert_per_byte = 30};
+  return {.memory = 0.95, .compute = 0.74, .unhidden = 0.3};
 }
 
 /// No integer instruction that multiplies four codes at a time is slower than this.

@@ -62,8 +62,8 @@ TEST(PredictCall, WhatTheMachineMustWidenReachesLessOfItsRoof) {
   MachinePeaks without = kMachine;
   without.bf16_ops_per_s = 0;
   const double roof_s = bound_of(work.cost, work.arithmetic, without).seconds;
-  EXPECT_GT(predict_call_s(work, without), 1.4 * roof_s);
-  EXPECT_LT(predict_call_s(work, without), 1.8 * roof_s);
+  EXPECT_GT(predict_call_s(work, without), 1.25 * roof_s);
+  EXPECT_LT(predict_call_s(work, without), 1.5 * roof_s);
 }
 
 TEST(PredictCall, AnIntegerRateNearFp32TellsThatCodesAreWidened) {
@@ -73,7 +73,7 @@ TEST(PredictCall, AnIntegerRateNearFp32TellsThatCodesAreWidened) {
   const auto share = [&](const MachinePeaks& peaks) {
     return bound_of(work.cost, work.arithmetic, peaks).seconds / predict_call_s(work, peaks);
   };
-  EXPECT_LT(share(pairs), 0.7 * share(kMachine));
+  EXPECT_LT(share(pairs), 0.9 * share(kMachine));
 }
 
 TEST(PredictSpeed, MoreTokensNeverTakeLessTime) {
