@@ -14,14 +14,12 @@ size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads, const Ge
 }
 
 void linear(ops::OpContext& context, const ops::LinearArgs& a, const GemmMicro& micro) noexcept {
-  const std::span<std::byte> workspace = context.workspace;
   PanelProduct product{
       .micro = &micro, .w = a.w.as<const std::byte>(), .store = store_to(a.y, a.bias)};
-  set_rows(product, a.x, columns_of_step(a.x.dtype), workspace.data());
-  widen_rows(*context.pool, product, a.x, workspace.data());
-  run_panel_product(
-      *context.pool,
-      workspace.subspan(widened_rows_bytes(micro, a.x.shape, columns_of_step(a.x.dtype))), product);
+  const std::span<std::byte> rest =
+      set_rows(product, a.x, columns_of_step(a.x.dtype), context.workspace);
+  widen_rows(*context.pool, product, a.x, context.workspace.data());
+  run_panel_product(*context.pool, rest, product);
 }
 
 }  // namespace veloz::cpu

@@ -44,17 +44,14 @@ void weight_only_linear(ops::OpContext& context, const ops::WeightOnlyLinearArgs
                        .dequantization = &dequantization,
                        .w = a.w.as<const std::byte>(),
                        .store = store_to(a.y, a.bias)};
-  std::byte* const copy = context.workspace.data();
-  set_rows(product, a.x, x_step_columns, copy);
+  const std::span<std::byte> rest = set_rows(product, a.x, x_step_columns, context.workspace);
   // Steps are those of the codes, of which the tiles' make up the last one.
   const int64_t num_steps = k / dequantizer.step_columns;
   product.tail_bytes +=
       (product.num_steps - num_steps * dequantization.expanded_steps) * micro.step_bytes_x;
   product.num_steps = num_steps;
-  widen_rows(*context.pool, product, a.x, copy);
-  run_panel_product(*context.pool,
-                    context.workspace.subspan(widened_rows_bytes(micro, a.x.shape, x_step_columns)),
-                    product);
+  widen_rows(*context.pool, product, a.x, context.workspace.data());
+  run_panel_product(*context.pool, rest, product);
 }
 
 }  // namespace veloz::cpu

@@ -20,23 +20,24 @@ size_t widened_rows_bytes(const GemmMicro& micro, const Shape& x, int64_t step_c
                   kAlignment);
 }
 
-void set_rows(PanelProduct& product, const TensorView& x, int64_t step_columns,
-              const std::byte* copy) {
+std::span<std::byte> set_rows(PanelProduct& product, const TensorView& x, int64_t step_columns,
+                              std::span<std::byte> workspace) {
   const GemmMicro& micro = *product.micro;
   const int64_t num_columns = x.shape[1];
   product.num_rows = x.shape[0];
   if (micro.widen != nullptr) {
-    product.x = copy;
+    product.x = workspace.data();
     product.x_stride = widened_row_bytes(micro, num_columns, step_columns);
     product.num_steps = ceil_div(num_columns, step_columns);
     product.tail_bytes = 0;
-    return;
+    return workspace.subspan(widened_rows_bytes(micro, x.shape, step_columns));
   }
   const auto x_bytes = static_cast<int64_t>(dtype_bytes(x.dtype));
   product.x = x.as<const std::byte>();
   product.x_stride = x.row_stride * x_bytes;
   product.num_steps = num_columns / step_columns;
   product.tail_bytes = num_columns % step_columns * x_bytes;
+  return workspace;
 }
 
 void widen_rows(const PanelProduct& product, const TensorView& x, Range rows, std::byte* copy) {

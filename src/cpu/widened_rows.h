@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/tensor_view.h"
 #include "cpu/gemm_tile.h"
@@ -22,9 +23,9 @@ inline int64_t columns_of_step(DType dtype) {
 /// Bytes of that copy, a multiple of 64; 0 where there is none.
 size_t widened_rows_bytes(const GemmMicro& micro, const Shape& x, int64_t step_columns);
 
-/// The product's rows and steps; `copy` is where widen_rows() brings them.
-void set_rows(PanelProduct& product, const TensorView& x, int64_t step_columns,
-              const std::byte* copy);
+/// The product's rows and steps. The copy is where `workspace` begins; returns what is left of it.
+std::span<std::byte> set_rows(PanelProduct& product, const TensorView& x, int64_t step_columns,
+                              std::span<std::byte> workspace);
 
 /// Brings some rows, or all, to the copy, if there is one.
 void widen_rows(const PanelProduct& product, const TensorView& x, Range rows, std::byte* copy);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx2/broadcast.h"
+#include "cpu/avx2/int16_pairs.h"
 #include "cpu/avx2/lanes.h"
-#include "cpu/avx2/opaque.h"
 #include "cpu/avx2/widened_bf16.h"
 #include "cpu/gemm_loop.h"
 
@@ -30,19 +30,11 @@ struct Fp32ByBf16 : Fp32Inputs {
 };
 
 /// Pairs of int16 by pairs of int8.
-struct Int16ByInt8 : Int32Sums {
-  using Weights = I;
-  using Inputs = __m256i;
+struct Int16ByInt8 : Int16Pairs {
   static Weights load_weights(const char* w) {
     const auto* const codes = reinterpret_cast<const __m128i*>(w);
     return {_mm256_cvtepi8_epi16(_mm_loadu_si128(codes)),
             _mm256_cvtepi8_epi16(_mm_loadu_si128(codes + 1))};
-  }
-  static Inputs load_inputs(const char* x) { return broadcast(x); }
-  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
-  static I multiply_add(const I& sums, Inputs x, const Weights& w) {
-    return {opaque(_mm256_add_epi32(sums.low, _mm256_madd_epi16(x, w.low))),
-            opaque(_mm256_add_epi32(sums.high, _mm256_madd_epi16(x, w.high)))};
   }
 };
 

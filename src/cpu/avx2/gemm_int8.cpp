@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/avx2/broadcast.h"
+#include "cpu/avx2/int16_pairs.h"
 #include "cpu/avx2/lanes.h"
-#include "cpu/avx2/opaque.h"
 #include "cpu/gemm_loop.h"
 #include "cpu/widen_loop.h"
 
@@ -20,19 +20,6 @@ Widened widen_unsigned(__m256i codes) {
 Widened widen_signed(__m256i codes) {
   return {_mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 8), _mm256_srai_epi16(codes, 8)};
 }
-
-/// A step of int16: one pair of each channel.
-struct Int16Pairs : Int32Sums {
-  using Weights = I;
-  using Inputs = __m256i;
-  static Weights load_weights(const char* w) { return load_int(w); }
-  static Inputs load_inputs(const char* x) { return broadcast(x); }
-  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
-  static I multiply_add(const I& sums, Inputs x, const Weights& w) {
-    return {opaque(_mm256_add_epi32(sums.low, _mm256_madd_epi16(x, w.low))),
-            opaque(_mm256_add_epi32(sums.high, _mm256_madd_epi16(x, w.high)))};
-  }
-};
 
 /// A step of codes, multiplied as two steps of pairs.
 struct WidenedInt8 : Int32Sums {

@@ -25,7 +25,6 @@ struct WidenedBf16 : Fp32Sums {
     return _mm256_castsi256_ps(
         _mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u))));
   }
-  static Weights weights_of(const I& pairs) { return pairs; }
   static Weights load_weights(const char* w) { return load_int(w); }
   static Inputs load_inputs(const char* x) { return {even(broadcast(x)), odd(broadcast(x))}; }
   static Inputs load_part_inputs(const char* x, int64_t bytes) {
