@@ -13,6 +13,7 @@
 #include "cpu/sample.h"
 #include "cpu/uint4_linear.h"
 #include "cpu/weight_only_linear.h"
+#include "ops/kv_layout.h"
 
 namespace veloz::cpu {
 namespace {
@@ -29,20 +30,28 @@ bool accepts_linear(const KernelQuery& query) {
 
 template <DType dtype>
 bool accepts_quantized_linear(const KernelQuery& query) {
-  return query.inputs[0].dtype == dtype && query.inputs[2].dtype == dtype &&
-         query.weight_layout == (dtype == DType::int8 ? kLayoutInt8 : kLayoutFp8);
+  const ops::ValueType& x = query.inputs[0];
+  if (x.dtype != dtype || query.inputs[2].dtype != dtype) return false;
+  if (dtype == DType::int8) return query.weight_layout == kLayoutInt8;
+  const int64_t num_groups = query.inputs[3].dims[1].value;
+  return query.weight_layout == kLayoutFp8 &&
+         (num_groups == 1 || x.dims[1].value / num_groups <= kMaxFp8Group);
 }
 
 /// Caches that micro-kernels read as they are, and those that become bf16 first.
 enum class Caches { plain, widened, both };
 
-/// K is read in panels of 16 positions, so blocks must hold whole ones.
+/// K is read in panels of 16 positions, so blocks must hold whole ones. Of int8 caches the products
+/// of 16-bit queries must fit 32 bits together: 512 * 32767 * 127 do.
 template <DType dtype, Caches caches>
 bool accepts_attention(const KernelQuery& query) {
   const ops::ValueType& cache = query.inputs[1];
   const ops::Dim& block_size = cache.dims[3];
   const bool is_plain = cache.dtype == dtype;
   const bool is_widened = !is_plain && cache.dtype != DType::fp32;
+  constexpr int64_t kMaxIntegerRow = 512 + ops::kKvScaleBytes;
+  if (dtype == DType::bf16 && cache.dtype == DType::int8 && cache.dims[4].value > kMaxIntegerRow)
+    return false;
   return query.inputs[0].dtype == dtype && block_size.is_constant() &&
          block_size.value % kPanelWidth == 0 &&
          ((is_plain && caches != Caches::widened) || (is_widened && caches != Caches::plain));

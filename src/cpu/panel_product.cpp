@@ -141,6 +141,8 @@ class PanelWorker {
   }
 
   void expand(const PanelBlock& b) {
+    VELOZ_DCHECK(b.panels.size() * expanded_panel_bytes(b) <= static_cast<int64_t>(kExpandedBytes),
+                 "{} steps in a block", b.steps.size());
     for (int64_t p = 0; p < b.panels.size(); ++p) {
       const char* const w = weights(b) + p * panel_bytes_;
       char* const to = scratch_.expanded + p * expanded_panel_bytes(b);

@@ -69,20 +69,18 @@ size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads,
 void int8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
                  const Int8Micro& micro) noexcept {
   auto* const offsets = reinterpret_cast<int32_t*>(context.workspace.data());
-  const std::span<std::byte> rest = context.workspace.subspan(row_offsets_bytes(a.x.shape[0]));
+  const std::span<std::byte> workspace = context.workspace.subspan(row_offsets_bytes(a.x.shape[0]));
   PanelProduct product{.micro = micro.codes,
                        .expansion = micro.expansion.micro == nullptr ? nullptr : &micro.expansion,
                        .w = a.w.as<const std::byte>(),
                        .store = store_of(a)};
   product.store.row_offsets = offsets;
-  set_rows(product, a.x, kCodesPerStep, rest.data());
+  const std::span<std::byte> rest = set_rows(product, a.x, kCodesPerStep, workspace);
   for_row_ranges(*context.pool, a.x.shape[0], a.k_extent(), [&](Range rows) {
-    widen_rows(product, a.x, rows, rest.data());
+    widen_rows(product, a.x, rows, workspace.data());
     find_row_offsets(product, rows, offsets);
   });
-  run_panel_product(*context.pool,
-                    rest.subspan(widened_rows_bytes(*micro.codes, a.x.shape, kCodesPerStep)),
-                    product);
+  run_panel_product(*context.pool, rest, product);
 }
 
 size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads, const Fp8Micro& micro) {
@@ -90,6 +88,9 @@ size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads, cons
   return widened_rows_bytes(*micro.whole, x, kCodesPerStep) +
          expanded_product_workspace_bytes(x[0], num_threads);
 }
+
+// Each step of codes becomes two.
+static_assert(kMaxFp8Group / kCodesPerStep * 2 == kStepsPerBlock);
 
 void fp8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
                 const Fp8Micro& micro) noexcept {
@@ -107,13 +108,9 @@ void fp8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
                       .x_scales = a.x_scales.as<const float>(),
                       .x_scales_stride = a.x_scales.row_stride};
   }
-  std::byte* const copy = context.workspace.data();
-  set_rows(product, a.x, kCodesPerStep, copy);
-  widen_rows(*context.pool, product, a.x, copy);
-  run_panel_product(
-      *context.pool,
-      context.workspace.subspan(widened_rows_bytes(*product.micro, a.x.shape, kCodesPerStep)),
-      product);
+  const std::span<std::byte> rest = set_rows(product, a.x, kCodesPerStep, context.workspace);
+  widen_rows(*context.pool, product, a.x, context.workspace.data());
+  run_panel_product(*context.pool, rest, product);
 }
 
 }  // namespace veloz::cpu

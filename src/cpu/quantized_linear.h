@@ -29,7 +29,9 @@ size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads) {
 }
 
 /// fp8 x fp8: codes become bf16, which holds them exactly. x is widened once per call; a block of
-/// weights once per block of rows or, where rows are few, in the micro-kernel.
+/// weights once per block of rows or, where rows are few, in the micro-kernel. A block holds whole
+/// groups, so these are of kMaxFp8Group columns at most; one group of all columns may be longer.
+inline constexpr int64_t kMaxFp8Group = 2048;
 void fp8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
                 const Fp8Micro& micro) noexcept;
 size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads, const Fp8Micro& micro);

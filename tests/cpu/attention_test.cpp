@@ -397,6 +397,23 @@ TEST_P(AttentionKernels, LeaveBlocksThatCutPanelsToTheReference) {
   EXPECT_FALSE(accepts(kernel(), built.inputs(), {built.q.view()}, built.attrs, ""));
 }
 
+/// Their products with 16-bit queries would not fit 32 bits.
+TEST_P(AttentionKernels, LeaveHeadsTooWideForIntegersToTheReference) {
+  for (const int64_t head_dim : {512, 514}) {
+    const AttentionCase attention{.num_heads = 1,
+                                  .num_kv_heads = 1,
+                                  .head_dim = head_dim,
+                                  .q_lens = {1},
+                                  .kv_lens = {9},
+                                  .dtype = dtype(),
+                                  .cache_dtype = cache_dtype()};
+    const BuiltAttention built = build_attention(attention);
+    const bool is_integer = dtype() == DType::bf16 && cache_dtype() == DType::int8;
+    EXPECT_EQ(accepts(kernel(), built.inputs(), {built.q.view()}, built.attrs, ""),
+              head_dim <= 512 || !is_integer);
+  }
+}
+
 /// Beams: single tokens that read the same blocks, here of the same sequence.
 TEST_P(AttentionKernels, TokensThatShareBlocksDoNotDependOnEachOther) {
   const std::vector<int32_t> lens = {257, 2049};

@@ -221,6 +221,22 @@ TEST_P(Fp8Linears, ScaleGroupByGroup) {
       }
 }
 
+TEST_P(Fp8Linears, LeaveGroupsLongerThanABlockToTheReference) {
+  const int64_t m = 40, n = 70;
+  for (const int64_t group : {kMaxFp8Group, kMaxFp8Group + 32}) {
+    const QuantizedWeight w({.dtype = DType::fp8_e4m3, .n = n, .k = 2 * group, .group = group});
+    const Activations x = random_activations(DType::fp8_e4m3, m, 2 * group, 2, 9);
+    const OwnedTensor y(DType::fp32, {m, n});
+    const auto packed = w.packed_inputs(x.views());
+    ASSERT_EQ(accepts(GetParam(), packed, {y.view()}, kToFp32, kLayoutFp8), group == kMaxFp8Group);
+    if (group > kMaxFp8Group) continue;
+    const auto inputs = w.plain_inputs(x.views());
+    const auto want = test::run_reference(Op::quantized_linear, inputs, kToFp32);
+    run_kernel(GetParam(), packed, {y.view()}, kToFp32);
+    EXPECT_WITHIN_TOLERANCE(Op::quantized_linear, inputs, want, 0, y.view(), kToFp32, 9);
+  }
+}
+
 /// Subnormals, zeros of both signs and NaN included, of weights and of activations, for one row and
 /// for so many that the weight is converted beforehand.
 TEST_P(Fp8Linears, TakeEveryCodeForItsNumber) {
