@@ -76,18 +76,20 @@ std::map<graph::ValueId, QuantizedOperands> quantized_operands(const graph::Grap
 void check_scales(const TensorView& scales, int64_t row_begin, const QuantizedSegment& segment,
                   const TensorSource& source) {
   const int64_t num_groups = scales.shape[1];
+  const bool may_be_negative = source.find(segment.codes)->dtype != DType::fp8_e4m3;
   for (int64_t row = 0; row < scales.shape[0]; ++row) {
     for (int64_t group = 0; group < num_groups; ++group) {
       const float scale = ops::scale_element(scales, row, group);
-      if (scale > 0 && std::isfinite(scale)) continue;
+      if ((scale > 0 || (may_be_negative && scale < 0)) && std::isfinite(scale)) continue;
       if (scale == 0) {
         check_zero_scale(row_begin + row, group, num_groups, segment, source);
         continue;
       }
       throw Error(ErrorKind::invalid_input,
                   fmt::format("tensor \"{}\" has the scale {} in row {}, group {}; scales are "
-                              "finite and not negative",
-                              segment.scales, scale, row_begin + row, group),
+                              "finite{}",
+                              segment.scales, scale, row_begin + row, group,
+                              may_be_negative ? "" : " and not negative"),
                   kDamagedHint);
     }
   }

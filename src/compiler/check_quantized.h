@@ -29,8 +29,8 @@ struct QuantizedSegment {
 };
 
 /// Rows [row_begin, ...) of a segment's scales, as read: throws Error(invalid_input) for one that
-/// is not finite or below zero, and for one of zero whose codes mean other weights than zero (they
-/// are looked up in `source`).
+/// is not finite or, of fp8 codes, below zero, and for one of zero whose codes mean other weights
+/// than zero (they are looked up in `source`).
 void check_scales(const TensorView& scales, int64_t row_begin, const QuantizedSegment& segment,
                   const checkpoint::TensorSource& source);
 

@@ -99,7 +99,7 @@ void ColumnLinear::read_scales(int64_t row_begin, int64_t row_end, std::span<std
   const size_t element = dtype_bytes(info.dtype);
   std::vector<std::byte> stored(static_cast<size_t>(num_groups() * rows()) * element);
   files_->read_rows(layout_.scale, 0, num_groups(), stored);
-  check_scales(layout_.scale, info.dtype, stored, 0, rows());
+  check_scales(layout_.scale, scheme().weight, info.dtype, stored, 0, rows());
   std::byte* out = to.data();
   for (int64_t n = row_begin; n < row_end; ++n)
     for (int64_t g = 0; g < num_groups(); ++g, out += element)

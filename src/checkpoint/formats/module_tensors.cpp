@@ -18,12 +18,13 @@ std::string listed(std::initializer_list<DType> dtypes) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-void check_scale(std::string_view tensor, float scale, int64_t row, int64_t column) {
-  if (std::isfinite(scale) && scale > 0) return;
+void check_scale(std::string_view tensor, float scale, int64_t row, int64_t column,
+                 bool may_be_negative) {
+  if (std::isfinite(scale) && (scale > 0 || (may_be_negative && scale < 0))) return;
   throw Error(
       ErrorKind::corrupt_data,
-      fmt::format("tensor \"{}\" holds {} at [{}, {}], a scale must be a positive number", tensor,
-                  scale, row, column),
+      fmt::format("tensor \"{}\" holds {} at [{}, {}], a scale must be a {}", tensor, scale, row,
+                  column, may_be_negative ? "number other than 0" : "positive number"),
       "the checkpoint is damaged, or its quantization went wrong; fetch it again or quantize anew");
 }
 
@@ -76,7 +77,7 @@ double ModuleTensors::read_scale(std::string_view part) const {
   std::vector<std::byte> bytes(dtype_bytes(info.dtype));
   files_->read_rows(name(part), 0, 1, bytes);
   const float scale = to_fp32(info.dtype, bytes)[0];
-  check_scale(name(part), scale, 0, 0);
+  check_scale(name(part), scale, 0, 0, /*may_be_negative=*/false);
   return scale;
 }
 
@@ -86,12 +87,12 @@ std::vector<float> to_fp32(DType dtype, std::span<const std::byte> elements) {
   return values;
 }
 
-void check_scales(std::string_view tensor, DType dtype, std::span<const std::byte> scales,
-                  int64_t row_begin, int64_t num_columns) {
+void check_scales(std::string_view tensor, DType codes, DType dtype,
+                  std::span<const std::byte> scales, int64_t row_begin, int64_t num_columns) {
   const std::vector<float> values = to_fp32(dtype, scales);
   for (size_t i = 0; i < values.size(); ++i)
     check_scale(tensor, values[i], row_begin + static_cast<int64_t>(i) / num_columns,
-                static_cast<int64_t>(i) % num_columns);
+                static_cast<int64_t>(i) % num_columns, codes != DType::fp8_e4m3);
 }
 
 }  // namespace veloz::checkpoint

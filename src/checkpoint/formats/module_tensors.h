@@ -46,9 +46,10 @@ class ModuleTensors {
 /// fp32, bf16 or fp16 elements to fp32.
 std::vector<float> to_fp32(DType dtype, std::span<const std::byte> elements);
 
-/// Throws Error(corrupt_data) naming the place of the first scale that is no positive number.
-/// `scales` are rows of `num_columns` from `row_begin` on.
-void check_scales(std::string_view tensor, DType dtype, std::span<const std::byte> scales,
-                  int64_t row_begin, int64_t num_columns);
+/// Throws Error(corrupt_data) naming the place of the first scale that is no positive number; of
+/// integer `codes`, no number other than 0 (AutoRound's symmetric scales have both signs). `scales`
+/// are rows of `num_columns` from `row_begin` on.
+void check_scales(std::string_view tensor, DType codes, DType dtype,
+                  std::span<const std::byte> scales, int64_t row_begin, int64_t num_columns);
 
 }  // namespace veloz::checkpoint

@@ -113,7 +113,7 @@ void RowLinear::read_scales(int64_t row_begin, int64_t row_end, std::span<std::b
   std::vector<std::byte> stored(static_cast<size_t>((last + 1 - first) * num_columns) *
                                 dtype_bytes(info.dtype));
   files_->read_rows(layout_.scale, first, last + 1, stored);
-  check_scales(layout_.scale, info.dtype, stored, first, num_columns);
+  check_scales(layout_.scale, scheme().weight, info.dtype, stored, first, num_columns);
   if (info.dtype != scheme().scale_dtype) {
     const std::vector<float> values = to_fp32(info.dtype, stored);
     const auto bytes = std::as_bytes(std::span(values));
