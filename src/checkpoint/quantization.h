@@ -47,7 +47,7 @@ struct QuantPlan {
   std::string name;                             // "fp8 (modelopt)", "int8"; "" where nothing is
   std::map<std::string, LinearScheme> linears;  // by module; others stay as they are
   std::optional<DType> kv_cache;                // fp8_e4m3 or int8; nothing: the activations' dtype
-  std::vector<KvScales> kv_scales;              // per layer, of fp8_e4m3
+  std::vector<KvScales> kv_scales;              // per layer, of fp8_e4m3; or none: 1
 
   bool is_empty() const { return linears.empty() && !kv_cache; }
 };

@@ -238,7 +238,7 @@ TEST(QuantizedModel, MixedModelOptNamesAnAlgorithmForEachModule) {
   EXPECT_EQ(open(temp.path()).plan.linears.at(kQProj), with_activations(DType::fp8_e4m3));
 }
 
-TEST(QuantizedModel, WithoutAnyScalesTheKvCacheHasOnes) {
+TEST(QuantizedModel, WithoutAnyScalesTheKvCacheHasNone) {
   EditableCheckpoint golden = EditableCheckpoint::read(kGoldens / "modelopt-fp8");
   for (int i = 0; i < 2; ++i) {
     golden.remove(".k_scale");
@@ -247,8 +247,18 @@ TEST(QuantizedModel, WithoutAnyScalesTheKvCacheHasOnes) {
   const test::TempDirectory temp;
   golden.write(temp.path());
   const QuantPlan plan = open(temp.path()).plan;
-  ASSERT_EQ(plan.kv_scales.size(), 2u);
-  EXPECT_EQ(plan.kv_scales[0].k, 1.0);
+  EXPECT_EQ(plan.kv_cache, DType::fp8_e4m3);
+  EXPECT_TRUE(plan.kv_scales.empty());
+}
+
+TEST(QuantizedModel, NamesThatAreAllEndingAreNoScalesOfTheKvCache) {
+  EditableCheckpoint golden = EditableCheckpoint::read(kGoldens / "modelopt-fp8");
+  test::FileTensor scale = golden.tensor(".v_scale");
+  scale.name = "v_proj.output_scale";
+  golden.tensors.push_back(scale);
+  const test::TempDirectory temp;
+  golden.write(temp.path());
+  EXPECT_EQ(open(temp.path()).plan.kv_scales.size(), 2u);
 }
 
 TEST(QuantizedModel, ZerosOfTheFirstGptqFormatWrapAround) {
@@ -260,6 +270,22 @@ TEST(QuantizedModel, ZerosOfTheFirstGptqFormatWrapAround) {
   const QuantizedModel model = open(temp.path());
   for (const std::byte zero : test::read_tensor(*model.tensors, kQProj + ".weight_zero", 4))
     EXPECT_EQ(zero, std::byte{0});
+}
+
+/// AutoRound's symmetric scales have the sign that lets the code -8 be the largest weight.
+TEST(QuantizedModel, ScalesOfIntegersMayBeNegative) {
+  const auto weight = [](bool negates) {
+    EditableCheckpoint golden = EditableCheckpoint::read(kGoldens / "gptq");
+    std::string& scales = golden.tensor(".scales").data;
+    for (size_t i = 1; negates && i < scales.size(); i += 2) scales[i] ^= '\x80';
+    const test::TempDirectory temp;
+    golden.write(temp.path());
+    const QuantizedModel model = open(temp.path());
+    return test::dequantized(*model.tensors, kQProj, model.plan.linears.at(kQProj), 7);
+  };
+  std::vector<float> expected = weight(false);
+  for (float& value : expected) value = -value;
+  EXPECT_EQ(weight(true), expected);
 }
 
 TEST(QuantizedModel, ManyThreadsReadAlike) {

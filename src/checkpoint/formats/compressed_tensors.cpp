@@ -150,7 +150,8 @@ class LinearParser {
   }
 
   std::vector<int32_t> parse_permutation() const {
-    if (!tensors_.find("weight_g_idx")) return {};
+    const bool is_needed = weights_.has_order && scheme_.group != 0;
+    if (!is_needed && !tensors_.find("weight_g_idx")) return {};
     tensors_.require("weight_g_idx", {DType::int32}, {columns_});
     const std::vector<int32_t> group_of_column = tensors_.read_int32s("weight_g_idx");
     // Columns as they are, written out.

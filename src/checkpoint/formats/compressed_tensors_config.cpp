@@ -87,6 +87,17 @@ void parse_block(const ConfigFields& fields, QuantArgs& args) {
   args.block_columns = sizes[1];
 }
 
+/// "actorder": "group" (or true, "dynamic") assigns columns to groups by importance, "weight" (or
+/// "static") only rounded them in that order.
+bool parse_order(const ConfigFields& fields) {
+  if (!fields.has("actorder")) return false;
+  if (fields.at("actorder").is_boolean()) return fields.get_bool("actorder", false);
+  const std::optional<std::string> order = fields.try_string("actorder");
+  if (order == "group" || order == "dynamic") return true;
+  if (order == "weight" || order == "static") return false;
+  refuse_value("actorder", fields.at("actorder"), "group, weight, null");
+}
+
 QuantArgs parse_args(const nlohmann::json& object, const char* key) {
   if (!object.is_object()) refuse_value(key, object, "an object");
   const ConfigFields fields(object);
@@ -106,6 +117,7 @@ QuantArgs parse_args(const nlohmann::json& object, const char* key) {
     args.group_size = group_size;
   }
   if (args.strategy == Strategy::block) parse_block(fields, args);
+  args.has_order = parse_order(fields);
   return args;
 }
 

@@ -21,6 +21,7 @@ struct QuantArgs {
   int64_t group_size = 0;     // of strategy group
   int64_t block_rows = 0;     // of strategy block
   int64_t block_columns = 0;  // of strategy block
+  bool has_order = false;     // columns were assigned to groups by importance
 };
 
 /// One of config_groups.

@@ -50,7 +50,7 @@ void require_modules(const FormatContent& content, std::string_view method,
                      std::string_view wanted);
 
 /// Scales of the fp8 KV cache under the names that ModelOpt, compressed-tensors and AutoFP8 give
-/// them; 1 each where there are none at all. Throws Error(not_found) where some layers lack them.
+/// them; empty where there are none at all. Throws Error(not_found) where some layers lack them.
 std::vector<KvScales> read_kv_scales(const FormatInput& input);
 
 /// The rows of `weight_scale` [N] or [N, 1] of each own scale: 1; of a single number for all: N.

@@ -88,6 +88,7 @@ FormatContent read_fp8(const FormatInput& input) {
         block ? read_block_linear(tensors, *block) : read_tensor_linear(tensors, is_static);
   }
   require_modules(content, "fp8", "a weight of F8_E4M3");
+  require_one_of(fields, "kv_cache_scheme", {"static"});
   if (fields.has("kv_cache_scheme")) {
     content.kv_cache = DType::fp8_e4m3;
     content.kv_scales = read_kv_scales(input);

@@ -23,6 +23,7 @@ struct GptqConfig {
   int64_t group_size = 128;
   bool is_symmetric = true;
   bool is_v2 = false;
+  bool has_order = false;  // columns were assigned to groups by importance
 };
 
 /// GPTQModel's rules per module: those with "-:" leave modules alone, which their tensors show.
@@ -50,15 +51,17 @@ GptqConfig parse_config(const ConfigFields& fields) {
   if (format != "gptq" && format != "gptq_v2") refuse_value(key, format, "gptq, gptq_v2");
   if (fields.get_bool("is_marlin_format", false)) refuse_value("is_marlin_format", true, "false");
   config.is_v2 = format == "gptq_v2";
+  config.has_order = fields.get_bool("desc_act", false) && !fields.get_bool("static_groups", false);
   const std::string pack_dtype = fields.try_string("pack_dtype").value_or("int32");
   if (pack_dtype != "int32") refuse_value("pack_dtype", pack_dtype, "int32");
   refuse_overrides(fields);
   return config;
 }
 
-std::vector<int32_t> read_permutation(const ModuleTensors& tensors, int64_t columns,
-                                      int64_t group) {
-  if (!tensors.find("g_idx")) return {};
+std::vector<int32_t> read_permutation(const ModuleTensors& tensors, const GptqConfig& config,
+                                      int64_t columns, int64_t group) {
+  const bool is_needed = config.has_order && group != 0;
+  if (!is_needed && !tensors.find("g_idx")) return {};
   tensors.require("g_idx", {DType::int32}, {columns});
   return permutation_of(tensors.name("g_idx"), tensors.read_int32s("g_idx"),
                         group == 0 ? columns : group);
@@ -86,7 +89,7 @@ std::unique_ptr<StoredLinear> read_linear(const ModuleTensors& tensors, const Gp
   if (has_qzeros) tensors.require("qzeros", {DType::int32}, {num_groups, rows / per_word});
   if (has_qzeros && rows % per_word != 0)
     tensors.refuse_shape("qweight", packed, fmt::format("of a multiple of {} columns", per_word));
-  std::vector<int32_t> permutation = read_permutation(tensors, columns, scheme.group);
+  std::vector<int32_t> permutation = read_permutation(tensors, config, columns, scheme.group);
   scheme.has_permutation = !permutation.empty();
   return std::make_unique<ColumnLinear>(
       tensors.files(), cache,

@@ -26,7 +26,9 @@ constexpr std::array<std::pair<std::string_view, Which>, 7> kScaleNames = {{
 
 std::optional<Which> kind_of(std::string_view name) {
   for (const auto& [ending, which] : kScaleNames)
-    if (name.ends_with(ending) && name[name.size() - ending.size() - 1] == '.') return which;
+    if (name.ends_with(ending) && name.size() > ending.size() &&
+        name[name.size() - ending.size() - 1] == '.')
+      return which;
   return std::nullopt;
 }
 
@@ -65,8 +67,8 @@ std::vector<KvScales> read_kv_scales(const FormatInput& input) {
     if (which != Which::k) scales.v = scale;
     is_any = true;
   }
+  if (!is_any) return {};
   std::vector<KvScales> scales(found.size());
-  if (!is_any) return scales;
   for (size_t layer = 0; layer < found.size(); ++layer) {
     if (!found[layer].k || !found[layer].v)
       throw Error(ErrorKind::not_found,
