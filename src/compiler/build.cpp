@@ -270,17 +270,17 @@ std::optional<engine::QuantizationFacts> summary_of(const graph::Graph& graph,
   return engine::QuantizationFacts{plan.name, {counts.begin(), counts.end()}};
 }
 
-/// Nobody has evaluated what a build quantizes by itself; a checkpoint brings its verdict.
-void set_verdict(const CompileOptions& options, engine::Manifest& manifest,
+/// A checkpoint brings its verdict. Nobody has evaluated what a build quantizes beyond it, weights,
+/// activations or cache, but that mends no FAIL.
+void set_verdict(const CompileOptions& options, bool is_as_measured, engine::Manifest& manifest,
                  engine::EngineWriter& writer) {
-  if (options.quantization.is_empty() && !options.quantizes_activations) {
-    if (const std::optional<checkpoint::Gate> gate = checkpoint::load_gate(options.model)) {
-      writer.write_file(kEngineGateFile, gate->text);
-      manifest.verdict = gate->verdict;
-      return;
-    }
+  const std::optional<checkpoint::Gate> gate = checkpoint::load_gate(options.model);
+  if (gate && (is_as_measured || gate->verdict == kVerdictFail)) {
+    writer.write_file(kEngineGateFile, gate->text);
+    manifest.verdict = gate->verdict;
+  } else if (gate || manifest.quantization) {
+    manifest.verdict = kVerdictUngated;
   }
-  if (manifest.quantization) manifest.verdict = kVerdictUngated;
 }
 
 void copy_tokenizer(const fs::path& model_dir, engine::EngineWriter& writer) {
@@ -383,7 +383,10 @@ CompileReport compile(const CompileOptions& options, const ops::KernelRegistry& 
   manifest.model = std::move(model.facts);
   manifest.limits = model.limits;
   manifest.quantization = summary_of(graph, requested.plan);
-  set_verdict(options, manifest, writer);
+  const bool is_as_measured =
+      options.quantization.is_empty() && !options.quantizes_activations &&
+      model.graph_options.kv_cache_dtype == requested.plan.kv_cache.value_or(dtype);
+  set_verdict(options, is_as_measured, manifest, writer);
   manifest.pass_reports = describe(records);
   report.num_parameters = manifest.model.num_parameters;
   writer.commit(std::move(manifest), pool);

@@ -92,6 +92,12 @@ class QuantizedTest(ServeTest):
             2, ['"verdict" is "GOOD"', "veloz_gate.json"], "build", self.judged_model("GOOD"), "-o", self.dir / "other"
         )
 
+    def test_what_a_build_quantizes_beyond_its_checkpoint_mends_no_verdict(self) -> None:
+        for verdict, changed in (("PASS-99", "UNGATED"), ("FAIL", "FAIL")):
+            for i, flags in enumerate((("--kv-cache-dtype", "int8"), ("--quant", "int8"))):
+                engine = self.build(self.judged_model(verdict), f"{verdict}-{i}", *flags)
+                self.assertEqual(self.manifest(engine)["verdict"], changed, flags)
+
     def test_a_failed_model_is_served_only_by_force(self) -> None:
         engine = self.build(self.judged_model("FAIL"))
         self.fail_with(2, ["is FAIL", "--force"], "serve", engine, "--port", "0")

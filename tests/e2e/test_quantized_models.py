@@ -47,6 +47,9 @@ class QuantizedModelTest(CliTest):
         self.assertIn("quantized_linear", ops[1])
         facts = [self.succeed("inspect", engine, "--json").json()["manifest"] for engine in engines]
         self.assertEqual([of["verdict"] for of in facts], ["PASS-99", "UNGATED"])
+        (model / "veloz_gate.json").write_text('{"verdict": "FAIL"}')
+        failed = self.build(model, "awq-failed", "--quant-activations", "int8")
+        self.assertEqual(self.succeed("inspect", failed, "--json").json()["manifest"]["verdict"], "FAIL")
         self.assertIn("int8 activations", facts[1]["quantization"]["name"])
         self.assertEqual(self.tokens(engines[1]), self.tokens(engines[1], "--threads", "1"))
 
