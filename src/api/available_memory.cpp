@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/cgroups.h"
+
 namespace veloz::api {
 namespace {
 
@@ -52,32 +54,10 @@ uint64_t left_in(const fs::path& group, const Names& names) {
   return *limit > held ? *limit - held : 0;
 }
 
-/// The least that `path` below `mount` and all groups around it leave. In a container the path may
-/// be one of outside, which is not there: then the mount itself is the container's group.
-uint64_t left_in_hierarchy(const fs::path& mount, const fs::path& path, const Names& names) {
-  uint64_t left = left_in(mount, names);
-  fs::path group = mount;
-  for (const fs::path& part : path.relative_path()) {
-    group /= part;
-    left = std::min(left, left_in(group, names));
-  }
-  return left;
-}
-
 uint64_t left_in_cgroups(const fs::path& root) {
   uint64_t left = kUnlimited;
-  std::ifstream groups(root / "proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {  // "4:memory:/path", "0::/path"
-    const size_t first = line.find(':');
-    const size_t second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    const fs::path path = line.substr(second + 1);
-    if (controllers.empty())
-      left = std::min(left, left_in_hierarchy(root / "sys/fs/cgroup", path, kVersion2));
-    else if (controllers == "memory")
-      left = std::min(left, left_in_hierarchy(root / "sys/fs/cgroup/memory", path, kVersion1));
-  }
+  for (const Cgroup& group : cgroups_of("memory", root))
+    left = std::min(left, left_in(group.folder, group.version == 2 ? kVersion2 : kVersion1));
   return left;
 }
 

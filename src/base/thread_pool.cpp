@@ -4,10 +4,13 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
-#include <fstream>
-#include <string>
+#include <cmath>
+#include <optional>
+#include <vector>
 
+#include "base/cgroups.h"
 #include "base/error.h"
 #include "base/thread_name.h"
 
@@ -33,6 +36,19 @@ bool spin_until(const Ready& ready) {
     }
   } while (std::chrono::steady_clock::now() < deadline);
   return ready();
+}
+
+/// Processors that this process may run on, of however many the machine has.
+int num_allowed_processors() {
+  constexpr size_t kMaxSets = 1024;  // of 1024 processors each
+  for (size_t num_sets = 1; num_sets <= kMaxSets; num_sets *= 2) {
+    std::vector<cpu_set_t> sets(num_sets);
+    const size_t bytes = num_sets * sizeof(cpu_set_t);
+    if (sched_getaffinity(0, bytes, sets.data()) == 0)
+      return std::max(1, CPU_COUNT_S(bytes, sets.data()));
+    if (errno != EINVAL) break;
+  }
+  return 1;
 }
 
 }  // namespace
@@ -94,18 +110,9 @@ void ThreadPool::work(int thread_idx) {
 }
 
 int default_num_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int threads = 1;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) threads = std::max(1, CPU_COUNT(&set));
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  int64_t period = 0;
-  if (file >> quota >> period && quota != "max" && period > 0) {
-    const int64_t limit = (std::strtoll(quota.c_str(), nullptr, 10) + period - 1) / period;
-    if (limit >= 1) threads = static_cast<int>(std::min<int64_t>(threads, limit));
-  }
-  return threads;
+  const int threads = num_allowed_processors();
+  const std::optional<double> quota = cpu_quota();
+  return quota && *quota < threads ? std::max(1, static_cast<int>(std::ceil(*quota))) : threads;
 }
 
 }  // namespace veloz
