@@ -13,7 +13,10 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoint/gate.h"
+#include "checkpoint/model_config.h"
 #include "compress/quantize/auto_search.h"
+#include "eval/eval_set.h"
+#include "text/text_files.h"
 #include "veloz/build.h"
 
 namespace veloz::api {
@@ -43,13 +46,16 @@ class Quantizing {
     const bool is_automatic = options_.quantize.recipe.recipe == compress::Recipe::automatic;
     if (is_automatic) assignment = search(report);
     fill(assignment, report);
-    job_.write(assignment, options_.quantize.output, options_.on_progress);
+    // Without a verdict nothing appears where the output is to be.
+    const fs::path candidate = work("candidate");
+    job_.write(assignment, candidate, options_.on_progress);
     if (has_gate()) {
-      report.gate = measure(options_.quantize.output);
+      report.gate = measure(candidate);
       report.gate->model = report.output;
       report.gate->reference = report.model;
     }
-    write_reports(report);
+    write_reports(report, candidate);
+    job_.publish(candidate);
     return report;
   }
 
@@ -120,11 +126,10 @@ class Quantizing {
     if (quantize.quantizes_kv_cache) report.kv_cache = "fp8_e4m3";
   }
 
-  void write_reports(const QuantizeReport& report) const {
-    const fs::path& output = options_.quantize.output;
-    write_text_file(output / checkpoint::kGateFile, gate_file(report).dump(2) + '\n');
-    write_text_file(output / "report.json", to_json(report).dump(2) + '\n');
-    write_text_file(output / "report.md", to_markdown(report));
+  static void write_reports(const QuantizeReport& report, const fs::path& directory) {
+    write_text_file(directory / checkpoint::kGateFile, gate_file(report).dump(2) + '\n');
+    write_text_file(directory / "report.json", to_json(report).dump(2) + '\n');
+    write_text_file(directory / "report.md", to_markdown(report));
   }
 
   const QuantizeModelOptions& options_;
@@ -132,6 +137,19 @@ class Quantizing {
   fs::path original_;  // engine, once it is built
   std::vector<compress::Answer> original_answers_;
 };
+
+/// What the gate cannot read is told of before the work.
+void check_data(const QuantizeModelOptions& options) {
+  const QuantizeGate& gate = options.gate;
+  const text::TextFiles text = text::load_text_files(options.quantize.model);
+  const eval::EvalSetOptions set_options{
+      .limit = gate.limit,
+      .max_model_len =
+          checkpoint::load_model_config(options.quantize.model).max_position_embeddings};
+  eval::EvalSet set;
+  if (!gate.dataset.empty()) eval::add_items(set, gate.dataset, text, set_options);
+  if (!gate.text.empty()) eval::add_text(set, gate.text, text, set_options);
+}
 
 }  // namespace
 
@@ -141,6 +159,7 @@ QuantizeReport quantize(const QuantizeModelOptions& options) {
     throw Error(ErrorKind::invalid_input, "recipe auto has nothing to judge mixtures by",
                 "give a data set with --dataset, or a text with --text");
   const Backend backend = open_cpu(options.isa, options.num_threads);
+  check_data(options);
   QuantizeJob job(options.quantize, {*backend.device, *backend.registry, *backend.pool});
   job.calibrate(options.on_progress, options.should_stop);
   QuantizeReport report = Quantizing(options, job).run();

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/write_checkpoint.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -19,6 +16,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/path_lock.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config_limits.h"
 #include "checkpoint/formats/linear_layout.h"
@@ -61,29 +59,6 @@ auto with_io_errors(const F& f) {
   }
 }
 
-/// Held while a directory is written; released by the death of the process too.
-class DirectoryLock {
- public:
-  explicit DirectoryLock(const fs::path& path)
-      : fd_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (fd_ < 0) throw_io("open", path, errno);
-    if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-    const int error = errno;
-    ::close(fd_);
-    // Some network file systems cannot lock directories.
-    if (error != EWOULDBLOCK) throw_io("lock", path, error);
-    throw Error(ErrorKind::invalid_input,
-                fmt::format("another process is writing \"{}\"", path.string()),
-                "wait until it is done, or give another output");
-  }
-  ~DirectoryLock() { ::close(fd_); }
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
-
- private:
-  int fd_;
-};
-
 fs::path normalized(const fs::path& directory) {
   const fs::path path = fs::weakly_canonical(fs::absolute(directory));
   return path.has_filename() ? path : path.parent_path();
@@ -94,6 +69,10 @@ void check_output(const fs::path& output, const fs::path& source,
   if (output == source)
     throw Error(ErrorKind::invalid_input,
                 fmt::format("\"{}\" is the model that is read", output.string()),
+                "give another output");
+  if (std::ranges::mismatch(output, source).in1 == output.end())
+    throw Error(ErrorKind::invalid_input,
+                fmt::format("\"{}\" holds the model that is read", output.string()),
                 "give another output");
   if (!fs::exists(fs::symlink_status(output))) return;
   if (!fs::is_directory(output))
@@ -110,6 +89,16 @@ void check_output(const fs::path& output, const fs::path& source,
     throw Error(ErrorKind::invalid_input,
                 fmt::format("\"{}\" holds a model already", output.string()),
                 "give another name, or replace it (--force)");
+}
+
+/// Renames `from`, on the same file system, to `to`; what is there is removed only then.
+void replace_directory(const fs::path& from, const fs::path& to) {
+  const fs::path old = from.string() + ".old";
+  fs::remove_all(old);
+  if (fs::exists(to)) fs::rename(to, old);
+  fs::rename(from, to);
+  sync_directory(to.parent_path());
+  fs::remove_all(old);
 }
 
 /// Weights in any form, and what is written anew.
@@ -178,7 +167,7 @@ struct CheckpointWriter::State {
   Checkpoint source;
   nlohmann::ordered_json config;
   fs::path partial;
-  std::optional<DirectoryLock> lock;
+  std::optional<PathLock> lock;
   std::mutex mutex;                                // of parts, until commit
   std::map<std::string, Part, std::less<>> parts;  // by module, or by tensor
   bool is_committed = false;
@@ -361,19 +350,29 @@ void CheckpointWriter::State::move_into_place() {
   parts.clear();  // they are open files
   fs::remove_all(partial / kPartsFolder);
   sync_directory(partial);
-  const fs::path old = partial.string() + ".old";
-  fs::remove_all(old);
-  if (fs::exists(options.output)) fs::rename(options.output, old);
-  fs::rename(partial, options.output);
+  replace_directory(partial, options.output);
   is_committed = true;
-  sync_directory(options.output.parent_path());
-  fs::remove_all(old);
 }
 
 CheckpointWriter::CheckpointWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CheckpointWriter::~CheckpointWriter() = default;
 CheckpointWriter::CheckpointWriter(CheckpointWriter&&) noexcept = default;
 CheckpointWriter& CheckpointWriter::operator=(CheckpointWriter&&) noexcept = default;
+
+void CheckpointWriter::check(const fs::path& source, const fs::path& output, Existing existing) {
+  with_io_errors([&] {
+    check_output(normalized(output), normalized(source), existing);
+    read_config(source);
+  });
+}
+
+void CheckpointWriter::publish(const fs::path& written, const fs::path& source,
+                               const fs::path& output, Existing existing) {
+  with_io_errors([&] {
+    check_output(normalized(output), normalized(source), existing);
+    replace_directory(normalized(written), normalized(output));
+  });
+}
 
 CheckpointWriter CheckpointWriter::create(Options options) {
   return with_io_errors([&] {

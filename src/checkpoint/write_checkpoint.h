@@ -24,6 +24,9 @@ enum class QuantFormat {
   modelopt,            // fp8 alone: one static scale a tensor, or per channel and token
 };
 
+/// Throws Error(unsupported) for a scheme of the module that the format has no layout for.
+void check_layout(QuantFormat format, std::string_view module, const LinearScheme& scheme);
+
 /// The canonical tensors of one linear (quantization.h), whole. Spans live during the call only.
 struct CanonicalLinear {
   int64_t rows = 0;                      // N
@@ -52,9 +55,16 @@ class CheckpointWriter {
     uint64_t max_shard_bytes = 5'000'000'000;
   };
 
-  /// Throws Error(invalid_input) where the output exists or is the source; what Checkpoint::open
-  /// throws.
+  /// Throws Error(invalid_input) where the output exists, is the source or holds it, or where the
+  /// source is quantized already; what Checkpoint::open throws.
   static CheckpointWriter create(Options options);
+  /// Throws what `create` would, but for what Checkpoint::open finds: before long work.
+  static void check(const std::filesystem::path& source, const std::filesystem::path& output,
+                    Existing existing);
+  /// Moves what was written to another directory of the same file system, and perhaps measured
+  /// there, to its place. Throws as `check`.
+  static void publish(const std::filesystem::path& written, const std::filesystem::path& source,
+                      const std::filesystem::path& output, Existing existing);
   ~CheckpointWriter();
   CheckpointWriter(CheckpointWriter&& other) noexcept;
   CheckpointWriter& operator=(CheckpointWriter&& other) noexcept;

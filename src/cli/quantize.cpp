@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -49,6 +51,29 @@ T parse_choice(const char* flag, const std::string& name,
 
 void default_to_bundled(fs::path& file, const fs::path& model, const char* name) {
   if (file.empty() && fs::exists(model / name)) file = model / name;
+}
+
+/// What a recipe does not read it would ignore without a word.
+void check_flags(const CLI::App& verb, std::string_view recipe) {
+  struct Flag {
+    const char* name;
+    std::vector<std::string_view> recipes;
+  };
+  const Flag flags[] = {
+      {"--group-size", {"int4", "int4-awq", "int4-gptq", "auto"}},
+      {"--asymmetric", {"int4", "int4-tensor", "int4-awq", "int4-gptq", "auto"}},
+      {"--activations", {"int4", "int4-tensor", "int4-awq", "int4-gptq", "auto"}},
+      {"--activation-range", {"fp8"}},
+      {"--percentile", {"fp8"}},
+      {"--gptq-damping", {"int4-gptq"}},
+      {"--no-act-order", {"int4-gptq"}},
+      {"--gate", {"auto"}},
+  };
+  for (const Flag& flag : flags)
+    if (verb.count(flag.name) > 0 && std::ranges::find(flag.recipes, recipe) == flag.recipes.end())
+      throw Error(ErrorKind::invalid_input,
+                  fmt::format("--recipe {} does not read {}", recipe, flag.name),
+                  fmt::format("leave it out; it is for {}", fmt::join(flag.recipes, ", ")));
 }
 
 /// What stands in strings becomes options; files that lie beside the model are taken.
@@ -97,8 +122,9 @@ void print_report(const compress::QuantizeReport& report) {
   fmt::print("report: {}\n", (fs::path(report.output) / "report.md").string());
 }
 
-int run_quantize(const QuantizeFlags& flags) {
+int run_quantize(const CLI::App& verb, const QuantizeFlags& flags) {
   api::QuantizeModelOptions options = resolve(flags);
+  check_flags(verb, flags.recipe);
   const InterruptGuard guard;
   options.should_stop = InterruptGuard::is_interrupted;
   compress::QuantizeReport report;
@@ -215,11 +241,13 @@ void add_quantize(CLI::App& app, Action& action) {
       "Memory: one layer in fp32 with what is observed of it, and the calibration data's hidden\n"
       "states. An interrupted run goes on where it stopped when the same command is given again.\n"
       "The report and the verdict (PASS-99.9, PASS-99, FAIL, UNGATED) are written into the\n"
-      "directory, and go with the engines that are built from it.\n"
+      "directory, and go with the engines that are built from it; a FAIL ends with status 0 too,\n"
+      "but is served with --force only.\n"
       "Example:\n"
       "  veloz quantize models/tiny-llama -o tiny-int8 --recipe int8-smoothquant\n"
       "  veloz chat tiny-int8");
-  verb.callback([flags, &action] { action = [flags] { return run_quantize(*flags); }; });
+  verb.callback(
+      [flags, &verb, &action] { action = [flags, &verb] { return run_quantize(verb, *flags); }; });
 }
 
 }  // namespace veloz::cli

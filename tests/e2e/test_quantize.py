@@ -33,7 +33,7 @@ class QuantizeTest(CliTest):
 
     def refuse(self, parts: list[str], *flags: str | Path) -> None:
         self.fail_with(2, parts, "quantize", LLAMA, "-o", self.dir / "out", *flags)
-        self.assertFalse((self.dir / "out").exists())
+        self.assertFalse((self.dir / "out").exists() or (self.dir / "out.unfinished").exists())
 
     def test_the_result_is_built_and_answers(self) -> None:
         report = self.quantize("int8-smoothquant")
@@ -53,6 +53,27 @@ class QuantizeTest(CliTest):
         report = self.quantize("fp8", "--no-gate")
         self.assertEqual((report["verdict"], report["gate"]), ("UNGATED", None))
 
+    def test_auto_finds_the_smallest_mixture_that_keeps_the_gate(self) -> None:
+        report = self.quantize("auto", "--group-size", "32")
+        self.assertIn(report["verdict"], ["PASS-99", "PASS-99.9"])
+        self.assertGreater(len(report["tries"]), 0)
+        kept = [tried for tried in report["tries"] if tried["verdict"] in ("PASS-99", "PASS-99.9")]
+        self.assertEqual(report["stored_bytes"], min(tried["stored_bytes"] for tried in kept))
+        self.assertLess(report["stored_bytes"], report["original_bytes"])
+        self.assertEqual(json.loads((self.dir / "out" / "veloz_gate.json").read_text())["verdict"], report["verdict"])
+
+    def test_a_run_killed_while_it_is_measured_goes_on(self) -> None:
+        command = ["quantize", LLAMA, "-o", self.dir / "out", "--recipe", "int8", "--num-samples", "16"]
+        unfinished = self.dir / "out.unfinished"
+        process = self.start(*command)
+        while not (unfinished / "original.engine").exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+        self.assertTrue((unfinished / "candidate").exists() and not (self.dir / "out").exists())
+        self.assertEqual(self.succeed(*command, "--limit", "8", "--json").json()["verdict"], "PASS-99.9")
+        self.assertFalse(unfinished.exists())
+
     def test_errors_say_what_to_do(self) -> None:
         self.refuse(['no recipe "int3"', "int4-awq"], "--recipe", "int3")
         self.refuse(["--recipe is required"])
@@ -62,8 +83,17 @@ class QuantizeTest(CliTest):
         self.refuse(["has nothing to judge"], "--recipe", "auto", "--no-gate")
         self.refuse(['--format cannot be "gguf"', "modelopt"], "--recipe", "int8", "--format", "gguf")
         self.refuse(["matches no linear"], "--recipe", "int8", "--keep", "*.wrong")
+        self.refuse(["nowhere.jsonl", "does not exist"], "--recipe", "int8", "--dataset", self.dir / "nowhere.jsonl")
+        (self.dir / "eval.jsonl").write_text('{"question": "?"}\n')
+        self.refuse(["line 1", '"prompt"'], "--recipe", "int8", "--dataset", self.dir / "eval.jsonl")
+        self.refuse(["fp8 does not read --group-size", "int4-awq"], "--recipe", "fp8", "--group-size", "32")
+        self.refuse(["int4 does not read --gate", "for auto"], "--recipe", "int4", "--gate", "99")
+        self.refuse(["a limit of 0 items"], "--recipe", "int8", "--limit", "0")
+        self.refuse(["ModelOpt", "compressed-tensors"], "--recipe", "int4-gptq", "--format", "modelopt")
         (self.dir / "there").mkdir()
-        self.fail_with(2, ["exists", "--force"], "quantize", LLAMA, "-o", self.dir / "there", "--recipe", "int8")
+        (self.dir / "there" / "config.json").write_text("{}")
+        self.fail_with(2, ["holds a model already", "--force"], "quantize", LLAMA, "-o", self.dir / "there",
+                       "--recipe", "int8")  # fmt: skip
 
 
 class RecipeFlagsTest(CliTest):

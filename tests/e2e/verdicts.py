@@ -11,14 +11,17 @@ from veloz_cli import CliTest, bundled_models
 ITEMS = os.environ.get("VELOZ_VERDICT_ITEMS", "40")
 # One answer in forty that differs would already be more than 0.1 %.
 EXACTING_ITEMS = os.environ.get("VELOZ_VERDICT_ITEMS", "120")
-EIGHT_BITS = ["fp8", "fp8-rowwise", "int8-smoothquant"]
+EIGHT_BITS = ["fp8", "fp8-rowwise", "int8", "int8-smoothquant"]
 FOUR_BITS = ["int4-awq", "int4-gptq"]
 INT8_ACTIVATIONS = ["--activations", "int8"]  # as measured for speed
 
 
 class VerdictTest(CliTest):
+    def test_there_are_models_of_both_architectures(self) -> None:
+        self.assertEqual([model.name for model in bundled_models()], ["tiny-gptj", "tiny-llama"])
+
     def verdict(self, model: Path, recipe: str, *flags: str, items: str = ITEMS) -> str:
-        out = self.dir / f"{model.name}-{recipe}"
+        out = self.dir / f"{model.name}-{recipe}{''.join(flags)}"
         verdict: str = self.succeed(
             "quantize", model, "-o", out, "--recipe", recipe, "--limit", items, "--json", *flags
         ).json()["verdict"]
@@ -40,8 +43,9 @@ class VerdictTest(CliTest):
 
     def test_careless_four_bits_fail(self) -> None:
         for model in bundled_models():
-            with self.subTest(model.name):
-                self.assertEqual(self.verdict(model, "int4-tensor", *INT8_ACTIVATIONS), "FAIL")
+            for flags in ([], INT8_ACTIVATIONS):
+                with self.subTest(model.name, flags=flags):
+                    self.assertEqual(self.verdict(model, "int4-tensor", *flags), "FAIL")
 
 
 if __name__ == "__main__":

@@ -144,19 +144,36 @@ void add_input_scale(const LinearScheme& scheme, const Shape& shape, LinearLayou
       part_of<float>("input_scale", DType::fp32, shape, std::span<const float>(&scale, 1)));
 }
 
+bool is_packed(const LinearScheme& scheme) {
+  return scheme.weight == DType::uint4x2 || (scheme.weight == DType::int8 && !scheme.activation);
+}
+
+[[noreturn]] void refuse_modelopt(std::string_view module, std::string_view reason) {
+  throw Error(ErrorKind::unsupported,
+              fmt::format("ModelOpt's layout cannot hold \"{}\": {}", module, reason),
+              "write compressed-tensors instead");
+}
+
 }  // namespace
+
+void check_layout(QuantFormat format, std::string_view module, const LinearScheme& scheme) {
+  if (format == QuantFormat::modelopt) {
+    if (scheme.weight != DType::fp8_e4m3 || scheme.activation != DType::fp8_e4m3 ||
+        scheme.group != 0 || scheme.scale_dtype != DType::fp32)
+      refuse_modelopt(module, "it holds fp8 weights and activations without groups");
+  } else if (scheme.has_permutation && !is_packed(scheme)) {
+    throw Error(ErrorKind::unsupported,
+                fmt::format("\"{}\" has 8-bit codes in another order of columns", module),
+                "compressed-tensors holds that for packed weights only");
+  }
+}
 
 LinearLayout to_compressed_tensors(std::string_view module, const LinearScheme& scheme,
                                    const CanonicalLinear& tensors) {
   check_sizes(module, scheme, tensors);
-  const bool is_packed =
-      scheme.weight == DType::uint4x2 || (scheme.weight == DType::int8 && !scheme.activation);
-  if (scheme.has_permutation && !is_packed)
-    throw Error(ErrorKind::unsupported,
-                fmt::format("\"{}\" has 8-bit codes in another order of columns", module),
-                "compressed-tensors holds that for packed weights only");
+  check_layout(QuantFormat::compressed_tensors, module, scheme);
   LinearLayout layout;
-  if (is_packed) {
+  if (is_packed(scheme)) {
     layout.kind = "pack-quantized";
     const std::array<int64_t, 2> shape = {tensors.rows, tensors.columns};
     layout.parts.push_back(pack_weight(scheme, tensors));
@@ -171,7 +188,7 @@ LinearLayout to_compressed_tensors(std::string_view module, const LinearScheme& 
   }
   std::vector<std::byte> scales = positive_scales(module, scheme.scale_dtype, tensors.scales);
   const size_t scale_bytes = dtype_bytes(scheme.scale_dtype);
-  layout.is_per_tensor = !is_packed && scheme.group == 0 && are_equal(scales, scale_bytes);
+  layout.is_per_tensor = !is_packed(scheme) && scheme.group == 0 && are_equal(scales, scale_bytes);
   if (layout.is_per_tensor) scales.resize(scale_bytes);
   layout.parts.push_back(part_of(
       "weight_scale", scheme.scale_dtype,
@@ -184,14 +201,7 @@ LinearLayout to_compressed_tensors(std::string_view module, const LinearScheme& 
 LinearLayout to_modelopt(std::string_view module, const LinearScheme& scheme,
                          const CanonicalLinear& tensors) {
   check_sizes(module, scheme, tensors);
-  const auto refuse = [&](std::string_view reason) {
-    throw Error(ErrorKind::unsupported,
-                fmt::format("ModelOpt's layout cannot hold \"{}\": {}", module, reason),
-                "write compressed-tensors instead");
-  };
-  if (scheme.weight != DType::fp8_e4m3 || scheme.activation != DType::fp8_e4m3 ||
-      scheme.group != 0 || scheme.scale_dtype != DType::fp32)
-    refuse("it holds fp8 weights and activations without groups");
+  check_layout(QuantFormat::modelopt, module, scheme);
   LinearLayout layout;
   layout.parts.push_back(
       {"weight", DType::fp8_e4m3, {tensors.rows, tensors.columns}, tensors.weight, {}});
@@ -200,7 +210,8 @@ LinearLayout to_modelopt(std::string_view module, const LinearScheme& scheme,
   layout.kind = layout.is_per_tensor ? "FP8" : "FP8_PER_CHANNEL_PER_TOKEN";
   if (layout.is_per_tensor) {
     if (!are_equal(scales, sizeof(float)))
-      refuse("with a fixed scale of the activations it has one scale for all weights");
+      refuse_modelopt(module,
+                      "with a fixed scale of the activations it has one scale for all weights");
     scales.resize(sizeof(float));
   }
   layout.parts.push_back(part_of("weight_scale", DType::fp32,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
@@ -25,12 +26,16 @@ bool is_jsonl(const fs::path& file) {
   return file.extension() == ".jsonl" || file.extension() == ".json";
 }
 
+bool is_blank(const std::string& line) {
+  return line.find_first_not_of(" \t\r") == std::string::npos;
+}
+
 /// Whether the lines of a JSONL file are plain texts; the first one decides.
 bool holds_texts(const fs::path& file) {
   std::ifstream stream(file);
   std::string line;
   while (std::getline(stream, line)) {
-    if (line.empty()) continue;
+    if (is_blank(line)) continue;
     const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     return object.is_object() && object.contains("text");
   }
@@ -42,7 +47,7 @@ std::vector<Tokens> read_text_lines(const fs::path& file, const text::Tokenizer&
   std::vector<Tokens> texts;
   std::string line;
   for (int64_t number = 1; std::getline(stream, line); ++number) {
-    if (line.empty()) continue;
+    if (is_blank(line)) continue;
     const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!object.is_object() || !object.contains("text") || !object["text"].is_string())
       throw Error(ErrorKind::invalid_input,
@@ -55,15 +60,18 @@ std::vector<Tokens> read_text_lines(const fs::path& file, const text::Tokenizer&
 }
 
 std::vector<Tokens> read_file(const fs::path& file, const text::TextFiles& text,
-                              int64_t max_model_len, int64_t max_length) {
+                              int64_t max_length) {
   if (!fs::exists(file))
     throw Error(ErrorKind::not_found,
                 fmt::format("there is no calibration data \"{}\"", file.string()),
                 "give a JSONL or text file with --calibration");
   if (is_jsonl(file) && holds_texts(file)) return read_text_lines(file, *text.tokenizer);
   eval::EvalSet set;
-  const eval::EvalSetOptions options{
-      .task = {}, .limit = {}, .max_model_len = max_model_len, .max_text_window = max_length};
+  // Items that are longer are cut, as texts are.
+  const eval::EvalSetOptions options{.task = {},
+                                     .limit = {},
+                                     .max_model_len = std::numeric_limits<int64_t>::max(),
+                                     .max_text_window = max_length};
   if (is_jsonl(file))
     eval::add_items(set, file, text, options);
   else
@@ -130,7 +138,7 @@ CalibrationData load_calibration_data(const CalibrationOptions& options,
                 "add its tokenizer.json or tokenizer.model to the directory");
   std::vector<Tokens> all;
   for (const fs::path& file : options.files)
-    for (Tokens& tokens : read_file(file, text, config.max_position_embeddings, max_length)) {
+    for (Tokens& tokens : read_file(file, text, max_length)) {
       if (tokens.size() > static_cast<size_t>(max_length))
         tokens.resize(static_cast<size_t>(max_length));
       if (!tokens.empty()) all.push_back(std::move(tokens));

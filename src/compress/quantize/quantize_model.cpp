@@ -73,8 +73,12 @@ struct QuantizeJob::State {
   bool is_quantized(std::string_view module) const;
   /// "" where it is no linear.
   std::string module_that_makes(size_t slice, graph::ValueId value) const;
-  void check_output() const;
-  void check_groups() const;
+  checkpoint::CheckpointWriter::Existing existing() const {
+    return options.replaces_existing ? checkpoint::CheckpointWriter::Existing::replace
+                                     : checkpoint::CheckpointWriter::Existing::refuse;
+  }
+  void check_linears() const;
+  void check_treatment(const LinearModule& linear, const Treatment& treatment) const;
   std::string key() const;
   fs::path file_of(size_t slice) const {
     return work.path() / fmt::format("layer-{:05}.safetensors", slice);
@@ -111,7 +115,7 @@ QuantizeJob::State::State(const QuantizeOptions& options_in, const Machine& mach
       graph(models::build_graph(config, {DType::fp32, DType::fp32, /*block_size=*/64})),
       slices(slice_model(graph)),
       treatments(treatments_of(options.recipe, config.dtype.value_or(DType::bf16))) {
-  check_output();
+  checkpoint::CheckpointWriter::check(options.model, options.output, existing());
   for (const std::string& pattern : options.kept)
     kept.push_back(checkpoint::NamePattern::wildcard(pattern));
   compiler::check_tensors(graph, source);
@@ -123,7 +127,7 @@ QuantizeJob::State::State(const QuantizeOptions& options_in, const Machine& mach
     parts.push_back(slices.head);
   }
   for (const GraphSlice& part : parts) groups.push_back(find_input_groups(graph, part));
-  check_groups();
+  check_linears();
   data = load_calibration_data(options.calibration, text::load_text_files(options.model), config);
   batches = make_batches(data);
   work = WorkDirectory::open(options.output, key(), options.restarts);
@@ -140,18 +144,27 @@ std::string QuantizeJob::State::module_that_makes(size_t slice, graph::ValueId v
   return "";
 }
 
-void QuantizeJob::State::check_output() const {
-  if (fs::exists(options.output) && fs::exists(options.model) &&
-      fs::equivalent(options.output, options.model))
-    throw Error(ErrorKind::invalid_input, "the output is the model itself",
-                "give a new directory with --output");
-  if (fs::exists(options.output) && !options.replaces_existing)
-    throw Error(ErrorKind::invalid_input, fmt::format("\"{}\" exists", options.output.string()),
-                "give a new directory with --output, or --force to replace it");
+void QuantizeJob::State::check_treatment(const LinearModule& linear,
+                                         const Treatment& treatment) const {
+  const int64_t group = treatment.weight.group;
+  if (group > 0 && linear.columns % group != 0)
+    throw Error(ErrorKind::invalid_input,
+                fmt::format("--group-size {} does not divide the {} columns of {}", group,
+                            linear.columns, linear.module),
+                "use a divisor of all widths, such as 32 or 64, or keep this linear as it "
+                "is with --keep");
+  if (treatment.weight.dtype == DType::uint4x2 && linear.columns % 2 != 0)
+    throw Error(ErrorKind::invalid_input,
+                fmt::format("{} has {} columns, 4-bit codes are stored in pairs", linear.module,
+                            linear.columns),
+                "keep this linear as it is with --keep, or choose a recipe of 8 bits");
+  const std::optional<float> input_scale =
+      treatment.has_fixed_activation_scale ? std::optional(1.0f) : std::nullopt;
+  checkpoint::check_layout(options.format, linear.module, scheme_of(treatment, input_scale));
 }
 
 /// What would fail in the last layer is told before the first.
-void QuantizeJob::State::check_groups() const {
+void QuantizeJob::State::check_linears() const {
   std::set<std::string> unused(options.kept.begin(), options.kept.end());
   int64_t num_quantized = 0;
   for (const std::vector<InputGroup>& of_part : groups)
@@ -162,15 +175,7 @@ void QuantizeJob::State::check_groups() const {
         });
         if (!is_quantized(linear.module)) continue;
         ++num_quantized;
-        for (const Treatment& treatment : treatments) {
-          const int64_t size = treatment.weight.group;
-          if (size > 0 && linear.columns % size != 0)
-            throw Error(ErrorKind::invalid_input,
-                        fmt::format("--group-size {} does not divide the {} columns of {}", size,
-                                    linear.columns, linear.module),
-                        "use a divisor of all widths, such as 32 or 64, or keep this linear as it "
-                        "is with --keep");
-        }
+        for (const Treatment& treatment : treatments) check_treatment(linear, treatment);
       }
   if (!unused.empty())
     throw Error(ErrorKind::invalid_input,
@@ -443,13 +448,13 @@ std::vector<std::string> QuantizeJob::kept(const Assignment& assignment) const {
   return kept;
 }
 
-void QuantizeJob::write(const Assignment& assignment, const fs::path& output,
+void QuantizeJob::write(const Assignment& assignment, const fs::path& directory,
                         const ProgressSink& progress) const {
   const State& state = *state_;
   const auto treatments = by_module(state.choices, assignment);
   checkpoint::CheckpointWriter writer = checkpoint::CheckpointWriter::create(
       {.source = state.options.model,
-       .output = output,
+       .output = directory,
        .format = state.options.format,
        .existing = checkpoint::CheckpointWriter::Existing::replace,
        .resume_key = {}});
@@ -481,6 +486,11 @@ void QuantizeJob::write(const Assignment& assignment, const fs::path& output,
     }
   }
   writer.commit(finish, progress);
+}
+
+void QuantizeJob::publish(const fs::path& written) const {
+  checkpoint::CheckpointWriter::publish(written, state_->options.model, state_->options.output,
+                                        state_->existing());
 }
 
 }  // namespace veloz::compress

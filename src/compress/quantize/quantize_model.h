@@ -71,9 +71,11 @@ class QuantizeJob {
   Assignment smallest() const;
   /// What the assignment does, linear by linear in the order of the model.
   std::vector<LinearReport> reports(const Assignment& assignment) const;
-  /// Writes the checkpoint to `output`.
-  void write(const Assignment& assignment, const std::filesystem::path& output,
+  /// Writes the checkpoint to `directory`, whatever is there.
+  void write(const Assignment& assignment, const std::filesystem::path& directory,
              const ProgressSink& progress) const;
+  /// Moves a directory that was written to the output.
+  void publish(const std::filesystem::path& written) const;
 
   /// Linears that stay as they were.
   std::vector<std::string> kept(const Assignment& assignment) const;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
 #include <system_error>
 
 #include "base/error.h"
@@ -13,7 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kKeyFile = "job.txt";  // what makes a directory one of ours
 constexpr uint64_t kMaxKeyBytes = 4096;
 
 }  // namespace
@@ -23,31 +23,31 @@ WorkDirectory WorkDirectory::open(const fs::path& output, std::string_view key, 
   if (!path.has_filename()) path = path.parent_path();  // "dir/"
   path += ".unfinished";
   std::error_code failure;
-  // One that is empty is what a command left that ended before it wrote its key.
-  if (fs::exists(path) && !fs::is_empty(path, failure)) {
-    const fs::path key_file = path / kKeyFile;
-    if (!fs::exists(key_file))
-      throw Error(
-          ErrorKind::invalid_input,
-          fmt::format("\"{}\" is in the way and was not made by this program", path.string()),
-          "move it, or give another --output");
-    const bool is_same = read_text_file(key_file, kMaxKeyBytes) == key;
-    if (is_same && !restarts) return WorkDirectory(path);
-    if (!restarts)
-      throw Error(ErrorKind::invalid_input,
-                  fmt::format("\"{}\" holds the unfinished work of another command: model, recipe, "
-                              "options or calibration data differ",
-                              path.string()),
-                  "give that command again to finish it, or drop it with --restart");
-    fs::remove_all(path);
-  }
   fs::create_directories(path, failure);
   if (failure)
     throw Error(ErrorKind::io,
                 fmt::format("cannot make \"{}\": {}", path.string(), failure.message()),
                 "check --output");
-  write_text_file(path / kKeyFile, key);
-  return WorkDirectory(path);
+  const fs::path key_file = path / kKeyFile;
+  if (!fs::exists(key_file) && !fs::is_empty(path))
+    throw Error(ErrorKind::invalid_input,
+                fmt::format("\"{}\" is in the way and was not made by this program", path.string()),
+                "move it, or give another --output");
+  std::ofstream(key_file, std::ios::app).close();  // made where it is not there
+  WorkDirectory work(path);
+  const std::string found = read_text_file(key_file, kMaxKeyBytes);
+  if (found == key && !restarts) return work;
+  // An empty one is of a command that ended before it wrote its key, and did any work.
+  if (!found.empty() && !restarts)
+    throw Error(ErrorKind::invalid_input,
+                fmt::format("\"{}\" holds the unfinished work of another command: model, recipe, "
+                            "options or calibration data differ",
+                            path.string()),
+                "give that command again to finish it, or drop it with --restart");
+  for (const fs::directory_entry& entry : fs::directory_iterator(path))
+    if (entry.path() != key_file) fs::remove_all(entry.path());
+  write_text_file(key_file, key);
+  return work;
 }
 
 void WorkDirectory::remove() const { fs::remove_all(path_); }

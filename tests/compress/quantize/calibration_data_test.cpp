@@ -72,6 +72,15 @@ TEST_F(Calibration, LongTextsAreCutOff) {
   for (const auto& tokens : data.texts) EXPECT_LE(tokens.size(), 32u);
 }
 
+TEST_F(Calibration, ItemsLongerThanTheModelTakesAreCutOffToo) {
+  const std::string item = R"({"prompt": ")" + repeat("The goat in the garden likes music. ", 300) +
+                           R"(", "reference": "It does."})" + "\r\n\r\n";
+  const CalibrationData data =
+      load({.files = {write("long.jsonl", repeat(item, 2))}, .max_length = 5000});
+  ASSERT_EQ(data.texts.size(), 2u);
+  for (const auto& tokens : data.texts) EXPECT_EQ(tokens.size(), 1024u);  // the model's positions
+}
+
 TEST_F(Calibration, TooLittleDataIsRefusedWithWhatWouldHelp) {
   const fs::path file = write("a.jsonl", "{\"text\": \"short\"}\n");
   EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input,

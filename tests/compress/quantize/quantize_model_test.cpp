@@ -4,15 +4,23 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/formats/module_tensors.h"
+#include "checkpoint/model_config.h"
+#include "checkpoint/quantized_model.h"
 #include "compress/quantize/test_machine.h"
+#include "support/editable_checkpoint.h"
 #include "support/expect_error.h"
 #include "support/temp_directory.h"
 
@@ -96,7 +104,11 @@ TEST_F(QuantizeModel, AnInterruptedRunGoesOnBehindItsLastLayer) {
 
 TEST_F(QuantizeModel, AnotherCommandDoesNotGoOnWithIt) {
   test::TestMachine machine;
-  const QuantizeJob job(options(Recipe::fp8), machine.get());
+  {
+    const QuantizeJob job(options(Recipe::fp8), machine.get());
+    EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input, {"another process is writing"},
+                                   [&] { QuantizeJob same(options(Recipe::fp8), machine.get()); }));
+  }
   EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input, {"another command", "--restart"},
                                  [&] { QuantizeJob other(options(Recipe::int8), machine.get()); }));
   QuantizeOptions anew = options(Recipe::int8);
@@ -132,9 +144,27 @@ TEST_F(QuantizeModel, RefusesWhatCannotBeBeforeItBegins) {
   EXPECT_TRUE(refuses({"nothing is quantized"}, chosen));
   chosen = options(Recipe::int8);
   chosen.output = chosen.model;
-  EXPECT_TRUE(refuses({"the output is the model itself"}, chosen));
-  chosen.output = directory_.path();
-  EXPECT_TRUE(refuses({"exists", "--force"}, chosen));
+  EXPECT_TRUE(refuses({"is the model that is read"}, chosen));
+  chosen.output = chosen.model.parent_path();
+  chosen.replaces_existing = true;
+  EXPECT_TRUE(refuses({"holds the model that is read"}, chosen));
+  chosen = options(Recipe::int8);
+  fs::create_directory(chosen.output);
+  write_text_file(chosen.output / "letter", "precious");
+  chosen.replaces_existing = true;
+  EXPECT_TRUE(refuses({"is no model, so it is not replaced"}, chosen));
+  write_text_file(chosen.output / "config.json", "{}");
+  chosen.replaces_existing = false;
+  EXPECT_TRUE(refuses({"holds a model already", "--force"}, chosen));
+  EXPECT_FALSE(fs::exists(directory_.path() / "out.unfinished"));
+}
+
+TEST_F(QuantizeModel, RefusesWhatTheFormatCannotHoldBeforeItBegins) {
+  test::TestMachine machine;
+  QuantizeOptions chosen = options(Recipe::int4_gptq);
+  chosen.format = checkpoint::QuantFormat::modelopt;
+  EXPECT_TRUE(test::throws_error(ErrorKind::unsupported, {"ModelOpt", "compressed-tensors"},
+                                 [&] { QuantizeJob job(chosen, machine.get()); }));
   EXPECT_FALSE(fs::exists(directory_.path() / "out.unfinished"));
 }
 
@@ -152,6 +182,73 @@ TEST_F(QuantizeModel, AHeadOfItsOwnCan) {
   run(chosen);
   const auto checkpoint = checkpoint::Checkpoint::open(chosen.output);
   EXPECT_EQ(checkpoint.find("lm_head.weight")->dtype, DType::int8);
+}
+
+std::vector<float> fp32_of(const test::FileTensor& tensor) {
+  return checkpoint::to_fp32(DType::bf16, std::as_bytes(std::span(tensor.data)));
+}
+
+/// RMSNorm of layer 0's input, times its v_proj, of every calibration token.
+float largest_value_of_layer_0(test::EditableCheckpoint& model, const CalibrationData& data) {
+  const std::vector<float> table = fp32_of(model.tensor("embed_tokens.weight"));
+  const std::vector<float> gamma = fp32_of(model.tensor("layers.0.input_layernorm.weight"));
+  const std::vector<float> w = fp32_of(model.tensor("layers.0.self_attn.v_proj.weight"));
+  const size_t width = gamma.size();
+  float largest = 0;
+  for (const std::vector<int32_t>& text : data.texts)
+    for (const int32_t token : text) {
+      const std::span<const float> x =
+          std::span(table).subspan(static_cast<size_t>(token) * width, width);
+      const float mean =
+          std::inner_product(x.begin(), x.end(), x.begin(), 0.0f) / static_cast<float>(width);
+      const float inverse = 1 / std::sqrt(mean + 1e-5f);
+      for (size_t row = 0; row < w.size(); row += width) {
+        float v = 0;
+        for (size_t i = 0; i < width; ++i) v += w[row + i] * x[i] * inverse * gamma[i];
+        largest = std::max(largest, std::abs(v));
+      }
+    }
+  return largest;
+}
+
+TEST_F(QuantizeModel, ScalesOfTheCacheFitTheLargestKeysAndValues) {
+  QuantizeOptions chosen = options(Recipe::fp8);
+  chosen.quantizes_kv_cache = true;
+  const auto model = test::EditableCheckpoint::read(chosen.model);
+  fs::copy(chosen.model, directory_.path() / "model");
+  chosen.model = directory_.path() / "model";
+  chosen.replaces_existing = true;
+  /// Of layer 0, one of whose weights is four times as large.
+  const auto scales = [&](const char* enlarged) {
+    test::EditableCheckpoint changed = model;
+    if (enlarged != nullptr) {
+      test::FileTensor& weight = changed.tensor(enlarged);
+      for (size_t i = 0; i + 1 < weight.data.size(); i += 2) {
+        uint16_t bits = 0;
+        std::memcpy(&bits, weight.data.data() + i, sizeof(bits));
+        if ((bits & 0x7f80) != 0) bits = static_cast<uint16_t>(bits + (2 << 7));
+        std::memcpy(weight.data.data() + i, &bits, sizeof(bits));
+      }
+    }
+    changed.write(chosen.model);
+    run(chosen);
+    const checkpoint::QuantPlan plan = checkpoint::open_quantized(chosen.output)->plan;
+    EXPECT_EQ(plan.kv_scales.size(), 4u);
+    return plan.kv_scales.at(0);
+  };
+  const checkpoint::KvScales original = scales(nullptr);
+  test::EditableCheckpoint source = model;
+  const CalibrationData data =
+      load_calibration_data(chosen.calibration, text::load_text_files(chosen.model),
+                            checkpoint::load_model_config(chosen.model));
+  const double largest = static_cast<double>(largest_value_of_layer_0(source, data));
+  EXPECT_NEAR(original.v, largest / 448, 1e-4 * largest / 448);
+  const checkpoint::KvScales of_v = scales("layers.0.self_attn.v_proj.weight");
+  EXPECT_FLOAT_EQ(static_cast<float>(of_v.v), static_cast<float>(4 * original.v));
+  EXPECT_EQ(of_v.k, original.k);
+  const checkpoint::KvScales of_k = scales("layers.0.self_attn.k_proj.weight");
+  EXPECT_FLOAT_EQ(static_cast<float>(of_k.k), static_cast<float>(4 * original.k));
+  EXPECT_EQ(of_k.v, original.v);
 }
 
 TEST_F(QuantizeModel, AutoOffersEachGroupItsTreatments) {

@@ -15,9 +15,13 @@ namespace {
 TEST(WorkDirectory, TheSameJobFindsWhatItLeft) {
   const test::TempDirectory directory;
   const auto output = directory.path() / "out";
-  const WorkDirectory first = WorkDirectory::open(output, "key", false);
-  EXPECT_EQ(first.path(), directory.path() / "out.unfinished");
-  write_text_file(first.path() / "layer", "done");
+  {
+    const WorkDirectory first = WorkDirectory::open(output, "key", false);
+    EXPECT_EQ(first.path(), directory.path() / "out.unfinished");
+    write_text_file(first.path() / "layer", "done");
+    EXPECT_TRUE(test::throws_error(ErrorKind::invalid_input, {"another process is writing"},
+                                   [&] { WorkDirectory::open(output, "key", true); }));
+  }
   const WorkDirectory again = WorkDirectory::open(directory.path() / "out/", "key", false);
   EXPECT_TRUE(std::filesystem::exists(again.path() / "layer"));
   again.remove();
@@ -47,9 +51,13 @@ TEST(WorkDirectory, WhatOthersMadeIsNeverDropped) {
 
 TEST(WorkDirectory, WhatEndedBeforeItBeganIsNoHindrance) {
   const test::TempDirectory directory;
-  std::filesystem::create_directories(directory.path() / "out.unfinished");
-  const WorkDirectory work = WorkDirectory::open(directory.path() / "out", "key", false);
-  EXPECT_FALSE(std::filesystem::is_empty(work.path()));
+  const auto unfinished = directory.path() / "out.unfinished";
+  std::filesystem::create_directories(unfinished);
+  WorkDirectory::open(directory.path() / "out", "key", false);
+  EXPECT_EQ(read_text_file(unfinished / "job.txt", 100), "key");
+  write_text_file(unfinished / "job.txt", "");  // it ended while it wrote
+  WorkDirectory::open(directory.path() / "out", "other", false);
+  EXPECT_EQ(read_text_file(unfinished / "job.txt", 100), "other");
 }
 
 }  // namespace
