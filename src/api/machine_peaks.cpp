@@ -49,7 +49,8 @@ profile::MachinePeaks PeakMeter::measure() {
 profile::MachinePeaks PeakMeter::measure_once() {
   if (backend_.device->kind() == DeviceKind::cuda) return measure_gpu();
   constexpr double kUnknown = 5e9;  // per thread, of a processor without vectors that are known
-  const cpu::CpuFeatures features = cpu::detect_features();
+  cpu::CpuFeatures features = cpu::detect_features();
+  if (!options_.isa.empty()) features = cpu::limited_to(cpu::parse_isa(options_.isa), features);
   profile::MachinePeaks peaks;
   peaks.read_bytes_per_s = cpu::measure_read_bandwidth(*backend_.pool, features, bytes_of(memory_));
   peaks.fp32_ops_per_s = kUnknown * backend_.pool->num_threads();

@@ -2,20 +2,22 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "api/backend.h"
 #include "profile/machine_peaks.h"
 
 namespace veloz::api {
 
-/// Measures the peaks of the machine behind a backend, whatever instruction set its kernels are
-/// held to. Of a GPU the bandwidth is measured; its arithmetic is what the chip's tensor cores do
-/// without sparsity at the clock its maker states. Owns the memory it reads.
+/// Measures the peaks of the machine behind a backend. Of a GPU the bandwidth is measured; its
+/// arithmetic is what the chip's tensor cores do without sparsity at the clock its maker states.
+/// Owns the memory it reads.
 class PeakMeter {
  public:
   struct Options {
     size_t read_bytes = size_t{512} << 20;  // much more than the caches hold
     double seconds_per_loop = 0.02;
+    std::string isa{};  // of a CPU, what it can do with that alone; "": with all it has
   };
   PeakMeter(Backend& backend, const Options& options);
 

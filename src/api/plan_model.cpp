@@ -79,6 +79,11 @@ profile::Footprint footprint_of(const PlanRequest& request, const Known& known,
 }  // namespace
 
 profile::PlanReport plan_model(const PlanRequest& request) {
+  if (target_of_device(request.llm.device) == "cuda")
+    throw Error(ErrorKind::unsupported,
+                fmt::format("--device {}: memory and speed are predicted for the CPU alone",
+                            request.llm.device),
+                "leave --device out; on a GPU `veloz profile` measures");
   const Known known = find_out(request.build);
   Backend backend = open_cpu(request.llm.isa, request.llm.num_threads);
   profile::PlanReport report{
@@ -94,8 +99,9 @@ profile::PlanReport plan_model(const PlanRequest& request) {
   const std::vector<profile::Phase> phases = choose_phases(
       {.batch_sizes = request.batch_sizes, .prefill = request.prefill, .context = request.context},
       known.plan.limits);
-  report.peaks =
-      request.peaks ? *request.peaks : PeakMeter(backend, {}).measure_median(kPeakSamples);
+  report.peaks = request.peaks
+                     ? *request.peaks
+                     : PeakMeter(backend, {.isa = request.llm.isa}).measure_median(kPeakSamples);
   for (const profile::Phase& phase : phases)
     report.speeds.push_back(predict_speed(known.plan, phase, report.peaks));
   return report;

@@ -140,6 +140,12 @@ Isa best_isa(const CpuFeatures& features) {
 
 bool can_run(Isa isa, const CpuFeatures& features) { return missing_for(isa, features).empty(); }
 
+CpuFeatures limited_to(Isa isa, CpuFeatures features) {
+  for (const Feature& feature : kFeatures)
+    if (!includes(isa, feature.isa)) features.*feature.present = false;
+  return features;
+}
+
 void require_isa(Isa isa, const CpuFeatures& features) {
   const std::vector<std::string_view> missing = missing_for(isa, features);
   if (missing.empty()) return;

@@ -55,6 +55,9 @@ Isa best_isa(const CpuFeatures& features);
 
 bool can_run(Isa isa, const CpuFeatures& features);
 
+/// `features` without those that `isa` does not use.
+CpuFeatures limited_to(Isa isa, CpuFeatures features);
+
 /// Throws Error(unsupported) naming what is missing, where the processor cannot run `isa`.
 void require_isa(Isa isa, const CpuFeatures& features);
 

@@ -38,14 +38,19 @@ void advise_length(const Footprint& footprint, const engine::Limits& limits, uin
                                           limits.max_model_len)});
 }
 
+uint64_t step_bytes(const Footprint& footprint) {
+  return footprint.arena_bytes + footprint.workspace_bytes + footprint.input_bytes;
+}
+uint64_t sequence_bytes(const Footprint& footprint, const engine::Limits& limits) {
+  return static_cast<uint64_t>(limits.max_blocks_per_seq()) * footprint.kv_block_bytes;
+}
+
 /// Smaller steps: the arena and the inputs shrink with them, the cache keeps one sequence.
 void advise_steps(const Footprint& footprint, const engine::Limits& limits, uint64_t memory_bytes,
                   std::vector<Advice>& advice) {
-  const uint64_t of_steps =
-      footprint.arena_bytes + footprint.workspace_bytes + footprint.input_bytes;
-  const uint64_t others =
-      footprint.fixed_bytes() - of_steps +
-      static_cast<uint64_t>(limits.max_blocks_per_seq()) * footprint.kv_block_bytes;
+  const uint64_t of_steps = step_bytes(footprint);
+  const uint64_t of_sequence = sequence_bytes(footprint, limits);
+  const uint64_t others = footprint.fixed_bytes() - of_steps + of_sequence;
   if (memory_bytes <= others) return;
   const double share = static_cast<double>(memory_bytes - others) / static_cast<double>(of_steps);
   const auto tokens =
@@ -55,9 +60,25 @@ void advise_steps(const Footprint& footprint, const engine::Limits& limits, uint
                     .value = tokens,
                     .effect = fmt::format("a step takes that many tokens instead of {}; with a "
                                           "--kv-cache-memory-bytes of one sequence, {}",
-                                          limits.max_num_batched_tokens,
-                                          static_cast<uint64_t>(limits.max_blocks_per_seq()) *
-                                              footprint.kv_block_bytes)});
+                                          limits.max_num_batched_tokens, of_sequence)});
+}
+
+/// Why no limit alone is enough.
+std::string describe_shortage(const Footprint& footprint, const engine::Limits& limits,
+                              uint64_t memory_bytes) {
+  const uint64_t of_steps = step_bytes(footprint);
+  const uint64_t of_sequence = sequence_bytes(footprint, limits);
+  const uint64_t others = footprint.fixed_bytes() - of_steps;
+  if (memory_bytes > others)
+    return fmt::format(
+        "no limit alone is enough: beside {} for weights and program, steps take {} and the cache "
+        "of one sequence {}; lower --max-num-seqs and --max-num-batched-tokens, and "
+        "--max-model-len, together",
+        format_bytes(others), format_bytes(of_steps), format_bytes(of_sequence));
+  return fmt::format(
+      "the weights alone take {}: quantize the model (`veloz build --quant`), or use a machine "
+      "with {} or more",
+      format_bytes(footprint.weight_bytes), format_bytes(footprint.fixed_bytes() + of_sequence));
 }
 
 }  // namespace
@@ -70,14 +91,7 @@ std::vector<Advice> advise(const Footprint& footprint, const engine::Limits& lim
   if (advice.empty()) advise_length(footprint, limits, memory_bytes, advice);
   if (advice.empty()) advise_steps(footprint, limits, memory_bytes, advice);
   if (advice.empty())
-    advice.push_back(
-        {.flag = "",
-         .effect = fmt::format("the weights alone take {}: quantize the model (`veloz build "
-                               "--quant`), or use a machine with {} or more",
-                               format_bytes(footprint.weight_bytes),
-                               format_bytes(footprint.fixed_bytes() +
-                                            static_cast<uint64_t>(limits.max_blocks_per_seq()) *
-                                                footprint.kv_block_bytes))});
+    advice.push_back({.flag = "", .effect = describe_shortage(footprint, limits, memory_bytes)});
   return advice;
 }
 

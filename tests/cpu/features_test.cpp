@@ -60,6 +60,17 @@ TEST(Isa, AvxVnniIsBetterThanAvx2AndNeededByNoAvx512) {
   EXPECT_EQ(best_isa(features), Isa::avx512);
 }
 
+TEST(Isa, LimitsFeaturesToThoseItUses) {
+  CpuFeatures all = plain_avx512();
+  all.avx512_vnni = all.avx512_bf16 = all.avx512_vbmi = all.avx_vnni = all.amx_bf16 = true;
+  for (const Isa isa : kIsas) {
+    EXPECT_EQ(best_isa(limited_to(isa, all)), isa) << to_string(isa);
+    EXPECT_TRUE(can_run(isa, limited_to(isa, all))) << to_string(isa);
+  }
+  EXPECT_EQ(describe_features(limited_to(Isa::portable, all)), "none");
+  EXPECT_EQ(limited_to(Isa::avx2, all).model, "Some CPU");
+}
+
 TEST(Isa, ForcingOneThatTheProcessorLacksNamesWhatIsMissing) {
   EXPECT_NO_THROW(require_isa(Isa::avx512, plain_avx512()));
   try {

@@ -32,6 +32,10 @@ class PlanTest(CliTest):
         self.assertEqual(report["peaks_from"], "measured")
         self.assertGreater(report["peaks"]["dram_read_gb_per_s"], 0)
 
+    def test_predicts_with_what_the_instruction_set_can_do(self) -> None:
+        peaks = self.succeed("plan", LLAMA, "--isa", "portable", "--json").json()["peaks"]
+        self.assertEqual(peaks["fp32_fma_gop_per_s"], 10, "5 for each thread, of no vectors that are known")
+
     def test_names_the_limit_that_makes_it_fit(self) -> None:
         flags = [*PEAKS, "--json", "--kv-cache-memory-bytes", "50000000"]
         needed = self.succeed("plan", LLAMA, *flags).json()["memory"]["total_bytes"]
@@ -47,6 +51,7 @@ class PlanTest(CliTest):
         self.fail_with(2, ["--peaks", "fp32_fma is missing"], "plan", LLAMA, "--peaks", "dram_read=48")
         self.fail_with(2, ["--max-model-len"], "plan", LLAMA, "--max-model-len", "100000")
         self.fail_with(2, ["nowhere"], "plan", self.dir / "nowhere")
+        self.fail_with(2, ["--device cuda", "veloz profile"], "plan", LLAMA, "--device", "cuda")
 
 
 class PlanAndServeTest(ServeTest):

@@ -70,6 +70,15 @@ TEST(Advise, NamesQuantizationWhereTheWeightsDoNotFit) {
   EXPECT_NE(advice[0].effect.find("1.76 KiB"), std::string::npos) << advice[0].effect;
 }
 
+TEST(Advise, NamesTheLimitsThatAreEnoughOnlyTogether) {
+  const std::vector<Advice> advice = advise(kFootprint, kAdvisedLimits, 1150);
+  ASSERT_EQ(advice.size(), 1u);
+  EXPECT_EQ(advice[0].flag, "");
+  for (const char* part : {"1.07 KiB for weights", "steps take 500 B", "one sequence 200 B",
+                           "--max-num-batched-tokens", "--max-model-len"})
+    EXPECT_NE(advice[0].effect.find(part), std::string::npos) << part << ": " << advice[0].effect;
+}
+
 TEST(Advise, EveryFlagIsEnoughOnItsOwn) {
   for (uint64_t memory = 1301; memory < 3600; memory += 7)
     for (const Advice& advice : advise(kFootprint, kAdvisedLimits, memory)) {
