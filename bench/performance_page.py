@@ -304,6 +304,53 @@ def server_cost(result: ResultFile) -> str:
     )
 
 
+def quantize_recipes(result: ResultFile) -> str:
+    names = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rouge_l": "ROUGE-L", "exact": "exact"}
+
+    def row(line: Line) -> list[str]:
+        checks = {check["name"]: check for check in line["checks"]}
+        scores = [
+            f"{name} {100 * checks[key]['value']:.1f} of {100 * checks[key]['reference']:.1f}"
+            for key, name in names.items()
+            if key in checks
+        ]
+        length = checks["tokens_per_item"]
+        return [
+            line["model"],
+            f"`{line['recipe']}`",
+            f"**{line['verdict']}**",
+            percent(line["bytes_ratio"]),
+            ", ".join(scores),
+            f"{length['value'] / length['reference']:.3f}",
+            f"{line['perplexity'] / line['reference_perplexity']:.4f}",
+            f"{line['mean_kl']:.5f}",
+            f"{100 * line['top1']:.2f} %",
+            f"{100 * line['worst_output_error']:.1f} %",
+        ]
+
+    head = [
+        "model",
+        "`--recipe`",
+        "verdict",
+        "size of its linears",
+        "answers (percent)",
+        "their length",
+        "perplexity",
+        "KL",
+        "same token likeliest",
+        "worst error of outputs",
+    ]
+    return (
+        "## What quantization costs\n\n"
+        f"The bundled models, each on the {result.lines[0]['num_items']} questions of its evaluation set; length and perplexity "
+        "are shares of the original's, KL is in nats per position, the error that of the linear that suffers most. "
+        "[Quantization](quantization.md) explains the columns.\n\n"
+        + table(head, map(row, result.lines))
+        + "\n"
+        + facts(result, "python3 bench/quantize_recipes.py")
+    )
+
+
 def others(results: Sequence[ResultFile]) -> str:
     links = "".join(f"- [{result.path.name}](../bench/results/{result.path.name})\n" for result in results)
     return "## Further figures\n\n" + links
@@ -318,6 +365,7 @@ SECTIONS: dict[str, Callable[[ResultFile], str]] = {
     "cpu-serving-1b": serving,
     "cpu-serving-1b-8-bit": serving,
     "cpu-server-cost": server_cost,
+    "quantize-recipes": quantize_recipes,
 }
 
 

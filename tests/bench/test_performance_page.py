@@ -131,6 +131,31 @@ class PerformancePageTest(unittest.TestCase):
             "| 8-bit, fp8 cache | decode 4, context 256 | 131 (130–134) | – | – | 81 % of dram_read |", self.page()
         )
 
+    def test_recipes_are_shown_with_their_verdict_and_what_was_measured(self) -> None:
+        line = {
+            "model": "tiny-gptj",
+            "recipe": "int4-awq --group-size 32",
+            "verdict": "PASS-99",
+            "bytes_ratio": 0.3125,
+            "num_items": 200,
+            "checks": [
+                {"name": "rouge1", "value": 0.5, "reference": 0.504},
+                {"name": "tokens_per_item", "value": 20.2, "reference": 20.0},
+            ],
+            "perplexity": 1.02,
+            "reference_perplexity": 1.0,
+            "mean_kl": 0.00123,
+            "top1": 0.998,
+            "worst_output_error": 0.051,
+        }
+        self.write("2026-11-28-quantize-recipes.jsonl", line)
+        self.assertIn("on the 200 questions", self.page())
+        self.assertIn(
+            "| tiny-gptj | `int4-awq --group-size 32` | **PASS-99** | 31 % | ROUGE-1 50.0 of 50.4 | 1.010 | 1.0200 "
+            "| 0.00123 | 99.80 % | 5.1 % |",
+            self.page(),
+        )
+
     def test_the_newest_file_of_a_topic_counts(self) -> None:
         self.write("2026-11-28-cpu-low-precision-1b.jsonl", LOW_PRECISION | {"weights": "newer"})
         self.write("2026-11-27-cpu-low-precision-1b.jsonl", LOW_PRECISION | {"weights": "older"})
