@@ -243,6 +243,21 @@ TEST_F(WrittenCheckpoints, MixSchemes) {
   EXPECT_EQ(written_json("config.json")["quantization_config"]["format"], "mixed-precision");
 }
 
+// As compressed-tensors' library reads it: without its format, a group of packed weights with
+// rounded activations would be taken for one of unpacked weights.
+TEST_F(WrittenCheckpoints, NameTheFormatOfAGroupWhereTheLibraryWouldGuessAnother) {
+  for (const std::optional<DType> activation :
+       {std::optional<DType>(), std::optional(DType::int8)}) {
+    LinearScheme scheme = int4(32, false, DType::bf16);
+    scheme.activation = activation;
+    write(RandomLinear(scheme, 13, 64));
+    const nlohmann::json group =
+        written_json("config.json")["quantization_config"]["config_groups"]["group_0"];
+    EXPECT_EQ(group.value("format", ""), activation ? "pack-quantized" : "") << group;
+    fs::remove_all(output_);
+  }
+}
+
 TEST_F(WrittenCheckpoints, KeepEverythingElse) {
   const RandomLinear linear(w8a8(DType::int8), 16, 16);
   CheckpointWriter writer = this->writer();

@@ -69,6 +69,12 @@ std::vector<Group> group_linears(const WrittenModel& model) {
   return groups;
 }
 
+/// Versions of compressed-tensors before 0.11 refuse a group that has a format; later ones take
+/// rounded activations for a sign of unpacked weights where it has none.
+bool needs_format(const ordered_json& group) {
+  return group["format"] == "pack-quantized" && !group["input_activations"].is_null();
+}
+
 ordered_json fp8_kv_cache() {
   return {{"num_bits", 8},
           {"type", "float"},
@@ -136,8 +142,7 @@ ordered_json compressed_tensors_config(const WrittenModel& model) {
       group["targets"] = {"Linear"};
     else
       group["targets"] = groups[i].modules;
-    // Older versions know no format of a group.
-    if (kinds.size() == 1) group.erase("format");
+    if (kinds.size() == 1 && !needs_format(group)) group.erase("format");
     config_groups[fmt::format("group_{}", i)] = std::move(group);
   }
   ordered_json config = {{"quant_method", "compressed-tensors"},
