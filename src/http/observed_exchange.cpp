@@ -52,14 +52,13 @@ void ObservedExchange::start_stream(net::Response head) {
   inner_->start_stream(std::move(head));
 }
 
-bool ObservedExchange::write(std::string piece) {
-  const auto size = static_cast<int64_t>(piece.size());
-  if (!inner_->write(std::move(piece))) {
+bool ObservedExchange::write(std::string_view piece) {
+  if (!inner_->write(piece)) {
     end(kClientClosedRequest);
     return false;
   }
   const std::lock_guard lock(mutex_);
-  record_.num_bytes += size;
+  record_.num_bytes += static_cast<int64_t>(piece.size());
   return true;
 }
 

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "net/exchange.h"
 
@@ -48,7 +49,7 @@ class ObservedExchange final : public net::Exchange {
   const net::Request& request() const override { return inner_->request(); }
   void respond(net::Response response) override;
   void start_stream(net::Response head) override;
-  bool write(std::string piece) override;
+  bool write(std::string_view piece) override;
   void finish() override;
   void on_abort(std::function<void()> callback) override;
   void post(std::function<void()> task) override { inner_->post(std::move(task)); }

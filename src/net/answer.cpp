@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/answer.h"
 
-#include <fmt/format.h>
-
-#include <iterator>
+#include <array>
+#include <charconv>
 #include <utility>
 
 #include "base/error.h"
@@ -40,7 +39,7 @@ void Answer::start_stream(Response head) {
   schedule_flush();
 }
 
-bool Answer::write(std::string piece) {
+bool Answer::write(std::string_view piece) {
   const std::lock_guard lock(mutex_);
   if (stage_ == Stage::aborted) return false;
   VELOZ_CHECK(stage_ == Stage::streaming, "a piece is written outside of a stream");
@@ -51,7 +50,10 @@ bool Answer::write(std::string piece) {
   if (setup_.framing.is_http_1_0) {
     buffered_ += piece;
   } else {
-    fmt::format_to(std::back_inserter(buffered_), "{:x}\r\n", piece.size());
+    std::array<char, 2 * sizeof(size_t)> digits;
+    const auto size = std::to_chars(digits.begin(), digits.end(), piece.size(), 16);
+    buffered_.append(digits.begin(), size.ptr);
+    buffered_ += "\r\n";
     buffered_ += piece;
     buffered_ += "\r\n";
   }

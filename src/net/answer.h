@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "net/byte_quota.h"
 #include "net/exchange.h"
@@ -48,7 +49,7 @@ class Answer final : public Exchange, public std::enable_shared_from_this<Answer
   const Request& request() const override { return setup_.request; }
   void respond(Response response) override;
   void start_stream(Response head) override;
-  bool write(std::string piece) override;
+  bool write(std::string_view piece) override;
   void finish() override;
   void on_abort(std::function<void()> callback) override;
   void post(std::function<void()> task) override;

@@ -46,7 +46,7 @@ class Exchange {
   virtual void start_stream(Response head) = 0;
   /// False where the client is gone, or has read so slowly that its buffer was full: the stream is
   /// then aborted, and nothing more need be written.
-  virtual bool write(std::string piece) = 0;
+  virtual bool write(std::string_view piece) = 0;
   virtual void finish() = 0;
   /// Called once on the I/O thread if the client goes away, is too slow, or the server stops before
   /// the answer is complete; at once where that has happened.

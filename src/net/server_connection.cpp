@@ -42,9 +42,9 @@ constexpr size_t kMaxReadAheadBytes = size_t{64} * 1024;
 constexpr std::chrono::milliseconds kLingerTime{2'000};
 constexpr size_t kMaxLingerBytes = size_t{16} * 1024 * 1024;
 
-/// Two flows share a connection: the coroutine `read_loop` reads, and a chain of write completions,
-/// kicked by `flush`, sends. Requests are answered one after the other; what a client sends ahead
-/// waits in `input_`.
+/// Two flows share a connection: the coroutine `read_loop` reads, and `flush` sends: at once what
+/// the kernel takes, the rest by a chain of write completions. Requests are answered one after the
+/// other; what a client sends ahead waits in `input_`.
 template <typename Stream>
 class ServerConnection final : public Connection,
                                public AnswerOutlet,
@@ -73,6 +73,7 @@ class ServerConnection final : public Connection,
     error_code ignored;
     peer_ = socket().remote_endpoint(ignored).address().to_string();
     socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+    socket().non_blocking(true, ignored);
     io_thread_->add(*this);
     if (shared_->is_stopping) return abort();
     asio::co_spawn(
@@ -104,8 +105,10 @@ class ServerConnection final : public Connection,
   void refuse(int status, std::string_view message);
   void begin_answer(Request request, const Framing& framing);
   void finish_answer();
+  void send();
   void write_some();
   void on_written(const error_code& error, size_t num_bytes);
+  bool note_sent(size_t num_bytes);
   void close();
   void reset();
 
@@ -224,7 +227,7 @@ void ServerConnection<Stream>::advance() {
       if (parser_.wants_continue() && !is_writing_ && output_.empty()) {
         output_ = "HTTP/1.1 100 Continue\r\n\r\n";
         is_interim_ = true;
-        write_some();
+        send();
       }
       return set_read_deadline();
     case RequestParser::State::start:
@@ -311,7 +314,7 @@ template <typename Stream>
 void ServerConnection<Stream>::flush() {
   if (is_writing_ || is_closed_ || !answer_) return;
   if (answer_->take(output_))
-    write_some();
+    send();
   else if (answer_->is_finished())
     finish_answer();
 }
@@ -322,10 +325,27 @@ bool ServerConnection<Stream>::has_room() {
   return is_closed_ || ::poll(&poll, 1, 0) != 0;
 }
 
+/// Of what the kernel takes at once nobody needs to be told: that saves the way through the
+/// reactor. TLS has no call that would not wait.
+template <typename Stream>
+void ServerConnection<Stream>::send() {
+  write_deadline_.begin(Clock::now());
+  if constexpr (!kIsTls) {
+    error_code error;
+    const size_t num_bytes = stream_.write_some(asio::buffer(output_), error);
+    if (error && error != asio::error::would_block) return close();
+    if (note_sent(num_bytes)) {
+      // What has been written since has posted a flush of its own.
+      if (answer_ && answer_->is_finished()) finish_answer();
+      return;
+    }
+  }
+  write_some();
+}
+
 template <typename Stream>
 void ServerConnection<Stream>::write_some() {
   is_writing_ = true;
-  if (num_sent_ == 0) write_deadline_.begin(Clock::now());
   stream_.async_write_some(
       asio::buffer(output_.data() + num_sent_, output_.size() - num_sent_),
       [self = this->shared_from_this()](const error_code& error, size_t num_bytes) {
@@ -338,16 +358,25 @@ void ServerConnection<Stream>::on_written(const error_code& error, size_t num_by
   is_writing_ = false;
   if (is_closed_) return;
   if (error) return close();
+  if (!note_sent(num_bytes)) return write_some();
+  flush();
+}
+
+/// Whether that was the rest of the output.
+template <typename Stream>
+bool ServerConnection<Stream>::note_sent(size_t num_bytes) {
   num_sent_ += num_bytes;
-  write_deadline_.on_sent(num_bytes, Clock::now());
   if (!is_interim_) answer_->on_sent(num_bytes);
-  if (num_sent_ < output_.size()) return write_some();
+  if (num_sent_ < output_.size()) {
+    write_deadline_.on_sent(num_bytes, Clock::now());
+    return false;
+  }
   output_.clear();
   if (output_.capacity() > kMaxReadAheadBytes) output_.shrink_to_fit();
   num_sent_ = 0;
   is_interim_ = false;
   write_deadline_.end();
-  flush();
+  return true;
 }
 
 template <typename Stream>

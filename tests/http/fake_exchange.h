@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "net/exchange.h"
@@ -18,7 +19,7 @@ class FakeExchange final : public net::Exchange {
   const net::Request& request() const override { return request_; }
   void respond(net::Response answer) override { response = std::move(answer); }
   void start_stream(net::Response head) override { response = std::move(head); }
-  bool write(std::string piece) override {
+  bool write(std::string_view piece) override {
     if (is_gone) return false;
     response->body += piece;
     return true;

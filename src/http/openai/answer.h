@@ -71,8 +71,9 @@ class Answer {
   /// All requests have ended well.
   bool is_complete() const { return num_open_ == 0; }
 
-  /// Server-sent events that were made since the last call; nothing for answers in one piece.
-  virtual std::string take_events() = 0;
+  /// Exchanges `events`, which is empty and lends its room, for the server-sent events that were
+  /// made since the last call; none for answers in one piece.
+  virtual void take_events(std::string& events) = 0;
   /// Once it is complete: the whole answer, or the last events.
   virtual std::string finish() = 0;
   virtual bool is_streamed() const = 0;

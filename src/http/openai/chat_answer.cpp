@@ -13,7 +13,7 @@ class WholeChatAnswer final : public Answer {
  public:
   using Answer::Answer;
   bool is_streamed() const override { return false; }
-  std::string take_events() override { return {}; }
+  void take_events(std::string&) override {}
   std::string finish() override;
 
  private:
@@ -104,8 +104,8 @@ class StreamedChatAnswer final : public Answer {
   explicit StreamedChatAnswer(AnswerPlan plan)
       : Answer(std::move(plan)), event_start_(event_start(kChunkObject)) {}
   bool is_streamed() const override { return true; }
-  std::string take_events() override { return std::exchange(events_, {}); }
-  std::string finish() override { return take_events() + last_events(kChunkObject); }
+  void take_events(std::string& events) override { events.swap(events_); }
+  std::string finish() override { return std::exchange(events_, {}) + last_events(kChunkObject); }
 
  private:
   void begin(size_t prompt_idx) override;

@@ -20,7 +20,7 @@ class WholeCompletionAnswer final : public Answer {
  public:
   using Answer::Answer;
   bool is_streamed() const override { return false; }
-  std::string take_events() override { return {}; }
+  void take_events(std::string&) override {}
   std::string finish() override;
 
  private:
@@ -97,8 +97,8 @@ class StreamedCompletionAnswer final : public Answer {
   explicit StreamedCompletionAnswer(AnswerPlan plan)
       : Answer(std::move(plan)), event_start_(event_start(kObject)) {}
   bool is_streamed() const override { return true; }
-  std::string take_events() override { return std::exchange(events_, {}); }
-  std::string finish() override { return take_events() + last_events(kObject); }
+  void take_events(std::string& events) override { events.swap(events_); }
+  std::string finish() override { return std::exchange(events_, {}) + last_events(kObject); }
 
  private:
   void begin(size_t prompt_idx) override;

@@ -127,14 +127,14 @@ void GenerationStream::hand_over(Event event) {
 }
 
 void GenerationStream::drain() {
-  std::vector<Event> events;
+  taken_.clear();
   {
     const std::scoped_lock lock(mutex_);
-    events.swap(events_);
+    taken_.swap(events_);
     is_posted_ = false;
   }
   try {
-    for (Event& event : events) take(event);
+    for (Event& event : taken_) take(event);
     if (!is_over_) send();
   } catch (const Error& e) {
     answer_error(error_response_of(e));
@@ -218,13 +218,17 @@ void GenerationStream::send() {
          .headers = timing_headers(ttft_s_.value_or(0), seconds(Clock::now() - submitted_))});
     return;
   }
-  std::string events = is_complete ? answer_->finish() : answer_->take_events();
-  if (events.empty()) return;
+  piece_.clear();
+  if (is_complete)
+    piece_ = answer_->finish();
+  else
+    answer_->take_events(piece_);
+  if (piece_.empty()) return;
   if (!std::exchange(is_started_, true))
     exchange_->start_stream(
         {.content_type = "text/event-stream; charset=utf-8",
          .headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}});
-  if (!exchange_->write(std::move(events))) {
+  if (!exchange_->write(piece_)) {
     is_over_ = true;
     return cancel_all();
   }

@@ -87,7 +87,9 @@ class GenerationStream : public std::enable_shared_from_this<GenerationStream> {
   bool is_cancelled_ = false;
   std::vector<serving::RequestId> ids_;
 
-  // The I/O thread's.
+  // The I/O thread's. What is taken and written gives its room to what comes next.
+  std::vector<Event> taken_;
+  std::string piece_;
   std::vector<ChoiceProgress> progress_;  // num_generated of each prompt
   std::vector<std::string> reasons_;      // by prompt: why its last choice ended
   std::optional<double> ttft_s_;

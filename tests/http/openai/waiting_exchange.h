@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "net/exchange.h"
@@ -25,7 +26,7 @@ class WaitingExchange final : public net::Exchange {
     response = std::move(head);
     if (on_stream_start) on_stream_start();
   }
-  bool write(std::string piece) override {
+  bool write(std::string_view piece) override {
     if (is_gone) {
       if (num_refused_writes++ == 0) end(*response);
       return false;
