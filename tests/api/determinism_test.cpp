@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "api/quantize.h"
 #include "compiler/quant_schemes.h"
 #include "support/checkpoint_files.h"
 #include "support/golden_models.h"
@@ -24,6 +26,7 @@ namespace veloz {
 namespace {
 
 namespace fs = std::filesystem;
+using compress::Recipe;
 using test::MixedRequest;
 
 struct Variant {
@@ -33,6 +36,7 @@ struct Variant {
   bool is_random = false;  // tiny: many runs take no time
   std::string quant = "none";
   std::string kv_cache_dtype = "auto";
+  std::optional<Recipe> recipe = {};
 };
 
 void PrintTo(const Variant& model, std::ostream* out) { *out << model.name; }
@@ -58,6 +62,13 @@ std::vector<Variant> every_model() {
     std::ranges::replace(name, '-', '_');
     models.push_back({name, "", "auto", false, std::string(scheme.name)});
   }
+  // What no rounding while building makes: fixed scales of activations, zeros, act-order.
+  if (fs::exists(test::bundled_model("tiny-llama")))
+    for (const Recipe recipe : {Recipe::fp8, Recipe::int4_awq, Recipe::int4_gptq}) {
+      std::string name = "recipe_" + std::string(to_string(recipe));
+      std::ranges::replace(name, '-', '_');
+      models.push_back({.name = name, .checkpoint = "", .dtype = "auto", .recipe = recipe});
+    }
   return models;
 }
 
@@ -67,12 +78,28 @@ constexpr const char* kEvenLlama = R"({"architectures": ["LlamaForCausalLM"], "h
   "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 131, "max_position_embeddings": 512,
   "rms_norm_eps": 1e-5, "dtype": "bfloat16", "tie_word_embeddings": true})";
 
+/// The bundled Llama by that recipe, made once.
+fs::path quantized_llama(const Variant& variant) {
+  static const test::TempDirectory directory;
+  api::QuantizeModelOptions options;
+  options.quantize.model = test::bundled_model("tiny-llama");
+  options.quantize.output = directory.path() / variant.name;
+  options.quantize.recipe.recipe = *variant.recipe;
+  options.quantize.recipe.group_size = 32;
+  options.quantize.recipe.has_zeros = *variant.recipe == Recipe::int4_awq;
+  options.quantize.calibration = {.files = {options.quantize.model / "calib.jsonl"},
+                                  .num_samples = 8};
+  if (!fs::exists(options.quantize.output)) api::quantize(options);
+  return options.quantize.output;
+}
+
 class Determinism : public testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
     BuildOptions options =
         test::small_build(GetParam().checkpoint, engine(), GetParam().dtype.c_str());
     options.kv_cache_dtype = GetParam().kv_cache_dtype;
+    if (GetParam().recipe) options.model = quantized_llama(GetParam());
     if (GetParam().quant != "none") {
       options.model = directory_.path() / "even";
       fs::create_directories(options.model);

@@ -62,7 +62,7 @@ class PlanAndServeTest(ServeTest):
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         (held,) = (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
         # Of a small model the constant is the largest part; tests/full holds large ones to 2 %.
-        tolerance = 1e6 * float(os.environ.get("VELOZ_PLAN_TOLERANCE_MB", "40"))
+        tolerance = 1e6 * float(os.environ.get("VELOZ_MEMORY_TOLERANCE_MB", "40"))
         self.assertLess(abs(planned - held), tolerance, f"planned {planned}, held {held}")
 
 
