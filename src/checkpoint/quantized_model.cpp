@@ -104,6 +104,20 @@ std::string lower_case(std::string text) {
   return text;
 }
 
+/// What a file of its own says.
+std::optional<QuantizationConfig> find_quant_config_file(const fs::path& model_dir) {
+  for (const auto& [name, method] : kQuantConfigFiles) {
+    const fs::path path = model_dir / name;
+    if (!has_file(path)) continue;
+    QuantizationConfig result{method, read_object(path), path};
+    const auto named = result.config.find("quant_method");
+    if (named != result.config.end() && named->is_string())
+      result.method = lower_case(named->get<std::string>());
+    return result;
+  }
+  return std::nullopt;
+}
+
 /// ModelOpt's own file says more than what it writes into config.json.
 std::optional<QuantizationConfig> find_quantization(const fs::path& model_dir) {
   const fs::path config_path = model_dir / "config.json";
@@ -124,10 +138,9 @@ std::optional<QuantizationConfig> find_quantization(const fs::path& model_dir) {
       result.method = "none";
     result.config = std::move(*found);
   }
-  const fs::path modelopt_path = model_dir / kModelOptConfigFile;
-  if (has_file(modelopt_path) && (result.method.empty() || result.method == "modelopt"))
-    return QuantizationConfig{"modelopt", read_object(modelopt_path), modelopt_path};
-  if (result.method.empty()) return std::nullopt;
+  const bool is_said_better =
+      result.method == "modelopt" && has_file(model_dir / kModelOptConfigFile);
+  if (result.method.empty() || is_said_better) return find_quant_config_file(model_dir);
   return result;
 }
 

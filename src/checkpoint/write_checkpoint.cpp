@@ -106,7 +106,9 @@ bool is_replaced(const fs::path& file) {
   static constexpr std::array<std::string_view, 9> kWeightEndings = {
       ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".index.json"};
   const std::string name = file.filename().string();
-  return name == kConfigFile || name == kModelOptConfigFile || name.starts_with(".") ||
+  return name == kConfigFile || name.starts_with(".") ||
+         std::ranges::any_of(kQuantConfigFiles,
+                             [&](const QuantConfigFile& known) { return name == known.name; }) ||
          std::ranges::any_of(kWeightEndings,
                              [&](std::string_view ending) { return name.ends_with(ending); });
 }

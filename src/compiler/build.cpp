@@ -169,8 +169,9 @@ Source open_source(const CompileOptions& options, const std::string& config_text
     auto files =
         std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(options.model));
     hasher.update(files->fingerprint());
-    if (const fs::path path = options.model / checkpoint::kModelOptConfigFile; fs::exists(path))
-      hasher.update(read_text_file(path, kMaxTokenizerBytes));
+    for (const auto& [name, method] : checkpoint::kQuantConfigFiles)
+      if (const fs::path path = options.model / name; fs::exists(path))
+        hasher.update(read_text_file(path, kMaxTokenizerBytes));
     if (quantized) return {std::move(quantized), hasher.hex_digest()};
     return {std::move(files), hasher.hex_digest()};
   }
@@ -411,7 +412,7 @@ std::string cache_key(const CompileOptions& options) {
   };
   checkpoint::load_model_config(options.model);  // a directory that is no model is refused as such
   add_file(options.model / "config.json");
-  add_file(options.model / checkpoint::kModelOptConfigFile);
+  for (const auto& [name, method] : checkpoint::kQuantConfigFiles) add_file(options.model / name);
   add_file(options.model / kGenerationConfig);
   for (const char* name : kTokenizerFiles) add_file(options.model / name);
   if (options.load_format == LoadFormat::safetensors)

@@ -228,6 +228,39 @@ TEST(QuantizedModel, ModelOptIsReadFromEitherFile) {
   EXPECT_EQ(model.plan.linears.at(kQProj).input_scale, 0.0234375);
 }
 
+// As repositories of before 2024 have it.
+TEST(QuantizedModel, AutoGptqAndAutoAwqAreReadFromTheirOwnFiles) {
+  struct Case {
+    const char* golden;
+    const char* file;
+    nlohmann::json names;  // what the file calls a key of config.json
+  };
+  const Case cases[] = {
+      {"gptq-act-order", "quantize_config.json", nlohmann::json::object()},
+      {"awq", "quant_config.json", {{"bits", "w_bit"}, {"group_size", "q_group_size"}}},
+      {"awq", "quantize_config.json", {{"quant_method", "quant_method"}}}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(std::string(c.golden) + " " + c.file);
+    EditableCheckpoint golden = EditableCheckpoint::read(kGoldens / c.golden);
+    nlohmann::json file;
+    for (const auto& [key, value] : golden.quantization().items())
+      if (key != "quant_method" || c.names.contains(key)) file[c.names.value(key, key)] = value;
+    golden.config.erase("quantization_config");
+    const test::TempDirectory temp;
+    golden.write(temp.path());
+    EXPECT_FALSE(open_quantized(temp.path()).has_value());
+    test::write_bytes(temp.path() / c.file, file.dump());
+    const QuantPlan expected = open(kGoldens / c.golden).plan;
+    const QuantPlan plan = open(temp.path()).plan;
+    EXPECT_EQ(plan.name, expected.name);
+    EXPECT_TRUE(plan.linears == expected.linears);
+    file["bits"] = 3;
+    test::write_bytes(temp.path() / c.file, file.dump());
+    EXPECT_TRUE(throws_error(ErrorKind::unsupported, {c.file, "\"bits\" is 3"},
+                             [&] { open_quantized(temp.path()); }));
+  }
+}
+
 TEST(QuantizedModel, MixedModelOptNamesAnAlgorithmForEachModule) {
   EditableCheckpoint golden = EditableCheckpoint::read(kGoldens / "modelopt-fp8");
   golden.hf_quant_config["quantization"]["quant_algo"] = "MIXED_PRECISION";

@@ -73,6 +73,18 @@ class QuantizedModelTest(CliTest):
         (model / "hf_quant_config.json").write_text(json.dumps(own))
         self.fail_with(2, ["q_proj.weight", '"*q_proj" leaves the module out'], "run", model, "abc", *GREEDY)
 
+    def test_autogptqs_own_file_is_enough_and_part_of_the_cache_key(self) -> None:
+        model, _ = write_quantized(self.dir / "gptq", FORMATS["gptq"])
+        tokens = self.tokens(model)
+        config = json.loads((model / "config.json").read_text())
+        own = config.pop("quantization_config")
+        del own["quant_method"]
+        (model / "config.json").write_text(json.dumps(config))
+        (model / "quantize_config.json").write_text(json.dumps(own))
+        self.assertEqual(self.tokens(model), tokens)
+        (model / "quantize_config.json").write_text(json.dumps(own | {"bits": 3}))
+        self.fail_with(2, ["quantize_config.json", '"bits" is 3'], "run", model, "abc", *GREEDY)
+
     def test_a_quantized_model_takes_less_room(self) -> None:
         quantized, dense = write_quantized(self.dir / "awq", FORMATS["awq"])
         sizes = [
