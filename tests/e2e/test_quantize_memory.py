@@ -7,6 +7,7 @@ import shutil
 import struct
 import unittest
 from pathlib import Path
+from typing import Any
 
 from veloz_cli import MODELS, CliTest
 
@@ -47,7 +48,7 @@ def write_llama(directory: Path, num_layers: int) -> int:
     shapes = {"model.embed_tokens.weight": [VOCAB, HIDDEN], "model.norm.weight": [HIDDEN]}
     for layer in range(num_layers):
         shapes |= {f"model.layers.{layer}.{name}.weight": shape for name, shape in LAYER_SHAPES.items()}
-    header = {}
+    header: dict[str, Any] = {}
     end = 0
     for name, shape in shapes.items():
         begin, end = end, end + 2 * shape[0] * (shape[1] if len(shape) > 1 else 1)
@@ -63,7 +64,16 @@ def write_llama(directory: Path, num_layers: int) -> int:
 
 class QuantizeMemoryTest(CliTest):
     def peak_mb(self, model: Path) -> float:
-        command = ["quantize", model, "-o", self.dir / "out", "--force", "--recipe", "int8", "--no-gate"]
+        command: list[str | Path] = [
+            "quantize",
+            model,
+            "-o",
+            self.dir / "out",
+            "--force",
+            "--recipe",
+            "int8",
+            "--no-gate",
+        ]
         log = self.dir / "log"
         with log.open("w") as file:
             process = self.start(*command, "--num-samples", "8", "--max-length", "96", stdout=file, stderr=file)
