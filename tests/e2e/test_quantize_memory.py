@@ -39,7 +39,7 @@ def small_bf16(count: int) -> bytes:
 
 
 def write_llama(directory: Path, num_layers: int) -> int:
-    """Bytes of its weights."""
+    """Bytes of its weights. A tensor at a time: what a child is said to have used is at least what this process did."""
     shutil.copytree(LLAMA, directory, ignore=shutil.ignore_patterns("*.safetensors"))
     config = json.loads((LLAMA / "config.json").read_text())
     config |= {"hidden_size": HIDDEN, "intermediate_size": FFN, "num_hidden_layers": num_layers}

@@ -3,7 +3,7 @@
 """Reads what `veloz quantize` writes with transformers and compressed-tensors, and compares.
 
     pip install torch transformers compressed-tensors accelerate
-    make && python3 tests/golden/read_back_quantized.py --veloz build/dev/veloz
+    make demo && python3 tests/golden/read_back_quantized.py
 
 For every recipe and bundled model: the mean negative log-likelihood of some text of the model's calibration set, as
 transformers has it of the written directory (tokenizer, config and weights) and as `veloz eval` has it. Both compute
@@ -99,20 +99,19 @@ def nll_of_transformers(directory: Path, text: str) -> float:
         return float(model(ids, labels=ids).loss)
 
 
-def nll_of_veloz(veloz: Path, directory: Path, text: Path) -> dict[str, Any]:
+def nll_of_veloz(veloz: Path, directory: Path, text: Path) -> float:
     command = [veloz, "eval", directory, "--text", text, "--dtype", "fp32", "--json"]
     report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
-    measured: dict[str, Any] = report["text"]
-    return measured
+    return float(report["text"]["nll"])
 
 
 def compare(veloz: Path, directory: Path, text: Path) -> tuple[float, float]:
-    return nll_of_transformers(directory, text.read_text()), nll_of_veloz(veloz, directory, text)["nll"]
+    return nll_of_transformers(directory, text.read_text()), nll_of_veloz(veloz, directory, text)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Reads quantized checkpoints with transformers and compares.")
-    parser.add_argument("--veloz", type=Path, default=ROOT / "build/dev/veloz")
+    parser.add_argument("--veloz", type=Path, default=ROOT / "build/release/veloz")
     arguments = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
