@@ -105,7 +105,8 @@ void add_flags(CLI::App& app, Options& options) {
   app.add_option("--runs", options.runs, "runs of each case, medians are reported")
       ->check(CLI::Range(1, 1000));
   app.add_option("--isa", options.isa,
-                 "portable, avx2, avx2_vnni, avx512, avx512_vnni or avx512_bf16; the best");
+                 "portable, avx2, avx2_vnni, avx512, avx512_vnni, avx512_bf16 or avx512_bf16_dot; "
+                 "the best");
   app.add_option("--filter", options.filter, "only cases whose line contains this");
   app.add_flag("--json", options.json, "one JSON object per case");
 }

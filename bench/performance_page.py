@@ -179,6 +179,14 @@ def low_precision(result: ResultFile) -> str:
     )
 
 
+def low_precision_intel(result: ResultFile) -> str:
+    return beside_peers(
+        result,
+        "Precisions beside their peers, on an Intel processor",
+        "The same shape where vdpbf16ps does half of what fp32 does: BF16 and FP8 are multiplied as fp32, and judged by that.",
+    )
+
+
 def long_context(result: ResultFile) -> str:
     return beside_peers(
         result,
@@ -359,6 +367,7 @@ def others(results: Sequence[ResultFile]) -> str:
 # In the order of the page; a topic without results has no section.
 SECTIONS: dict[str, Callable[[ResultFile], str]] = {
     "cpu-low-precision-1b": low_precision,
+    "cpu-low-precision-1b-intel": low_precision_intel,
     "cpu-step-profile-1b": step_losses,
     "cpu-long-context-1b": long_context,
     "cpu-engine-1b": engine_limits,

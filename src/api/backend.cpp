@@ -120,12 +120,12 @@ std::string_view target_of_device(std::string_view device) {
 }
 
 ops::KernelRegistry target_registry(std::string_view target) {
-  if (target == "cpu") return cpu::make_registry(cpu::Isa::avx512_bf16);
+  if (target == "cpu") return cpu::make_registry(cpu::kIsas.back());
   if (target.starts_with("cpu:")) return cpu::make_registry(cpu::parse_isa(target.substr(4)));
   if (target == kCuda) return cuda::make_registry();
   throw Error(ErrorKind::unsupported, fmt::format("there is no target \"{}\"", target),
               "targets are cpu, cpu:portable, cpu:avx2, cpu:avx2_vnni, cpu:avx512, "
-              "cpu:avx512_vnni, cpu:avx512_bf16, cuda");
+              "cpu:avx512_vnni, cpu:avx512_bf16, cpu:avx512_bf16_dot, cuda");
 }
 
 ops::KernelRegistry local_registry(std::string_view target) {

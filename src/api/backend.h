@@ -18,7 +18,7 @@ struct Backend {
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Device> device;
   std::unique_ptr<ops::KernelRegistry> registry;
-  std::string description;    // "2 threads, avx512_bf16"
+  std::string description;    // "2 threads, avx512_bf16_dot"
   std::string warning{};      // why it is not the device that one would expect, or ""
   bool uses_library = false;  // cuBLASLt, which takes memory of its own
 };

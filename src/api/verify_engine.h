@@ -41,7 +41,7 @@ struct OutputCheck {
 
 /// What one device did.
 struct DeviceChecks {
-  std::string backend;  // "2 threads, avx512_bf16"
+  std::string backend;  // "2 threads, avx512_bf16_dot"
   std::vector<OutputCheck> outputs;
   std::vector<int32_t> tokens;              // greedy, from the prompt
   std::optional<int64_t> first_divergence;  // index of the first token that is not the reference's

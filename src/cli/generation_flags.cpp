@@ -138,7 +138,7 @@ void add_device_flags(CLI::App& verb, LLMOptions& options) {
       ->envname("VELOZ_TUNING_CACHE");
   verb.add_option("--isa", options.isa,
                   "Force an instruction set: portable, avx2, avx2_vnni, avx512, "
-                  "avx512_vnni, avx512_bf16")
+                  "avx512_vnni, avx512_bf16, avx512_bf16_dot")
       ->envname("VELOZ_ISA");
   verb.add_option("--threads", options.num_threads, "Threads; 0: as many as this process may use")
       ->envname("VELOZ_THREADS")

@@ -87,6 +87,7 @@ extern const AttentionMicro kAttentionAvx2Fp32ByBf16;
 extern const AttentionMicro kAttentionAvx512Fp32;
 extern const AttentionMicro kAttentionAvx512Bf16;
 extern const AttentionMicro kAttentionAvx512Fp32ByBf16;
-extern const AttentionMicro kAttentionAvx512DotBf16;  // vdpbf16ps for the scores
+extern const AttentionMicro kAttentionAvx512VnniBf16;  // vpdpwssd for int8 caches
+extern const AttentionMicro kAttentionAvx512DotBf16;   // likewise, and vdpbf16ps for the scores
 
 }  // namespace veloz::cpu

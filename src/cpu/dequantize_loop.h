@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "cpu/bf16_pairs.h"
 #include "cpu/dequantize_tile.h"
 #include "cpu/fp8_loop.h"
 #include "cpu/gemm_tile.h"
@@ -79,11 +80,7 @@ struct Fp8Codes : Simd {
   template <int j>
   static F number(const Step& step) {
     const I& pairs = j < 2 ? step.first : step.second;
-    return j % 2 == 0 ? even(pairs) : odd(pairs);
-  }
-  static F even(const I& pairs) { return Simd::from_bits(Simd::template shift_left<16>(pairs)); }
-  static F odd(const I& pairs) {
-    return Simd::from_bits(Simd::and_int(pairs, Simd::set1_int(INT32_MIN >> 15)));
+    return j % 2 == 0 ? even_of(pairs) : odd_of(pairs);
   }
   static float zero_of(char) { return 0; }
 };

@@ -11,16 +11,18 @@ namespace veloz::cpu {
 /// Instruction sets that kernels are written for, the better ones later. The names are those of
 /// flags and targets.
 enum class Isa : uint8_t {
-  portable,     // plain C++ at the compiler's baseline
-  avx2,         // AVX2, FMA, F16C
-  avx2_vnni,    // AVX-VNNI, on top of avx2
-  avx512,       // AVX-512 F, BW, VL, DQ, on top of avx2
-  avx512_vnni,  // AVX-512 VNNI, on top of avx512
-  avx512_bf16,  // AVX-512 BF16 and VBMI, on top of avx512_vnni
+  portable,         // plain C++ at the compiler's baseline
+  avx2,             // AVX2, FMA, F16C
+  avx2_vnni,        // AVX-VNNI, on top of avx2
+  avx512,           // AVX-512 F, BW, VL, DQ, on top of avx2
+  avx512_vnni,      // AVX-512 VNNI, on top of avx512
+  avx512_bf16,      // AVX-512 BF16 and VBMI, on top of avx512_vnni; products still as fp32
+  avx512_bf16_dot,  // likewise, with vdpbf16ps for products
 };
 
-inline constexpr std::array kIsas = {Isa::portable, Isa::avx2,        Isa::avx2_vnni,
-                                     Isa::avx512,   Isa::avx512_vnni, Isa::avx512_bf16};
+inline constexpr std::array kIsas = {Isa::portable,       Isa::avx2,        Isa::avx2_vnni,
+                                     Isa::avx512,         Isa::avx512_vnni, Isa::avx512_bf16,
+                                     Isa::avx512_bf16_dot};
 
 std::string_view to_string(Isa isa);
 /// Throws Error(invalid_input) with the names known.
@@ -43,6 +45,7 @@ struct CpuFeatures {
   bool avx512_vnni = false;
   bool avx512_vbmi = false;
   bool avx512_bf16 = false;
+  bool fast_bf16_dot = false;  // vdpbf16ps is worth more than two vfmadd231ps
   bool avx_vnni = false;
   bool amx_bf16 = false;  // instructions only; the permission to use them is not asked for
 };
@@ -50,7 +53,8 @@ struct CpuFeatures {
 /// Asks cpuid, and xgetbv for the registers that the operating system saves.
 CpuFeatures detect_features();
 
-/// The largest instruction set that `features` holds.
+/// The instruction set that is fastest on `features`: the largest they hold, but avx512_bf16_dot
+/// only where it is fast.
 Isa best_isa(const CpuFeatures& features);
 
 bool can_run(Isa isa, const CpuFeatures& features);

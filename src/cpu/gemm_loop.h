@@ -163,7 +163,6 @@ void run_grouped_tile(const GemmTile& tile) {
 /// for lines itself, into the next panel too.
 template <typename Simd, int kRows>
 void run_pass(const GemmPass& pass) {
-  static_assert(Simd::kInputBytes == kStepBytesX, "as rows are packed");
   // A pack and no loop: GCC 12 keeps the sums of a loop over many rows on the stack.
   [&]<int... r>(std::integer_sequence<int, r...>) {
     typename Simd::Sums sums[kRows] = {((void)r, Simd::no_sums())...};
@@ -172,9 +171,10 @@ void run_pass(const GemmPass& pass) {
     for (int64_t i = 0; i < pass.num_steps; ++i) {
       __builtin_prefetch(w + kReadAheadBytes);
       const typename Simd::Weights weights = Simd::load_weights(w);
-      ((sums[r] = Simd::multiply_add(sums[r], Simd::load_inputs(x + r * kStepBytesX), weights)),
+      ((sums[r] =
+            Simd::multiply_add(sums[r], Simd::load_inputs(x + r * Simd::kInputBytes), weights)),
        ...);
-      x += kRows * kStepBytesX;
+      x += kRows * Simd::kInputBytes;
       w += kStepBytes;
     }
     (Simd::store_sums(pass.sums + r * kPanelWidth, sums[r]), ...);
@@ -186,14 +186,13 @@ void run_pass(const GemmPass& pass) {
 /// the processor, whose own prefetch then does best.
 template <typename Simd>
 void run_row_pass(const GemmPass& pass) {
-  static_assert(Simd::kInputBytes == kStepBytesX, "as rows are packed");
   constexpr int kChains = 4;
   typename Simd::Sums sums[kChains];
   for (auto& sum : sums) sum = Simd::no_sums();
   const auto* x = reinterpret_cast<const char*>(pass.x);
   const auto* w = reinterpret_cast<const char*>(pass.w);
   const auto add_step = [&](int chain, int64_t step) {
-    sums[chain] = Simd::multiply_add(sums[chain], Simd::load_inputs(x + step * kStepBytesX),
+    sums[chain] = Simd::multiply_add(sums[chain], Simd::load_inputs(x + step * Simd::kInputBytes),
                                      Simd::load_weights(w + step * kStepBytes));
   };
   int64_t i = 0;

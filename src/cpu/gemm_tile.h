@@ -54,7 +54,7 @@ inline constexpr int kMaxPassRows = 16;
 /// read once, as fast as memory gives it. The chains are those of tiles; of a single row there is a
 /// pass where sums are integers.
 struct GemmPass {
-  const std::byte* x;  // [num_steps][rows][kStepBytesX]
+  const std::byte* x;  // [num_steps][rows][step_bytes_x]
   const std::byte* w;  // [num_steps][kStepBytes]
   int64_t num_steps;   // what is missing of the last one is zero in x
   float* sums;         // [rows][kPanelWidth]; int32 where codes are integers
@@ -66,8 +66,8 @@ struct GemmPassRows {
   ptrdiff_t x_stride;  // bytes from row to row
   int64_t num_rows;    // up to kMaxPassRows
   int64_t row_bytes;
-  std::byte* packed;  // [ceil_div(row_bytes, kStepBytesX)][num_rows][kStepBytesX]; what is missing
-                      // of the last step becomes zero
+  std::byte* packed;  // [ceil_div(row_bytes, step_bytes_x)][num_rows][step_bytes_x]; what is
+                      // missing of the last step becomes zero
 };
 
 /// y[r][c] = (sums[r][c] + row_offsets[r]) * w_scales[c] * x_scales[r] + bias[c], each operation
@@ -145,6 +145,7 @@ extern const GemmMicro kGemmAvx2WidenedBf16;  // by rows of fp32
 extern const GemmMicro kGemmAvx2Fp32ByBf16;
 extern const GemmMicro kGemmAvx512Fp32;
 extern const GemmMicro kGemmAvx512Bf16;
+extern const GemmMicro kGemmAvx512WidenedBf16;  // by rows of fp32
 extern const GemmMicro kGemmAvx512Fp32ByBf16;
 extern const GemmMicro kGemmAvx512DotBf16;  // vdpbf16ps
 // A step of x is two int16, of a panel 16 pairs of int8; sums are int32 in the place of floats.
@@ -162,6 +163,7 @@ extern const Int8Micro kInt8Avx512Vnni;  // vpdpbusd
 extern const Fp8Micro kFp8Portable;
 extern const Fp8Micro kFp8Avx2;
 extern const Fp8Micro kFp8Avx512;
-extern const Fp8Micro kFp8Avx512DotBf16;
+extern const Fp8Micro kFp8Avx512Bf16;     // decodes by tables
+extern const Fp8Micro kFp8Avx512DotBf16;  // likewise, and vdpbf16ps
 
 }  // namespace veloz::cpu

@@ -149,8 +149,9 @@ constexpr Kernel rope_append_kernel(std::string_view name) {
 /// Best first within an op. The references follow.
 const CpuKernel kCpuKernels[] = {
 #if defined(__x86_64__)
-    {Isa::avx512_bf16, linear_kernel<kGemmAvx512DotBf16, DType::bf16>("linear/avx512_bf16_dot")},
-    {Isa::avx512, linear_kernel<kGemmAvx512Bf16, DType::bf16>("linear/avx512_bf16")},
+    {Isa::avx512_bf16_dot,
+     linear_kernel<kGemmAvx512DotBf16, DType::bf16>("linear/avx512_bf16_dot")},
+    {Isa::avx512, linear_kernel<kGemmAvx512WidenedBf16, DType::bf16>("linear/avx512_bf16")},
     {Isa::avx512, linear_kernel<kGemmAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
     {Isa::avx2, linear_kernel<kGemmAvx2WidenedBf16, DType::bf16>("linear/avx2_bf16")},
     {Isa::avx2, linear_kernel<kGemmAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
@@ -162,13 +163,18 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx512, int8_linear_kernel<kInt8Avx512>("quantized_linear/avx512_int8")},
     {Isa::avx2_vnni, int8_linear_kernel<kInt8Avx2Vnni>("quantized_linear/avx2_vnni_int8")},
     {Isa::avx2, int8_linear_kernel<kInt8Avx2>("quantized_linear/avx2_int8")},
-    {Isa::avx512_bf16,
+    {Isa::avx512_bf16_dot,
      fp8_linear_kernel<kFp8Avx512DotBf16>("quantized_linear/avx512_bf16_fp8_dot")},
+    {Isa::avx512_bf16, fp8_linear_kernel<kFp8Avx512Bf16>("quantized_linear/avx512_bf16_fp8")},
     {Isa::avx512, fp8_linear_kernel<kFp8Avx512>("quantized_linear/avx512_fp8")},
     {Isa::avx2, fp8_linear_kernel<kFp8Avx2>("quantized_linear/avx2_fp8")},
-    {Isa::avx512_bf16, weight_only_kernel<kGemmAvx512DotBf16, kDequantizeAvx512Bf16, DType::bf16>(
-                           "weight_only_linear/avx512_bf16_dot")},
-    {Isa::avx512, weight_only_kernel<kGemmAvx512Bf16, kDequantizeAvx512, DType::bf16>(
+    {Isa::avx512_bf16_dot,
+     weight_only_kernel<kGemmAvx512DotBf16, kDequantizeAvx512Bf16, DType::bf16>(
+         "weight_only_linear/avx512_bf16_dot")},
+    {Isa::avx512_bf16,
+     weight_only_kernel<kGemmAvx512WidenedBf16, kDequantizeAvx512Bf16, DType::bf16>(
+         "weight_only_linear/avx512_bf16_fma")},
+    {Isa::avx512, weight_only_kernel<kGemmAvx512WidenedBf16, kDequantizeAvx512, DType::bf16>(
                       "weight_only_linear/avx512_bf16")},
     {Isa::avx512, weight_only_kernel<kGemmAvx512Fp32, kDequantizeAvx512, DType::fp32>(
                       "weight_only_linear/avx512_fp32")},
@@ -176,8 +182,10 @@ const CpuKernel kCpuKernels[] = {
                     "weight_only_linear/avx2_bf16")},
     {Isa::avx2, weight_only_kernel<kGemmAvx2Fp32, kDequantizeAvx2, DType::fp32>(
                     "weight_only_linear/avx2_fp32")},
-    {Isa::avx512_bf16, attention_kernel<kAttentionAvx512DotBf16, DType::bf16, Caches::both>(
-                           "paged_attention/avx512_bf16_dot")},
+    {Isa::avx512_bf16_dot, attention_kernel<kAttentionAvx512DotBf16, DType::bf16, Caches::both>(
+                               "paged_attention/avx512_bf16_dot")},
+    {Isa::avx512_vnni, attention_kernel<kAttentionAvx512VnniBf16, DType::bf16, Caches::both>(
+                           "paged_attention/avx512_vnni_bf16")},
     {Isa::avx512, attention_kernel<kAttentionAvx512Bf16, DType::bf16, Caches::both>(
                       "paged_attention/avx512_bf16")},
     {Isa::avx512, attention_kernel<kAttentionAvx512Fp32, DType::fp32, Caches::plain>(

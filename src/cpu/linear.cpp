@@ -8,9 +8,10 @@ namespace veloz::cpu {
 
 size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads, const GemmMicro& micro) {
   const TensorView& x = call.inputs[0];
-  return widened_rows_bytes(micro, x.shape, columns_of_step(x.dtype)) +
-         panel_product_workspace_bytes(
-             x.shape[0], x.shape[1] * static_cast<int64_t>(dtype_bytes(x.dtype)), num_threads);
+  const int64_t step_columns = columns_of_step(x.dtype);
+  return widened_rows_bytes(micro, x.shape, step_columns) +
+         panel_product_workspace_bytes(x.shape[0], tile_row_bytes(micro, x.shape[1], step_columns),
+                                       num_threads);
 }
 
 void linear(ops::OpContext& context, const ops::LinearArgs& a, const GemmMicro& micro) noexcept {

@@ -39,7 +39,7 @@ void run_panel_pass(ThreadPool& pool, std::span<std::byte> workspace,
                     const PanelProduct& product) noexcept {
   const GemmMicro& micro = *product.micro;
   const int64_t row_bytes = row_bytes_of(product);
-  const int64_t num_steps = ceil_div(row_bytes, kStepBytesX);
+  const int64_t num_steps = ceil_div(row_bytes, micro.step_bytes_x);
   const int64_t num_panels = ceil_div(product.store.num_columns, kPanelWidth);
   const int num_threads = pool.num_threads();
   const auto bytes = static_cast<size_t>(packed_bytes(product.num_rows, row_bytes));

@@ -97,18 +97,18 @@ Peak measure_peak(ThreadPool& pool, const CpuFeatures& features, PeakLoop loop, 
 
 double measure_clock_hz() {
 #if defined(__x86_64__)
-  constexpr int64_t kRounds = 500000;
-  constexpr int64_t kAdditions = 8;  // one a cycle, each waits for the one before
+  constexpr int64_t kRounds = 200000;
+  constexpr int64_t kCycles = 8 * 3;  // of products that wait for each other; sums may take none
   const auto start = Clock::now();
   uint64_t chain = 0;
   for (int64_t i = 0; i < kRounds; ++i)
     asm volatile(
-        "add $1, %0\n\tadd $1, %0\n\tadd $1, %0\n\tadd $1, %0\n\t"
-        "add $1, %0\n\tadd $1, %0\n\tadd $1, %0\n\tadd $1, %0"
+        "imul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0\n\t"
+        "imul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0"
         : "+r"(chain)
         :
         : "cc");
-  return static_cast<double>(kRounds * kAdditions) / seconds_since(start);
+  return static_cast<double>(kRounds * kCycles) / seconds_since(start);
 #else
   return 0;
 #endif

@@ -36,7 +36,7 @@ std::vector<PeakLoop> supported_peak_loops(const CpuFeatures& features);
 /// Runs `loop`, which must be supported, on all threads for about `seconds`.
 Peak measure_peak(ThreadPool& pool, const CpuFeatures& features, PeakLoop loop, double seconds);
 
-/// Cycles per second of the calling thread, from a chain of dependent additions; 0 where unknown.
+/// Cycles per second of the calling thread, from a chain of dependent products; 0 where unknown.
 double measure_clock_hz();
 
 /// Bytes per second at which all threads together read `memory` once. Tells of main memory only if

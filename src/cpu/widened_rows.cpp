@@ -8,15 +8,15 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
-int64_t widened_row_bytes(const GemmMicro& micro, int64_t num_columns, int64_t step_columns) {
+}  // namespace
+
+int64_t tile_row_bytes(const GemmMicro& micro, int64_t num_columns, int64_t step_columns) {
   return ceil_div(num_columns, step_columns) * micro.step_bytes_x;
 }
 
-}  // namespace
-
 size_t widened_rows_bytes(const GemmMicro& micro, const Shape& x, int64_t step_columns) {
   if (micro.widen == nullptr) return 0;
-  return round_up(static_cast<size_t>(x[0] * widened_row_bytes(micro, x[1], step_columns)),
+  return round_up(static_cast<size_t>(x[0] * tile_row_bytes(micro, x[1], step_columns)),
                   kAlignment);
 }
 
@@ -27,7 +27,7 @@ std::span<std::byte> set_rows(PanelProduct& product, const TensorView& x, int64_
   product.num_rows = x.shape[0];
   if (micro.widen != nullptr) {
     product.x = workspace.data();
-    product.x_stride = widened_row_bytes(micro, num_columns, step_columns);
+    product.x_stride = tile_row_bytes(micro, num_columns, step_columns);
     product.num_steps = ceil_div(num_columns, step_columns);
     product.tail_bytes = 0;
     return workspace.subspan(widened_rows_bytes(micro, x.shape, step_columns));

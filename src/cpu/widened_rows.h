@@ -20,6 +20,9 @@ inline int64_t columns_of_step(DType dtype) {
   return kStepBytesX / static_cast<int64_t>(dtype_bytes(dtype));
 }
 
+/// What tiles read of a row, its last step filled up.
+int64_t tile_row_bytes(const GemmMicro& micro, int64_t num_columns, int64_t step_columns);
+
 /// Bytes of that copy, a multiple of 64; 0 where there is none.
 size_t widened_rows_bytes(const GemmMicro& micro, const Shape& x, int64_t step_columns);
 

@@ -46,7 +46,7 @@ MachinePeaks median_of(std::span<const MachinePeaks> samples) {
 }
 
 Roof MachinePeaks::available(Roof wanted) const {
-  return rate(wanted) > 0 ? wanted : Roof::fp32_fma;
+  return rate(wanted) > rate(Roof::fp32_fma) ? wanted : Roof::fp32_fma;
 }
 
 Bound bound_of(const ops::Cost& cost, Roof arithmetic, const MachinePeaks& peaks) {

@@ -33,7 +33,7 @@ struct MachinePeaks {
   /// Operations (or bytes) per second; 0 where the machine lacks the instruction.
   double rate(Roof roof) const;
   double& rate(Roof roof);
-  /// `wanted`, or fp32_fma where the machine has no instruction for it.
+  /// `wanted`, or fp32_fma where the machine has no instruction for it or none that is faster.
   Roof available(Roof wanted) const;
 };
 

@@ -16,7 +16,7 @@ namespace veloz::profile {
 /// What a model will take and give, before anything is loaded.
 struct PlanReport {
   std::string model;    // engine or model directory
-  std::string backend;  // "2 threads, avx512_bf16"
+  std::string backend;  // "2 threads, avx512_bf16_dot"
   engine::Limits limits;
   Footprint footprint;
   uint64_t memory_bytes = 0;  // that there is, or that was given

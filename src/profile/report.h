@@ -15,7 +15,7 @@ namespace veloz::profile {
 /// A profile with what a reader must know to judge it.
 struct ProfileReport {
   std::string engine;   // its directory
-  std::string backend;  // "2 threads, avx512_bf16"
+  std::string backend;  // "2 threads, avx512_bf16_dot"
   Profile profile;
   std::vector<std::optional<ServingGap>> gaps = {};  // one per phase; of those that decode
 };

@@ -31,7 +31,7 @@ TEST(Isa, AnUnknownNameIsRefusedWithThoseKnown) {
     EXPECT_EQ(e.kind(), ErrorKind::invalid_input);
     EXPECT_EQ(e.message(),
               "unknown instruction set \"sse9\", known are portable, avx2, avx2_vnni, avx512, "
-              "avx512_vnni, avx512_bf16");
+              "avx512_vnni, avx512_bf16, avx512_bf16_dot");
   }
 }
 
@@ -44,6 +44,9 @@ TEST(Isa, TheBestIsTheLargestWhoseFeaturesAreAllThere) {
   EXPECT_EQ(best_isa(features), Isa::avx512_vnni);
   features.avx512_vbmi = true;
   EXPECT_EQ(best_isa(features), Isa::avx512_bf16);
+  EXPECT_TRUE(can_run(Isa::avx512_bf16_dot, features));
+  features.fast_bf16_dot = true;
+  EXPECT_EQ(best_isa(features), Isa::avx512_bf16_dot);
   features.fma = false;
   EXPECT_EQ(best_isa(features), Isa::portable);
 }
@@ -62,7 +65,8 @@ TEST(Isa, AvxVnniIsBetterThanAvx2AndNeededByNoAvx512) {
 
 TEST(Isa, LimitsFeaturesToThoseItUses) {
   CpuFeatures all = plain_avx512();
-  all.avx512_vnni = all.avx512_bf16 = all.avx512_vbmi = all.avx_vnni = all.amx_bf16 = true;
+  all.avx512_vnni = all.avx512_bf16 = all.avx512_vbmi = all.avx_vnni = true;
+  all.amx_bf16 = all.fast_bf16_dot = true;
   for (const Isa isa : kIsas) {
     EXPECT_EQ(best_isa(limited_to(isa, all)), isa) << to_string(isa);
     EXPECT_TRUE(can_run(isa, limited_to(isa, all))) << to_string(isa);
@@ -94,6 +98,7 @@ TEST(Isa, DetectionAgreesWithTheCompilersOwn) {
   EXPECT_EQ(features.avx512_bf16, __builtin_cpu_supports("avx512bf16") != 0);
   EXPECT_EQ(features.avx512_vnni, __builtin_cpu_supports("avx512vnni") != 0);
   EXPECT_EQ(features.avx512_vbmi, __builtin_cpu_supports("avx512vbmi") != 0);
+  EXPECT_EQ(features.fast_bf16_dot, features.avx512_bf16 && !__builtin_cpu_is("intel"));
 #endif
   EXPECT_NO_THROW(require_isa(best_isa(features), features));
 }

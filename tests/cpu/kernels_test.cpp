@@ -25,14 +25,16 @@ TEST(Registry, HoldsNoKernelBeyondTheInstructionSetAskedFor) {
   const ops::KernelRegistry avx2 = make_registry(Isa::avx2);
   for (const ops::Kernel& kernel : avx2.kernels())
     EXPECT_FALSE(variant_of(kernel).starts_with("avx512")) << kernel.name;
-  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_bf16_dot}) {
     const ops::KernelRegistry registry = make_registry(isa);
     for (const ops::Kernel& kernel : registry.kernels())
       EXPECT_FALSE(variant_of(kernel).starts_with("avx2_vnni")) << kernel.name;
   }
-  const ops::KernelRegistry avx512 = make_registry(Isa::avx512);
-  for (const ops::Kernel& kernel : avx512.kernels())
-    EXPECT_FALSE(variant_of(kernel).ends_with("_dot")) << kernel.name;
+  for (const Isa isa : {Isa::avx512, Isa::avx512_bf16}) {
+    const ops::KernelRegistry registry = make_registry(isa);
+    for (const ops::Kernel& kernel : registry.kernels())
+      EXPECT_FALSE(variant_of(kernel).ends_with("_dot")) << kernel.name;
+  }
 }
 
 TEST(Registry, ListsEachKernelOnceUnderItsOpsName) {

@@ -44,6 +44,16 @@ TEST(Peaks, AreMeasuredForWhatTheProcessorHas) {
   EXPECT_TRUE(supported_peak_loops({}).empty());
 }
 
+#if defined(__x86_64__)
+/// Whatever the processor does away with before it computes: sums of constants take no time on
+/// some.
+TEST(Peaks, HaveTheClockOfAProcessor) {
+  const double hz = measure_clock_hz();
+  EXPECT_GT(hz, 1e8);
+  EXPECT_LT(hz, 6.5e9);
+}
+#endif
+
 TEST(Peaks, OfIntegersAreKnownWithoutVnni) {
   CpuFeatures features;
   features.avx2 = features.fma = true;

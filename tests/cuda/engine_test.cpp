@@ -49,9 +49,9 @@ engine::Engine build_engine(const ModelCase& c, const std::filesystem::path& dir
   options.limits.max_num_seqs = 2;
   options.limits.max_beam_width = 1;
   options.limits.block_size = kBlockSize;
-  compiler::compile(
-      options, c.is_built_for_cpu ? cpu::make_registry(cpu::Isa::avx512_bf16) : make_registry(),
-      pool, {});
+  compiler::compile(options,
+                    c.is_built_for_cpu ? cpu::make_registry(cpu::kIsas.back()) : make_registry(),
+                    pool, {});
   return engine::Engine::open(directory);
 }
 

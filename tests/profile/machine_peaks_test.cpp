@@ -29,6 +29,14 @@ TEST(BoundOf, TakesFp32WhereTheMachineHasNoSuchInstruction) {
   EXPECT_EQ(bound.seconds, 40);
 }
 
+TEST(BoundOf, TakesFp32WhereTheInstructionIsSlower) {
+  MachinePeaks peaks = kStoredPeaks;
+  peaks.bf16_ops_per_s = 50;
+  const Bound bound = bound_of({.flops = 4000, .bytes = 100}, Roof::bf16_dot, peaks);
+  EXPECT_EQ(bound.roof, Roof::fp32_fma);
+  EXPECT_EQ(bound.seconds, 40);
+}
+
 TEST(BoundOf, NothingTakesNoTime) {
   EXPECT_EQ(bound_of({}, Roof::fp32_fma, kStoredPeaks).seconds, 0);
 }

@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cpu/avx2/broadcast.h"
+#include "cpu/avx2/fp32_inputs.h"
 #include "cpu/avx2/int16_pairs.h"
 #include "cpu/avx2/lanes.h"
 #include "cpu/avx2/widened_bf16.h"
+
+#include "cpu/bf16_by_fp32.h"
 #include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
 namespace {
-
-/// One fp32 of x a step.
-struct Fp32Inputs : Fp32Sums {
-  using Weights = F;
-  using Inputs = __m256;
-  static Inputs load_inputs(const char* x) { return _mm256_castsi256_ps(broadcast(x)); }
-  static Inputs load_part_inputs(const char* x, int64_t) { return load_inputs(x); }  // never called
-  static F multiply_add(const F& sums, Inputs inputs, const Weights& weights) {
-    return {_mm256_fmadd_ps(inputs, weights.low, sums.low),
-            _mm256_fmadd_ps(inputs, weights.high, sums.high)};
-  }
-};
 
 struct Fp32 : Fp32Inputs {
   static Weights load_weights(const char* w) { return load(reinterpret_cast<const float*>(w)); }

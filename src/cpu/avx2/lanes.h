@@ -97,6 +97,9 @@ struct Lanes {
     return {_mm256_blendv_ps(no.low, yes.low, _mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ)),
             _mm256_blendv_ps(no.high, yes.high, _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))};
   }
+  static F swap_pairs(const F& a) {
+    return {_mm256_permute_ps(a.low, 0b10110001), _mm256_permute_ps(a.high, 0b10110001)};
+  }
   template <int n>
   static F move_down(const F& a) {
     if constexpr (n == 8) return {a.high, a.high};

@@ -10,6 +10,8 @@ constexpr AttentionMicro kAttentionAvx512Fp32 =
     make_attention_micro(kGemmAvx512Fp32, kGemmAvx512Fp32, kGemmAvx512Int16ByInt8);
 constexpr AttentionMicro kAttentionAvx512Bf16 =
     make_attention_micro(kGemmAvx512Bf16, kGemmAvx512Fp32ByBf16, kGemmAvx512Int16ByInt8);
+constexpr AttentionMicro kAttentionAvx512VnniBf16 =
+    make_attention_micro(kGemmAvx512Bf16, kGemmAvx512Fp32ByBf16, kGemmAvx512DotInt16ByInt8);
 constexpr AttentionMicro kAttentionAvx512DotBf16 =
     make_attention_micro(kGemmAvx512DotBf16, kGemmAvx512Fp32ByBf16, kGemmAvx512DotInt16ByInt8);
 constexpr AttentionMicro kAttentionAvx512Fp32ByBf16 =

@@ -53,6 +53,7 @@ struct Lanes {
   static F where_less(F a, F b, F yes, F no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
   }
+  static F swap_pairs(F a) { return _mm512_permute_ps(a, 0b10110001); }
   template <int n>
   static F move_down(F a) {
     if constexpr (n == 8) return _mm512_shuffle_f32x4(a, a, 0b11101110);

@@ -14,7 +14,7 @@ namespace {
 
 static_assert(kMaxPassRows == 16 && kStepBytesX == 4, "a register holds a step of all rows");
 
-void pack_pass_rows(const GemmPassRows& rows) {
+[[maybe_unused]] void pack_pass_rows(const GemmPassRows& rows) {
   if (rows.num_rows == 1) {
     const int64_t missing = -rows.row_bytes & (kStepBytesX - 1);
     __builtin_memcpy(rows.packed, rows.x, static_cast<size_t>(rows.row_bytes));
@@ -37,6 +37,15 @@ void pack_pass_rows(const GemmPassRows& rows) {
     for (int64_t i = 0; i < num_steps; ++i, packed += quad_bytes)
       _mm512_mask_storeu_epi32(packed, all_rows, m[i]);
   }
+}
+
+/// Of rows whose steps are whole, of 8 bytes.
+[[maybe_unused]] void pack_widened_rows(const GemmPassRows& rows) {
+  constexpr int64_t kStep = 2 * kStepBytesX;
+  std::byte* packed = rows.packed;
+  for (int64_t at = 0; at < rows.row_bytes; at += kStep)
+    for (int64_t r = 0; r < rows.num_rows; ++r, packed += kStep)
+      __builtin_memcpy(packed, rows.x + r * rows.x_stride + at, kStep);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 
 #include "cpu/avx512/broadcast.h"
 #include "cpu/avx512/lanes.h"
+
+#include "cpu/bf16_pairs.h"
 #include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
@@ -20,11 +22,7 @@ struct WidenedBf16 : Fp32Sums {
   };
   using Weights = Pair;
   using Inputs = Pair;
-  static Pair widen(__m512i pairs) {
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)),
-            _mm512_castsi512_ps(
-                _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u))))};
-  }
+  static Pair widen(I pairs) { return {even_of(pairs), odd_of(pairs)}; }
   static Weights weights_of(I pairs) { return widen(pairs); }
   static Weights load_weights(const char* w) { return weights_of(load_int(w)); }
   static Inputs load_inputs(const char* x) { return widen(broadcast(x)); }

@@ -88,7 +88,7 @@ struct Fp8Steps : Dequantize<Fp8Codes<DecodingLanes>, true> {
  private:
   static void store_pairs(char* to, const Scaling& scaling, I pairs) {
     const __m512i halves = reinterpret_cast<__m512i>(
-        _mm512_cvtne2ps_pbh(mul(odd(pairs), scaling.scale), mul(even(pairs), scaling.scale)));
+        _mm512_cvtne2ps_pbh(mul(odd_of(pairs), scaling.scale), mul(even_of(pairs), scaling.scale)));
     alignas(64) static constexpr uint16_t kPlaces[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
                                                          21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
                                                          11, 27, 12, 28, 13, 29, 14, 30, 15, 31};

@@ -101,6 +101,10 @@ struct Lanes {
   static F where_less(const F& a, const F& b, const F& yes, const F& no) {
     return make([&](int i) { return a.lane[i] < b.lane[i] ? yes.lane[i] : no.lane[i]; });
   }
+  /// Lanes 2 i and 2 i + 1 change places.
+  static F swap_pairs(const F& a) {
+    return make([&](int i) { return a.lane[i ^ 1]; });
+  }
   /// Lane i is lane i + n, for i below n (1, 2, 4 or 8); what the others are is not said.
   template <int n>
   static F move_down(const F& a) {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/bf16_by_fp32.h"
+#include "cpu/fp8_loop.h"
+
+namespace veloz::cpu {
+namespace {
+
+/// 64 codes in order become as many fp32, of each pair the odd one first.
+template <typename Decoder>
+void widen_fp8_step_to_fp32(const void* codes, char* to) {
+  char bf16[2 * kStepBytes];
+  widen_fp8_step<Decoder>(codes, bf16);
+  for (int64_t i = 0; i < 4; ++i)
+    widen_bf16_register(bf16 + i * kStepBytes / 2, to + i * kStepBytes);
+}
+
+template <typename Decoder>
+void widen_fp8_row_to_fp32(const void* codes, int64_t count, void* to) {
+  widen_row<kStepBytes, 4>(codes, count, to, widen_fp8_step_to_fp32<Decoder>);
+}
+
+/// Products of codes with rows of fp32.
+template <typename Decoder, int kRows, int kPanels>
+constexpr GemmMicro make_fp8_micro() {
+  return widening(make_gemm_micro<Fp8As<Decoder, Bf16ByFp32>, kRows, kPanels>(),
+                  widen_fp8_row_to_fp32<Decoder>);
+}
+template <typename Decoder, int kRows, int kPanels>
+constexpr GemmMicro make_grouped_fp8_micro() {
+  return widening(make_grouped_gemm_micro<Fp8As<Decoder, Bf16ByFp32>, kRows, kPanels>(),
+                  widen_fp8_row_to_fp32<Decoder>);
+}
+
+/// To convert codes takes as long as to multiply them with four rows.
+constexpr int64_t kMinFp8Tiles = 2;
+
+}  // namespace
+}  // namespace veloz::cpu
