@@ -232,6 +232,7 @@ constexpr GemmMicro make_micro() {
   GemmMicro micro{.max_rows = kRows,
                   .max_panels = kPanels,
                   .step_bytes_x = Simd::kInputBytes,
+                  .runs_ahead = Simd::kRunsAhead,
                   .tiles = {},
                   .store = store_tile<Simd>};
   constexpr auto kFill = []<int kCount>(GemmMicro& m, auto&& self) {
@@ -254,16 +255,18 @@ constexpr GemmMicro make_gemm_micro() {
   return make_micro<Simd, kRows, kPanels, false>();
 }
 
-/// With passes, of a single row too where sums are integers, whose order is free.
+/// With passes, of a single row too where sums are integers, whose order is free; of more rows than
+/// a tile has where that runs ahead.
 template <typename Simd, int kRows, int kPanels>
 constexpr GemmMicro make_gemm_micro(void (*pack_rows)(const GemmPassRows&)) {
   GemmMicro micro = make_gemm_micro<Simd, kRows, kPanels>();
   micro.pack_rows = pack_rows;
   if constexpr (Simd::kIsExact) micro.passes[0] = run_row_pass<Simd>;
+  constexpr int kFirst = Simd::kRunsAhead ? kRows : 1;
   [&]<int... i>(std::integer_sequence<int, i...>) {
-    ((micro.passes[i + 1] = run_pass<Simd, i + 2>), ...);
+    ((micro.passes[kFirst + i] = run_pass<Simd, kFirst + i + 1>), ...);
   }
-  (std::make_integer_sequence<int, kMaxPassRows - 1>());
+  (std::make_integer_sequence<int, kMaxPassRows - kFirst>());
   return micro;
 }
 

@@ -101,9 +101,10 @@ inline constexpr int64_t kMaxTilePanels = 4;
 
 /// The micro-kernels of one instruction set and weight dtype.
 struct GemmMicro {
-  int64_t max_rows;                                      // of a tile, at most kMaxTileRows
-  int64_t max_panels;                                    // of a tile, at most kMaxTilePanels
-  int64_t step_bytes_x;                                  // what a step takes of a row of x
+  int64_t max_rows;      // of a tile, at most kMaxTileRows
+  int64_t max_panels;    // of a tile, at most kMaxTilePanels
+  int64_t step_bytes_x;  // what a step takes of a row of x
+  bool runs_ahead;       // a single tile asks for its lines before it comes to them
   GemmTileFunction tiles[kMaxTileRows][kMaxTilePanels];  // [rows - 1][panels - 1]
   void (*store)(const GemmStore&);
   void (*passes[kMaxPassRows])(const GemmPass&) = {};  // [rows - 1]; null: tiles do better

@@ -10,9 +10,10 @@
 
 /// Products of up to 16 rows, sequences that decode together: weights pass by once, panel by panel,
 /// each line multiplied with all rows. Tiles read several panels at once, too many streams for the
-/// processor's own prefetch, and of more than 6 rows each line would come from a cache for every
-/// tile but the first, while memory rests. A single row passes where its sums are integers: in one
-/// chain of floating-point sums each product would wait for the one before.
+/// processor's own prefetch (where they do not run ahead), and of more than 6 rows each line would
+/// come from a cache for every tile but the first, while memory rests. A single row passes where
+/// its sums are integers: in one chain of floating-point sums each product would wait for the one
+/// before.
 namespace veloz::cpu {
 
 /// Whether run_panel_pass is the way: a question of the shape and of what the micro-kernels have.

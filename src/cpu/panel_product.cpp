@@ -78,10 +78,11 @@ class PanelWorker {
   }
 
  private:
-  /// A single tile that converts codes: so many operations for a line fill the processor's window,
-  /// and its own prefetch falls behind.
+  /// A single tile that converts codes, or whose micro-kernels ask for it: so many operations for a
+  /// line fill the processor's window, and its own prefetch falls behind.
   bool runs_ahead() const {
-    return product_.expansion != nullptr && !is_expanded_ && product_.num_rows <= micro_.max_rows;
+    return (product_.expansion != nullptr || micro_.runs_ahead) && !is_expanded_ &&
+           product_.num_rows <= micro_.max_rows;
   }
 
   /// Asks for the lines of its panels kReadAheadBytes, of all together, before it comes to them, in

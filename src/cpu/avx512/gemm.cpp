@@ -27,6 +27,11 @@ struct Int16ByInt8 : Int16AndInt8 {
   }
 };
 
+/// What Intel's processors multiply: they read a few rows' weights a fifth faster when asked ahead.
+struct Bf16Ahead : Bf16ByFp32 {
+  static constexpr bool kRunsAhead = true;
+};
+
 }  // namespace
 
 // 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
@@ -37,6 +42,6 @@ constexpr GemmMicro kGemmAvx512Int16ByInt8 = make_gemm_micro<Int16ByInt8, 6, 4>(
 constexpr GemmMicro kGemmAvx512Bf16 = make_gemm_micro<WidenedBf16, 6, 3>();
 // 6 x 4 accumulators, 4 widened weights, 1 input and a mask fill 30.
 constexpr GemmMicro kGemmAvx512WidenedBf16 =
-    widening(make_gemm_micro<Bf16ByFp32, 6, 4>(pack_widened_rows), widen_bf16_row);
+    widening(make_gemm_micro<Bf16Ahead, 6, 4>(pack_widened_rows), widen_bf16_row);
 
 }  // namespace veloz::cpu
