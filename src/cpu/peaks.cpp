@@ -98,7 +98,7 @@ Peak measure_peak(ThreadPool& pool, const CpuFeatures& features, PeakLoop loop, 
 double measure_clock_hz() {
 #if defined(__x86_64__)
   constexpr int64_t kRounds = 200000;
-  constexpr int64_t kCycles = 8 * 3;  // of products that wait for each other; sums may take none
+  constexpr int64_t kCycles = 24;  // of eight products that wait for each other; sums may take none
   const auto start = Clock::now();
   uint64_t chain = 0;
   for (int64_t i = 0; i < kRounds; ++i)
