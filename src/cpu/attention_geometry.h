@@ -103,7 +103,7 @@ struct AttentionRow {
 
 /// Scratch of one thread.
 struct AttentionScratch {
-  std::byte* queries;  // [rows_per_item][padded_dim], q's dtype or int16
+  std::byte* queries;  // [rows_per_item][padded_dim], q's dtype, widened to fp32, or int16
   AttentionRow* rows;  // [rows_per_item]
   float* steps;        // [rows_per_item], of queries in int16
   float* scores;       // [kMaxLeafRows][kAttentionLeaf]
@@ -144,7 +144,8 @@ struct AttentionScratch {
 
  private:
   static size_t query_bytes(const AttentionGeometry& g) {
-    return round_up(static_cast<size_t>(g.rows_per_item * g.padded_dim * g.q_bytes), size_t{64});
+    return round_up(static_cast<size_t>(g.rows_per_item * g.padded_dim) * sizeof(float),
+                    size_t{64});
   }
   static size_t row_bytes(const AttentionGeometry& g) {
     return round_up(static_cast<size_t>(g.rows_per_item) * sizeof(AttentionRow), size_t{64});

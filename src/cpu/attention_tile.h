@@ -60,7 +60,7 @@ struct CodeRows {
 
 /// The micro-kernels of paged attention for one instruction set and pair of dtypes.
 struct AttentionMicro {
-  const GemmMicro* scores;  // x: a row of q; panels: 16 positions of K
+  const GemmMicro* scores;  // x: a row of q, widened where it says so; panels: 16 positions of K
   const GemmMicro* values;  // x: a row of weights; panels: 16 channels of V
   void (*softmax)(SoftmaxRow&);
   /// into = into + from, over `head_dim` channels.

@@ -72,19 +72,21 @@ void AttentionWorker::open(const AttentionItem& item) {
 
 /// Side by side, so that tiles may reach from one token to the next.
 void AttentionWorker::load_queries(const AttentionItem& item) {
-  const int64_t row_bytes = g_.padded_dim * g_.q_bytes;
+  const int64_t row_bytes = query_row_bytes();
   for (int64_t r = 0; r < item.num_tokens() * g_.group; ++r) {
     const AttentionRow& row = scratch_.rows[r];
     const std::byte* const from =
         a_.q.as<const std::byte>() + (row.q_row * a_.q.row_stride + row.q_column) * g_.q_bytes;
     std::byte* const to = scratch_.queries + r * row_bytes;
-    if (!g_.is_integer) {
+    if (g_.is_integer) {
+      IntegerQuery query{.query = from, .head_dim = a_.head_dim, .codes = to, .step = 0};
+      micro_.round_query(query);
+      scratch_.steps[r] = query.step;
+    } else if (micro_.scores->widen != nullptr) {
+      micro_.scores->widen(from, a_.head_dim, to);
+    } else {
       std::memcpy(to, from, static_cast<size_t>(a_.head_dim * g_.q_bytes));
-      continue;
     }
-    IntegerQuery query{.query = from, .head_dim = a_.head_dim, .codes = to, .step = 0};
-    micro_.round_query(query);
-    scratch_.steps[r] = query.step;
   }
 }
 
@@ -293,7 +295,7 @@ void AttentionWorker::for_each_stretch(Range positions, const F& f) const {
 
 /// scores[row][position] = q . k, whole panels of 16 positions: what lies beyond is garbage.
 void AttentionWorker::score(const GemmMicro& gemm, int64_t num_positions, Range rows) const {
-  const int64_t row_bytes = g_.padded_dim * g_.q_bytes;
+  const int64_t row_bytes = query_row_bytes();
   for_each_stretch({0, num_positions}, [&](const Stretch& s) {
     GemmTile tile{.x = scratch_.queries + rows.begin * row_bytes,
                   .x_stride = row_bytes,

@@ -96,6 +96,11 @@ class AttentionWorker {
     return std::min(scratch_.rows[row].visible - leaf_begin_, ops::kAttentionLeaf);
   }
 
+  /// From query to query in scratch.
+  int64_t query_row_bytes() const {
+    const GemmMicro& gemm = g_.is_integer ? *micro_.integers : *micro_.scores;
+    return g_.padded_dim / g_.k_group * gemm.step_bytes_x;
+  }
   void open(const AttentionItem& item);
   void load_queries(const AttentionItem& item);
   const int32_t* table_of(int64_t sequence) const {

@@ -14,6 +14,12 @@
 namespace veloz::cpu {
 namespace {
 
+/// Two steps of fp32 that make one of pairs, the odd elements first.
+[[maybe_unused]] void store_halves(const Lanes::I& pairs, char* to) {
+  Lanes::store(reinterpret_cast<float*>(to), odd_of(pairs));
+  Lanes::store(reinterpret_cast<float*>(to + kStepBytes), even_of(pairs));
+}
+
 /// Pairs of bf16, widened to two fp32, by rows that are widened already, the odd element of a pair
 /// first. Tiles take a step in two parts, between which no widened weights wait.
 struct Bf16ByFp32 : Fp32Sums {
@@ -44,6 +50,12 @@ struct Bf16ByFp32 : Fp32Sums {
                                     x.even, SecondPart::weights_of(w));
   }
 };
+
+/// A step of pairs becomes two of fp32, in the order of their products.
+[[maybe_unused]] void expand_bf16(const GemmExpand& expand) {
+  for (int64_t i = 0; i < expand.num_steps; ++i)
+    store_halves(Lanes::load_int(expand.w + i * kStepBytes), expand.to + 2 * i * kStepBytes);
+}
 
 /// 16 bf16 in order become as many fp32, of each pair the odd one first.
 [[maybe_unused]] void widen_bf16_register(const char* bf16, char* to) {

@@ -23,16 +23,22 @@ void widen_fp8_row_to_fp32(const void* codes, int64_t count, void* to) {
   widen_row<kStepBytes, 4>(codes, count, to, widen_fp8_step_to_fp32<Decoder>);
 }
 
-/// Products of codes with rows of fp32.
-template <typename Decoder, int kRows, int kPanels>
-constexpr GemmMicro make_fp8_micro() {
-  return widening(make_gemm_micro<Fp8As<Decoder, Bf16ByFp32>, kRows, kPanels>(),
-                  widen_fp8_row_to_fp32<Decoder>);
+/// A step of codes becomes four of fp32, in the order of their products.
+template <typename Decoder>
+void expand_fp8_to_fp32(const GemmExpand& expand) {
+  for (int64_t i = 0; i < expand.num_steps; ++i) {
+    const Fp8Step step = Decoder::decode(Lanes::load_int(expand.w + i * kStepBytes));
+    store_halves(step.first, expand.to + 4 * i * kStepBytes);
+    store_halves(step.second, expand.to + (4 * i + 2) * kStepBytes);
+  }
 }
-template <typename Decoder, int kRows, int kPanels>
-constexpr GemmMicro make_grouped_fp8_micro() {
-  return widening(make_grouped_gemm_micro<Fp8As<Decoder, Bf16ByFp32>, kRows, kPanels>(),
-                  widen_fp8_row_to_fp32<Decoder>);
+
+/// Products of codes with rows of fp32, by micro-kernels of Fp8ByFp32<Decoder>.
+template <typename Decoder>
+using Fp8ByFp32 = Fp8As<Decoder, Bf16ByFp32>;
+template <typename Decoder>
+constexpr GemmMicro fp8_by_fp32(const GemmMicro& micro, const GemmExpansion& expansion) {
+  return expanding(widening(micro, widen_fp8_row_to_fp32<Decoder>), expansion);
 }
 
 /// To convert codes takes as long as to multiply them with four rows.

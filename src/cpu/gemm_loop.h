@@ -40,6 +40,7 @@ struct Int32Sums : Lanes {
   static constexpr int64_t kInputBytes = kStepBytesX;
   static constexpr bool kIsExact = true;
   static constexpr bool kRunsAhead = false;
+  static constexpr bool kRowRunsAhead = false;  // a pass of a single row
   static Sums no_sums() { return set1_int(0); }
   static Sums load_sums(const float* from) { return load_int(from); }
   static void store_sums(float* to, const Sums& sums) { store_int(to, sums); }
@@ -182,8 +183,8 @@ void run_pass(const GemmPass& pass) {
   (std::make_integer_sequence<int, kRows>());
 }
 
-/// Of a single row, whose products would wait for each other in one chain. It leaves the window to
-/// the processor, whose own prefetch then does best.
+/// Of a single row, whose products would wait for each other in one chain. It fills no window:
+/// where kRowRunsAhead does not ask, the processor's own prefetch does best.
 template <typename Simd>
 void run_row_pass(const GemmPass& pass) {
   constexpr int kChains = 4;
@@ -192,6 +193,7 @@ void run_row_pass(const GemmPass& pass) {
   const auto* x = reinterpret_cast<const char*>(pass.x);
   const auto* w = reinterpret_cast<const char*>(pass.w);
   const auto add_step = [&](int chain, int64_t step) {
+    if constexpr (Simd::kRowRunsAhead) __builtin_prefetch(w + step * kStepBytes + kReadAheadBytes);
     sums[chain] = Simd::multiply_add(sums[chain], Simd::load_inputs(x + step * Simd::kInputBytes),
                                      Simd::load_weights(w + step * kStepBytes));
   };
@@ -280,6 +282,11 @@ constexpr GemmMicro make_grouped_gemm_micro() {
 
 constexpr GemmMicro widening(GemmMicro micro, void (*widen)(const void*, int64_t, void*)) {
   micro.widen = widen;
+  return micro;
+}
+
+constexpr GemmMicro expanding(GemmMicro micro, const GemmExpansion& expansion) {
+  micro.expansion = &expansion;
   return micro;
 }
 

@@ -95,6 +95,7 @@ struct GemmExpand {
 };
 
 using GemmTileFunction = void (*)(const GemmTile&);
+struct GemmExpansion;
 
 inline constexpr int64_t kMaxTileRows = 6;
 inline constexpr int64_t kMaxTilePanels = 4;
@@ -112,6 +113,7 @@ struct GemmMicro {
   /// A row of `count` elements of x in the order and width that tiles read, filled up with zeros to
   /// a whole step; null: tiles read x itself.
   void (*widen)(const void* x, int64_t count, void* to) = nullptr;
+  const GemmExpansion* expansion = nullptr;  // for many rows, where there is a faster way
 };
 
 /// A second way for many rows: the codes of a block are expanded once, and each tile of rows reads
@@ -122,18 +124,10 @@ struct GemmExpansion {
   int64_t min_tiles = 7;   // of micro: fewer convert the codes themselves at less cost
 };
 
-/// The micro-kernels of int8 x int8, sums being int32 and weights code + 128.
-struct Int8Micro {
-  const GemmMicro* codes;
-  GemmExpansion expansion = {};  // for those that widen x
-};
-
 /// The micro-kernels of fp8 x fp8, x being widened: weights with one scale a row, and with groups.
 struct Fp8Micro {
   const GemmMicro* whole;
-  GemmExpansion whole_expansion;
   const GemmMicro* grouped;
-  GemmExpansion grouped_expansion;
 };
 
 // x and weights in fp32; in bf16, widened to fp32; x in fp32 and weights in bf16, 16 to a step.
@@ -141,12 +135,10 @@ extern const GemmMicro kGemmPortableFp32;
 extern const GemmMicro kGemmPortableBf16;
 extern const GemmMicro kGemmPortableFp32ByBf16;
 extern const GemmMicro kGemmAvx2Fp32;
-extern const GemmMicro kGemmAvx2Bf16;
-extern const GemmMicro kGemmAvx2WidenedBf16;  // by rows of fp32
+extern const GemmMicro kGemmAvx2Bf16;  // by rows of fp32
 extern const GemmMicro kGemmAvx2Fp32ByBf16;
 extern const GemmMicro kGemmAvx512Fp32;
-extern const GemmMicro kGemmAvx512Bf16;
-extern const GemmMicro kGemmAvx512WidenedBf16;  // by rows of fp32
+extern const GemmMicro kGemmAvx512Bf16;  // by rows of fp32
 extern const GemmMicro kGemmAvx512Fp32ByBf16;
 extern const GemmMicro kGemmAvx512DotBf16;  // vdpbf16ps
 // A step of x is two int16, of a panel 16 pairs of int8; sums are int32 in the place of floats.
@@ -155,11 +147,13 @@ extern const GemmMicro kGemmAvx2Int16ByInt8;
 extern const GemmMicro kGemmAvx512Int16ByInt8;
 extern const GemmMicro kGemmAvx512DotInt16ByInt8;  // vpdpwssd
 
-extern const Int8Micro kInt8Portable;
-extern const Int8Micro kInt8Avx2;
-extern const Int8Micro kInt8Avx2Vnni;  // vpdpbusd
-extern const Int8Micro kInt8Avx512;
-extern const Int8Micro kInt8Avx512Vnni;  // vpdpbusd
+// int8 by int8: sums are int32 and weights code + 128.
+extern const GemmMicro kGemmPortableInt8;
+extern const GemmMicro kGemmAvx2Int8;
+extern const GemmMicro kGemmAvx2DotInt8;  // vpdpbusd
+extern const GemmMicro kGemmAvx512Int8;
+extern const GemmMicro kGemmAvx512DotInt8;       // vpdpbusd
+extern const GemmMicro kGemmAvx512DotInt8Ahead;  // likewise; a single row is asked for too
 
 extern const Fp8Micro kFp8Portable;
 extern const Fp8Micro kFp8Avx2;

@@ -95,7 +95,7 @@ constexpr Kernel linear_kernel(std::string_view name) {
           linear_workspace_bytes<micro>};
 }
 
-template <const Int8Micro& micro>
+template <const GemmMicro& micro>
 constexpr Kernel int8_linear_kernel(std::string_view name) {
   return {name, Op::quantized_linear, accepts_quantized_linear<DType::int8>, run_int8_linear<micro>,
           int8_linear_workspace_bytes<micro>};
@@ -151,18 +151,24 @@ const CpuKernel kCpuKernels[] = {
 #if defined(__x86_64__)
     {Isa::avx512_bf16_dot,
      linear_kernel<kGemmAvx512DotBf16, DType::bf16>("linear/avx512_bf16_dot")},
-    {Isa::avx512, linear_kernel<kGemmAvx512WidenedBf16, DType::bf16>("linear/avx512_bf16")},
+    {Isa::avx512, linear_kernel<kGemmAvx512Bf16, DType::bf16>("linear/avx512_bf16")},
     {Isa::avx512, linear_kernel<kGemmAvx512Fp32, DType::fp32>("linear/avx512_fp32")},
-    {Isa::avx2, linear_kernel<kGemmAvx2WidenedBf16, DType::bf16>("linear/avx2_bf16")},
+    {Isa::avx2, linear_kernel<kGemmAvx2Bf16, DType::bf16>("linear/avx2_bf16")},
     {Isa::avx2, linear_kernel<kGemmAvx2Fp32, DType::fp32>("linear/avx2_fp32")},
-    {Isa::avx512_vnni, uint4_linear_kernel<kUint4Avx512Vnni>("quantized_linear/avx512_vnni_uint4")},
+    {Isa::avx512_bf16_dot,
+     uint4_linear_kernel<kUint4Avx512Vnni>("quantized_linear/avx512_vnni_uint4")},
+    {Isa::avx512_vnni,
+     uint4_linear_kernel<kUint4Avx512VnniTall>("quantized_linear/avx512_vnni_uint4_tall")},
     {Isa::avx512, uint4_linear_kernel<kUint4Avx512>("quantized_linear/avx512_uint4")},
     {Isa::avx2_vnni, uint4_linear_kernel<kUint4Avx2Vnni>("quantized_linear/avx2_vnni_uint4")},
     {Isa::avx2, uint4_linear_kernel<kUint4Avx2>("quantized_linear/avx2_uint4")},
-    {Isa::avx512_vnni, int8_linear_kernel<kInt8Avx512Vnni>("quantized_linear/avx512_vnni_int8")},
-    {Isa::avx512, int8_linear_kernel<kInt8Avx512>("quantized_linear/avx512_int8")},
-    {Isa::avx2_vnni, int8_linear_kernel<kInt8Avx2Vnni>("quantized_linear/avx2_vnni_int8")},
-    {Isa::avx2, int8_linear_kernel<kInt8Avx2>("quantized_linear/avx2_int8")},
+    {Isa::avx512_bf16_dot,
+     int8_linear_kernel<kGemmAvx512DotInt8>("quantized_linear/avx512_vnni_int8")},
+    {Isa::avx512_vnni,
+     int8_linear_kernel<kGemmAvx512DotInt8Ahead>("quantized_linear/avx512_vnni_int8_ahead")},
+    {Isa::avx512, int8_linear_kernel<kGemmAvx512Int8>("quantized_linear/avx512_int8")},
+    {Isa::avx2_vnni, int8_linear_kernel<kGemmAvx2DotInt8>("quantized_linear/avx2_vnni_int8")},
+    {Isa::avx2, int8_linear_kernel<kGemmAvx2Int8>("quantized_linear/avx2_int8")},
     {Isa::avx512_bf16_dot,
      fp8_linear_kernel<kFp8Avx512DotBf16>("quantized_linear/avx512_bf16_fp8_dot")},
     {Isa::avx512_bf16, fp8_linear_kernel<kFp8Avx512Bf16>("quantized_linear/avx512_bf16_fp8")},
@@ -171,14 +177,13 @@ const CpuKernel kCpuKernels[] = {
     {Isa::avx512_bf16_dot,
      weight_only_kernel<kGemmAvx512DotBf16, kDequantizeAvx512Bf16, DType::bf16>(
          "weight_only_linear/avx512_bf16_dot")},
-    {Isa::avx512_bf16,
-     weight_only_kernel<kGemmAvx512WidenedBf16, kDequantizeAvx512Bf16, DType::bf16>(
-         "weight_only_linear/avx512_bf16_fma")},
-    {Isa::avx512, weight_only_kernel<kGemmAvx512WidenedBf16, kDequantizeAvx512, DType::bf16>(
+    {Isa::avx512_bf16, weight_only_kernel<kGemmAvx512Bf16, kDequantizeAvx512Bf16, DType::bf16>(
+                           "weight_only_linear/avx512_bf16_fma")},
+    {Isa::avx512, weight_only_kernel<kGemmAvx512Bf16, kDequantizeAvx512, DType::bf16>(
                       "weight_only_linear/avx512_bf16")},
     {Isa::avx512, weight_only_kernel<kGemmAvx512Fp32, kDequantizeAvx512, DType::fp32>(
                       "weight_only_linear/avx512_fp32")},
-    {Isa::avx2, weight_only_kernel<kGemmAvx2WidenedBf16, kDequantizeAvx2, DType::bf16>(
+    {Isa::avx2, weight_only_kernel<kGemmAvx2Bf16, kDequantizeAvx2, DType::bf16>(
                     "weight_only_linear/avx2_bf16")},
     {Isa::avx2, weight_only_kernel<kGemmAvx2Fp32, kDequantizeAvx2, DType::fp32>(
                     "weight_only_linear/avx2_fp32")},
@@ -222,7 +227,7 @@ const CpuKernel kCpuKernels[] = {
     {Isa::portable, linear_kernel<kGemmPortableBf16, DType::bf16>("linear/portable_bf16")},
     {Isa::portable, linear_kernel<kGemmPortableFp32, DType::fp32>("linear/portable_fp32")},
     {Isa::portable, uint4_linear_kernel<kUint4Portable>("quantized_linear/portable_uint4")},
-    {Isa::portable, int8_linear_kernel<kInt8Portable>("quantized_linear/portable_int8")},
+    {Isa::portable, int8_linear_kernel<kGemmPortableInt8>("quantized_linear/portable_int8")},
     {Isa::portable, fp8_linear_kernel<kFp8Portable>("quantized_linear/portable_fp8")},
     {Isa::portable, weight_only_kernel<kGemmPortableBf16, kDequantizePortable, DType::bf16>(
                         "weight_only_linear/portable_bf16")},

@@ -10,8 +10,8 @@ size_t linear_workspace_bytes(const ops::OpCall& call, int num_threads, const Ge
   const TensorView& x = call.inputs[0];
   const int64_t step_columns = columns_of_step(x.dtype);
   return widened_rows_bytes(micro, x.shape, step_columns) +
-         panel_product_workspace_bytes(x.shape[0], tile_row_bytes(micro, x.shape[1], step_columns),
-                                       num_threads);
+         panel_product_workspace_bytes(
+             micro, x.shape[0], tile_row_bytes(micro, x.shape[1], step_columns), num_threads);
 }
 
 void linear(ops::OpContext& context, const ops::LinearArgs& a, const GemmMicro& micro) noexcept {

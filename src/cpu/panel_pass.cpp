@@ -24,8 +24,8 @@ int64_t row_bytes_of(const PanelProduct& product) {
 }  // namespace
 
 bool is_pass(const PanelProduct& product) {
-  return product.expansion == nullptr && product.dequantization == nullptr &&
-         product.groups.steps == 0 && product.num_rows <= kMaxPassRows &&
+  return product.dequantization == nullptr && product.groups.steps == 0 &&
+         product.num_rows <= kMaxPassRows &&
          product.micro->passes[product.num_rows - 1] != nullptr &&
          packed_bytes(product.num_rows, row_bytes_of(product)) <= kMaxPackedBytes;
 }

@@ -13,7 +13,7 @@ namespace {
 
 // Of panels that are read once: 16 KiB, which stay in a first-level cache until then.
 constexpr int64_t kStepsPerSmallBlock = 64;
-constexpr int64_t kRowsPerBlock = 84 * kMaxTileRows;
+constexpr int64_t kRowsPerBlock = 86 * kMaxTileRows;  // 516: prompts are often cut at 512
 // Of more tiles, what comes next is not needed for long: the first-level cache is for their rows.
 constexpr int64_t kMaxTilesNear = 8;
 constexpr int64_t kSumsStride = kMaxTilePanels * kPanelWidth;
@@ -35,18 +35,22 @@ struct Scratch {
   char* expanded;  // [kMaxTilePanels][steps per block][kStepBytes]; absent where nothing is
 };
 
+/// Null where the packed weight is multiplied as it is, whatever the rows, or was dequantized.
+const GemmExpansion* expansion_of(const PanelProduct& product) {
+  return product.dequantization == nullptr ? product.micro->expansion : nullptr;
+}
+
 bool expands(const PanelProduct& product, const PanelBlocking& blocking) {
-  if (product.dequantization != nullptr) return true;
-  return product.expansion != nullptr &&
-         blocking.rows > (product.expansion->min_tiles - 1) * product.expansion->micro->max_rows;
+  const GemmExpansion* const expansion = expansion_of(product);
+  return expansion != nullptr &&
+         blocking.rows > (expansion->min_tiles - 1) * expansion->micro->max_rows;
 }
 
 /// Steps that one step of the packed weight becomes where it is expanded.
 int64_t expanded_steps(const PanelProduct& product) {
   if (product.dequantization != nullptr) return product.dequantization->expanded_steps;
-  return product.expansion == nullptr
-             ? 1
-             : product.micro->step_bytes_x / product.expansion->micro->step_bytes_x;
+  const GemmExpansion* const expansion = expansion_of(product);
+  return expansion == nullptr ? 1 : product.micro->step_bytes_x / expansion->micro->step_bytes_x;
 }
 
 PanelBlocking blocking_of(const PanelProduct& product) {
@@ -65,9 +69,9 @@ class PanelWorker {
         panels_(panels),
         scratch_(scratch),
         blocking_(blocking_of(product)),
-        is_expanded_(expands(product, blocking_)),
-        micro_(is_expanded_ && product.expansion != nullptr ? *product.expansion->micro
-                                                            : *product.micro),
+        expansion_(expands(product, blocking_) ? expansion_of(product) : nullptr),
+        is_expanded_(expansion_ != nullptr || product.dequantization != nullptr),
+        micro_(expansion_ != nullptr ? *expansion_->micro : *product.micro),
         expanded_steps_(is_expanded_ ? expanded_steps(product) : 1),
         panel_bytes_((product.num_steps + (product.tail_bytes > 0 ? 1 : 0)) * kStepBytes) {}
 
@@ -78,11 +82,10 @@ class PanelWorker {
   }
 
  private:
-  /// A single tile that converts codes, or whose micro-kernels ask for it: so many operations for a
-  /// line fill the processor's window, and its own prefetch falls behind.
+  /// A single tile whose operations fill the processor's window, so that its own prefetch falls
+  /// behind.
   bool runs_ahead() const {
-    return (product_.expansion != nullptr || micro_.runs_ahead) && !is_expanded_ &&
-           product_.num_rows <= micro_.max_rows;
+    return micro_.runs_ahead && !is_expanded_ && product_.num_rows <= micro_.max_rows;
   }
 
   /// Asks for the lines of its panels kReadAheadBytes, of all together, before it comes to them, in
@@ -147,10 +150,10 @@ class PanelWorker {
     for (int64_t p = 0; p < b.panels.size(); ++p) {
       const char* const w = weights(b) + p * panel_bytes_;
       char* const to = scratch_.expanded + p * expanded_panel_bytes(b);
-      if (product_.dequantization != nullptr)
-        dequantize(*product_.dequantization, b, b.panels.begin + p, w, to);
+      if (expansion_ != nullptr)
+        expansion_->expand({.w = w, .num_steps = b.steps.size(), .to = to});
       else
-        product_.expansion->expand({.w = w, .num_steps = b.steps.size(), .to = to});
+        dequantize(*product_.dequantization, b, b.panels.begin + p, w, to);
     }
   }
   void dequantize(const Dequantization& d, const PanelBlock& b, int64_t panel, const char* w,
@@ -241,6 +244,7 @@ class PanelWorker {
   const Range panels_;
   const Scratch scratch_;
   const PanelBlocking blocking_;
+  const GemmExpansion* const expansion_;  // null where there is none, or rows are too few
   const bool is_expanded_;
   const GemmMicro& micro_;
   const int64_t expanded_steps_;
@@ -299,13 +303,15 @@ PanelBlocking choose_panel_blocking(int64_t num_rows, int64_t num_steps, int64_t
           .steps = ceil_div(num_groups, step_blocks) * steps_per_group};
 }
 
-size_t panel_product_workspace_bytes(int64_t num_rows, int64_t row_bytes, int num_threads) {
+size_t panel_product_workspace_bytes(const GemmMicro& micro, int64_t num_rows, int64_t row_bytes,
+                                     int num_threads) {
+  const size_t bytes = scratch_bytes(num_rows, micro.expansion != nullptr);
   return static_cast<size_t>(num_threads) *
-         std::max(scratch_bytes(num_rows, /*has_expansion=*/false),
-                  pass_scratch_bytes(num_rows, row_bytes));
+         (micro.pack_rows == nullptr ? bytes
+                                     : std::max(bytes, pass_scratch_bytes(num_rows, row_bytes)));
 }
 
-size_t expanded_product_workspace_bytes(int64_t num_rows, int num_threads) {
+size_t dequantized_product_workspace_bytes(int64_t num_rows, int num_threads) {
   return static_cast<size_t>(num_threads) * scratch_bytes(num_rows, /*has_expansion=*/true);
 }
 
@@ -315,22 +321,28 @@ void run_panel_product(ThreadPool& pool, std::span<std::byte> workspace,
   if (is_pass(product)) return run_panel_pass(pool, workspace, product);
   const int64_t num_panels = ceil_div(product.store.num_columns, kPanelWidth);
   const int num_threads = pool.num_threads();
-  const bool has_expansion = product.expansion != nullptr || product.dequantization != nullptr;
+  const bool has_expansion =
+      product.micro->expansion != nullptr || product.dequantization != nullptr;
   const size_t bytes = scratch_bytes(product.num_rows, has_expansion);
   VELOZ_DCHECK(workspace.size() >= static_cast<size_t>(num_threads) * bytes,
                "workspace of {} bytes", workspace.size());
   VELOZ_DCHECK(
-      product.tail_bytes == 0 || (product.expansion == nullptr && product.groups.steps == 0),
+      product.tail_bytes == 0 || (expansion_of(product) == nullptr && product.groups.steps == 0),
       "a tail of {} bytes", product.tail_bytes);
-  pool.run([&](int thread_idx) {
-    const Range panels = part_of(num_panels, thread_idx, num_threads);
-    if (panels.size() == 0) return;
+  const auto run = [&](int thread_idx, Range panels) {
     auto* const scratch =
         reinterpret_cast<char*>(workspace.data()) + static_cast<size_t>(thread_idx) * bytes;
     PanelWorker(product, panels,
                 {.sums = reinterpret_cast<float*>(scratch),
                  .expanded = scratch + sums_bytes(product.num_rows)})
         .run();
+  };
+  // Of few rows memory is the limit, which long ranges serve best.
+  if (product.num_rows > kMaxPassRows)
+    return for_shared_ranges(pool, num_panels, product.micro->max_panels, run);
+  pool.run([&](int thread_idx) {
+    const Range panels = part_of(num_panels, thread_idx, num_threads);
+    if (panels.size() > 0) run(thread_idx, panels);
   });
 }
 

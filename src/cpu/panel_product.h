@@ -31,16 +31,15 @@ struct Dequantization {
 /// the loops over blocks, tiles and threads.
 struct PanelProduct {
   const GemmMicro* micro = nullptr;
-  const GemmExpansion* expansion = nullptr;        // null where micro serves any number of rows
   const Dequantization* dequantization = nullptr;  // null where micro reads w itself
   int64_t num_rows = 0;
   const std::byte* x = nullptr;  // [num_rows][...]
   ptrdiff_t x_stride = 0;        // bytes from row to row
   const std::byte* w = nullptr;  // [panels][steps][64]
   int64_t num_steps = 0;         // of a panel of w, whole ones of x
-  int64_t tail_bytes = 0;        // of x in one more step of w; 0 with an expansion or with groups
-  GemmGroups groups = {};        // of the first panel and row
-  GemmStore store = {};          // of all of y; sums are the driver's
+  int64_t tail_bytes = 0;  // of x in one more step of w; 0 where it is widened, or with groups
+  GemmGroups groups = {};  // of the first panel and row
+  GemmStore store = {};    // of all of y; sums are the driver's
 };
 
 // 4 panels x 1024 steps x 64 bytes = 256 KiB: two such blocks, one at work and one on its way from
@@ -64,10 +63,11 @@ PanelBlocking choose_panel_blocking(int64_t num_rows, int64_t num_steps,
                                     int64_t max_steps = kStepsPerBlock);
 
 /// Scratch of all threads: the sums of one block of rows and one group of panels each and, with an
-/// expansion or dequantization, one block of expanded panels; otherwise, `row_bytes` being those of
-/// a row of x, the rows of a pass.
-size_t panel_product_workspace_bytes(int64_t num_rows, int64_t row_bytes, int num_threads);
-size_t expanded_product_workspace_bytes(int64_t num_rows, int num_threads);
+/// expansion or dequantization, one block of expanded panels; or, `row_bytes` being those of a row
+/// of x, the rows of a pass.
+size_t panel_product_workspace_bytes(const GemmMicro& micro, int64_t num_rows, int64_t row_bytes,
+                                     int num_threads);
+size_t dequantized_product_workspace_bytes(int64_t num_rows, int num_threads);
 
 /// One line of scales for each panel: they come too rarely for the processor to expect them.
 void ask_for_scales(const PanelProduct& product, Range panels);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #include "base/thread_pool.h"
@@ -18,6 +19,36 @@ struct Range {
 /// Part `idx` of [0, n) cut into `parts` pieces that differ by one at most.
 inline Range part_of(int64_t n, int64_t idx, int64_t parts) {
   return {n * idx / parts, n * (idx + 1) / parts};
+}
+
+/// Calls f(thread_idx, range) for ranges that make up [0, n), cut at multiples of `grain`: most of
+/// its part for each thread, in one range, and what is left in small ones for who comes first. On a
+/// machine with other guests, equal parts take unequal times.
+template <typename F>
+void for_shared_ranges(ThreadPool& pool, int64_t n, int64_t grain, const F& f) {
+  constexpr int64_t kSharedOf = 4, kPieces = 8;  // a fourth of each part, in up to so many
+  const int64_t num_threads = pool.num_threads();
+  const auto part_of_thread = [&](int64_t thread_idx) {
+    return part_of((n + grain - 1) / grain, thread_idx, num_threads);
+  };
+  const auto first_shared = [](Range part) {
+    return part.end - (part.size() + kSharedOf - 1) / kSharedOf;
+  };
+  const auto run = [&](int thread_idx, Range grains) {
+    const Range range{grains.begin * grain, std::min(grains.end * grain, n)};
+    if (range.size() > 0) f(thread_idx, range);
+  };
+  std::atomic<int64_t> next = 0;
+  pool.run([&](int thread_idx) {
+    const Range own = part_of_thread(thread_idx);
+    run(thread_idx, {own.begin, first_shared(own)});
+    for (int64_t i = next++; i < num_threads * kPieces; i = next++) {
+      const Range from = part_of_thread(i % num_threads);
+      const Range shared{first_shared(from), from.end};
+      const Range piece = part_of(shared.size(), i / num_threads, kPieces);
+      run(thread_idx, {shared.begin + piece.begin, shared.begin + piece.end});
+    }
+  });
 }
 
 /// Calls f(thread_idx, row) for each of `num_rows` independent rows of `width` elements, on as many

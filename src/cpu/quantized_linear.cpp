@@ -59,21 +59,17 @@ size_t row_offsets_bytes(int64_t num_rows) {
 }  // namespace
 
 size_t int8_linear_workspace_bytes(const ops::OpCall& call, int num_threads,
-                                   const Int8Micro& micro) {
+                                   const GemmMicro& micro) {
   const Shape& x = call.inputs[0].shape;
-  return row_offsets_bytes(x[0]) + widened_rows_bytes(*micro.codes, x, kCodesPerStep) +
-         (micro.expansion.micro == nullptr ? panel_product_workspace_bytes(x[0], x[1], num_threads)
-                                           : expanded_product_workspace_bytes(x[0], num_threads));
+  return row_offsets_bytes(x[0]) + widened_rows_bytes(micro, x, kCodesPerStep) +
+         panel_product_workspace_bytes(micro, x[0], x[1], num_threads);
 }
 
 void int8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
-                 const Int8Micro& micro) noexcept {
+                 const GemmMicro& micro) noexcept {
   auto* const offsets = reinterpret_cast<int32_t*>(context.workspace.data());
   const std::span<std::byte> workspace = context.workspace.subspan(row_offsets_bytes(a.x.shape[0]));
-  PanelProduct product{.micro = micro.codes,
-                       .expansion = micro.expansion.micro == nullptr ? nullptr : &micro.expansion,
-                       .w = a.w.as<const std::byte>(),
-                       .store = store_of(a)};
+  PanelProduct product{.micro = &micro, .w = a.w.as<const std::byte>(), .store = store_of(a)};
   product.store.row_offsets = offsets;
   const std::span<std::byte> rest = set_rows(product, a.x, kCodesPerStep, workspace);
   for_row_ranges(*context.pool, a.x.shape[0], a.k_extent(), [&](Range rows) {
@@ -86,17 +82,17 @@ void int8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
 size_t fp8_linear_workspace_bytes(const ops::OpCall& call, int num_threads, const Fp8Micro& micro) {
   const Shape& x = call.inputs[0].shape;
   return widened_rows_bytes(*micro.whole, x, kCodesPerStep) +
-         expanded_product_workspace_bytes(x[0], num_threads);
+         panel_product_workspace_bytes(
+             *micro.whole, x[0], tile_row_bytes(*micro.whole, x[1], kCodesPerStep), num_threads);
 }
 
-// Each step of codes becomes two.
-static_assert(kMaxFp8Group / kCodesPerStep * 2 == kStepsPerBlock);
+// Each code becomes a step of its own, of fp32.
+static_assert(kMaxFp8Group == kStepsPerBlock);
 
 void fp8_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& a,
                 const Fp8Micro& micro) noexcept {
   const bool has_groups = a.num_groups() > 1;
   PanelProduct product{.micro = has_groups ? micro.grouped : micro.whole,
-                       .expansion = has_groups ? &micro.grouped_expansion : &micro.whole_expansion,
                        .w = a.w.as<const std::byte>(),
                        .store = store_of(a)};
   if (has_groups) {

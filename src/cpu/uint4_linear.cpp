@@ -44,6 +44,7 @@ class Uint4Linear {
         group_scale_bytes_(kPanelWidth * bytes_of(scale_type_)) {}
 
   int64_t num_tiles() const { return num_tiles_; }
+  int64_t panels_per_tile() const { return has_pairs_ ? 2 : 1; }
 
   PackedRows packed_rows(std::byte* memory) const {
     return {.corrections = reinterpret_cast<int32_t*>(memory),
@@ -80,7 +81,6 @@ class Uint4Linear {
     const char* scales;
     bool is_far;
   };
-  int64_t panels_per_tile() const { return has_pairs_ ? 2 : 1; }
   const char* weights(int64_t panel) const {
     return args_.w.as<const char>() + panel * panel_bytes_;
   }
@@ -199,6 +199,10 @@ void uint4_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
         linear.pack(tile, groups, linear.packed_rows(memory));
     });
   const int64_t num_panels = ceil_div(args.y.shape[1], kPanelWidth);
+  if (args.x.shape[0] > kMaxPassRows)
+    return for_shared_ranges(
+        *context.pool, num_panels, linear.panels_per_tile(),
+        [&](int, Range panels) { linear.run(panels, linear.packed_rows(memory)); });
   context.pool->run([&](int thread_idx) {
     const Range panels = part_of(num_panels, thread_idx, num_threads);
     if (panels.size() == 0) return;

@@ -16,6 +16,8 @@
 namespace veloz::cpu {
 namespace {
 
+constexpr int kMaxHeldSums = 12;
+
 /// `Simd` is the Lanes of an instruction set, with Codes (a step, or one quad of each channel in
 /// it), Inputs (a quad of a row, for every channel) and Chunk (what a chunk's products are summed
 /// in).
@@ -38,9 +40,19 @@ void run_uint4_tile(const Uint4Tile& shared) {
         __builtin_prefetch(from + p * stride);
     }
   };
-  typename Simd::F sums[kRows][kPanels];
+  // Where there are no registers for both, the sums over groups stay in the first-level cache.
+  constexpr bool kHoldsSums = kRows * kPanels <= kMaxHeldSums;
+  typename Simd::F sums[kHoldsSums ? kRows : 1][kPanels];
   for (auto& row : sums)
     for (auto& sum : row) sum = Simd::zero();
+  const auto add = [&](int r, int p, typename Simd::F dot, typename Simd::F scale, bool is_first) {
+    if constexpr (kHoldsSums) {
+      sums[r][p] = Simd::mul_add(dot, scale, sums[r][p]);
+    } else {
+      float* const sum = tile.sums + r * kUint4SumsStride + p * kPanelWidth;
+      Simd::store(sum, Simd::mul_add(dot, scale, is_first ? Simd::zero() : Simd::load(sum)));
+    }
+  };
 
   for (int64_t g = 0; g < tile.num_groups; ++g) {
     const int32_t* const corrections = tile.corrections + g * kRows;
@@ -91,17 +103,17 @@ void run_uint4_tile(const Uint4Tile& shared) {
     }
     for (int p = 0; p < kPanels; ++p) {
       const typename Simd::F scale = load_scales<Simd>(scales + p * scale_stride, tile.scale_type);
-      for (int r = 0; r < kRows; ++r)
-        sums[r][p] = Simd::mul_add(Simd::int_to_fp32(dots[r][p]), scale, sums[r][p]);
+      for (int r = 0; r < kRows; ++r) add(r, p, Simd::int_to_fp32(dots[r][p]), scale, g == 0);
     }
     scales += scale_bytes;
   }
 
   for (int r = 0; r < kRows; ++r) {
     const typename Simd::F x_scale = Simd::set1(tile.x_scales[r * tile.x_scale_stride]);
-    for (int p = 0; p < kPanels; ++p)
-      Simd::store(tile.sums + r * kUint4SumsStride + p * kPanelWidth,
-                  Simd::mul(sums[r][p], x_scale));
+    for (int p = 0; p < kPanels; ++p) {
+      float* const sum = tile.sums + r * kUint4SumsStride + p * kPanelWidth;
+      Simd::store(sum, Simd::mul(kHoldsSums ? sums[r][p] : Simd::load(sum), x_scale));
+    }
   }
 }
 

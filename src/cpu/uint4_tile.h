@@ -53,7 +53,7 @@ struct Uint4Rows {
   int32_t* corrections;  // [num_groups][num_rows]
 };
 
-inline constexpr int64_t kMaxUint4Rows = 6;
+inline constexpr int64_t kMaxUint4Rows = 12;
 
 /// The micro-kernels of one instruction set.
 struct Uint4Micro {
@@ -70,5 +70,8 @@ extern const Uint4Micro kUint4Avx2;
 extern const Uint4Micro kUint4Avx2Vnni;
 extern const Uint4Micro kUint4Avx512;
 extern const Uint4Micro kUint4Avx512Vnni;
+/// With taller tiles, for processors whose products wait for the same units as the taking apart of
+/// codes, which so many rows share: Intel's, a tenth faster with them.
+extern const Uint4Micro kUint4Avx512VnniTall;
 
 }  // namespace veloz::cpu

@@ -19,7 +19,7 @@ size_t weight_only_linear_workspace_bytes(const ops::OpCall& call, int num_threa
                                           const GemmMicro& micro) {
   const TensorView& x = call.inputs[0];
   return widened_rows_bytes(micro, x.shape, columns_of_step(x.dtype)) +
-         expanded_product_workspace_bytes(x.shape[0], num_threads);
+         dequantized_product_workspace_bytes(x.shape[0], num_threads);
 }
 
 void weight_only_linear(ops::OpContext& context, const ops::WeightOnlyLinearArgs& a,

@@ -152,7 +152,7 @@ TEST_P(EightBitLinears, RowsDoNotDependOnTheirNeighboursOrOnThreads) {
       EXPECT_TENSOR_EQ(y.view(), rows_of(alone.view(), 0, m), 11)
           << "m " << m << " k " << k << " threads " << num_threads;
     };
-    for (int64_t m = 1; m <= 40; m += m < 10 ? 1 : 5) check(m, m % 3 == 0 ? 3 : 1);
+    for (int64_t m = 1; m <= 40; m += m <= kMaxPassRows ? 1 : 5) check(m, m % 3 == 0 ? 3 : 1);
     for (const int num_threads : {1, 2, 7}) check(max_rows, num_threads);
   }
 }
@@ -237,15 +237,15 @@ TEST_P(Fp8Linears, LeaveGroupsLongerThanABlockToTheReference) {
   }
 }
 
-/// Subnormals, zeros of both signs and NaN included, of weights and of activations, for one row and
-/// for so many that the weight is converted beforehand.
+/// Subnormals, zeros of both signs and NaN included, of weights and of activations, for one row,
+/// for a pass, and for so many that the weight is converted beforehand.
 TEST_P(Fp8Linears, TakeEveryCodeForItsNumber) {
   constexpr int64_t kCodes = 256, kColumns = 5;
   const QuantizedWeight w({.dtype = DType::fp8_e4m3, .n = kCodes, .k = kColumns, .group = kColumns},
                           {0, 1.0f, 0});
   const auto one = Fp8E4M3(1.0f).bits;
   for (const bool are_weights : {true, false})
-    for (const int64_t m : {int64_t{1}, kCodes}) {
+    for (const int64_t m : {int64_t{1}, int64_t{kMaxPassRows}, kCodes}) {
       const TensorView codes = w.plain_inputs({})[0];
       Activations x{OwnedTensor(DType::fp8_e4m3, {m, kColumns}), OwnedTensor(DType::fp32, {m, 1})};
       for (int64_t i = 0; i < kCodes; ++i)

@@ -28,5 +28,9 @@ struct Fp32Inputs : Fp32Sums {
   }
 };
 
+struct Fp32 : Fp32Inputs {
+  static Weights load_weights(const char* w) { return load(reinterpret_cast<const float*>(w)); }
+};
+
 }  // namespace
 }  // namespace veloz::cpu

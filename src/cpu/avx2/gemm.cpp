@@ -2,17 +2,12 @@
 #include "cpu/avx2/fp32_inputs.h"
 #include "cpu/avx2/int16_pairs.h"
 #include "cpu/avx2/lanes.h"
-#include "cpu/avx2/widened_bf16.h"
 
 #include "cpu/bf16_by_fp32.h"
 #include "cpu/gemm_loop.h"
 
 namespace veloz::cpu {
 namespace {
-
-struct Fp32 : Fp32Inputs {
-  static Weights load_weights(const char* w) { return load(reinterpret_cast<const float*>(w)); }
-};
 
 /// Attention's weights with V in bf16.
 struct Fp32ByBf16 : Fp32Inputs {
@@ -34,10 +29,7 @@ struct Int16ByInt8 : Int16Pairs {
 constexpr GemmMicro kGemmAvx2Fp32 = make_gemm_micro<Fp32, 6, 1>();
 constexpr GemmMicro kGemmAvx2Fp32ByBf16 = make_gemm_micro<Fp32ByBf16, 6, 1>();
 constexpr GemmMicro kGemmAvx2Int16ByInt8 = make_gemm_micro<Int16ByInt8, 6, 1>();
-// 4 x 1 panel of two registers, 4 widened weights and 2 inputs fill 14.
-constexpr GemmMicro kGemmAvx2Bf16 = make_gemm_micro<WidenedBf16, 4, 1>();
 // 5 x 1, 2 widened weights, 1 input and a mask fill 14: of a sixth row GCC keeps sums in memory.
-constexpr GemmMicro kGemmAvx2WidenedBf16 =
-    widening(make_gemm_micro<Bf16ByFp32, 5, 1>(), widen_bf16_row);
+constexpr GemmMicro kGemmAvx2Bf16 = widening(make_gemm_micro<Bf16ByFp32, 5, 1>(), widen_bf16_row);
 
 }  // namespace veloz::cpu

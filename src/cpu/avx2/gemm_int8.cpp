@@ -70,11 +70,12 @@ void widen_int8_row(const void* codes, int64_t count, void* to) {
 
 // 4 x 1 panel of two registers, 4 widened weights, 2 inputs and a product fill 15 of 16; 6 x 1, 2
 // weights, 1 input and a product 16.
-constexpr GemmMicro kCodes = widening(make_gemm_micro<WidenedInt8, 4, 1>(), widen_int8_row);
 constexpr GemmMicro kPairs = make_gemm_micro<Int16Pairs, 6, 1>();
+constexpr GemmExpansion kExpansion = {expand_codes, &kPairs};
 
 }  // namespace
 
-constexpr Int8Micro kInt8Avx2 = {.codes = &kCodes, .expansion = {expand_codes, &kPairs}};
+constexpr GemmMicro kGemmAvx2Int8 =
+    expanding(widening(make_gemm_micro<WidenedInt8, 4, 1>(), widen_int8_row), kExpansion);
 
 }  // namespace veloz::cpu

@@ -19,11 +19,9 @@ struct DotInt8 : Int32Sums {
   }
 };
 
-// 6 x 1 panel of two registers, 2 weights and 1 input fill 15 of 16.
-constexpr GemmMicro kCodes = make_gemm_micro<DotInt8, 6, 1>();
-
 }  // namespace
 
-constexpr Int8Micro kInt8Avx2Vnni = {.codes = &kCodes};
+// 6 x 1 panel of two registers, 2 weights and 1 input fill 15 of 16.
+constexpr GemmMicro kGemmAvx2DotInt8 = make_gemm_micro<DotInt8, 6, 1>();
 
 }  // namespace veloz::cpu

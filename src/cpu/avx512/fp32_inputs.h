@@ -27,5 +27,9 @@ struct Fp32Inputs : Fp32Sums {
   }
 };
 
+struct Fp32 : Fp32Inputs {
+  static Weights load_weights(const char* w) { return _mm512_loadu_ps(w); }
+};
+
 }  // namespace
 }  // namespace veloz::cpu

@@ -32,11 +32,9 @@ struct WidenedInt8 : Int32Sums {
   }
 };
 
-// 6 x 3 accumulators, 3 pairs of weights and 1 of inputs, a mask and a product fill 28.
-constexpr GemmMicro kCodes = make_gemm_micro<WidenedInt8, 6, 3>();
-
 }  // namespace
 
-constexpr Int8Micro kInt8Avx512 = {.codes = &kCodes};
+// 6 x 3 accumulators, 3 pairs of weights and 1 of inputs, a mask and a product fill 28.
+constexpr GemmMicro kGemmAvx512Int8 = make_gemm_micro<WidenedInt8, 6, 3>();
 
 }  // namespace veloz::cpu

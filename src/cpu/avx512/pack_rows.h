@@ -39,9 +39,9 @@ static_assert(kMaxPassRows == 16 && kStepBytesX == 4, "a register holds a step o
   }
 }
 
-/// Of rows whose steps are whole, of 8 bytes.
-[[maybe_unused]] void pack_widened_rows(const GemmPassRows& rows) {
-  constexpr int64_t kStep = 2 * kStepBytesX;
+/// Of rows whose steps are whole.
+template <int64_t kStep>
+void pack_widened_rows(const GemmPassRows& rows) {
   std::byte* packed = rows.packed;
   for (int64_t at = 0; at < rows.row_bytes; at += kStep)
     for (int64_t r = 0; r < rows.num_rows; ++r, packed += kStep)

@@ -21,6 +21,11 @@ struct DotInt8 : Int32Sums {
   }
 };
 
+/// For Intel's processors, which read a single row's weights a tenth faster when asked ahead.
+struct DotInt8Ahead : DotInt8 {
+  static constexpr bool kRowRunsAhead = true;
+};
+
 /// Pairs of int16 by pairs of int8.
 struct DotInt16ByInt8 : Int16AndInt8 {
   static I multiply_add(I sums, Inputs inputs, Weights weights) {
@@ -30,12 +35,11 @@ struct DotInt16ByInt8 : Int16AndInt8 {
   }
 };
 
-// 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
-constexpr GemmMicro kCodes = make_gemm_micro<DotInt8, 6, 4>(pack_pass_rows);
-
 }  // namespace
 
+// 6 x 4 accumulators, 4 weights and 1 input fill 29 of 32 registers.
+constexpr GemmMicro kGemmAvx512DotInt8 = make_gemm_micro<DotInt8, 6, 4>(pack_pass_rows);
+constexpr GemmMicro kGemmAvx512DotInt8Ahead = make_gemm_micro<DotInt8Ahead, 6, 4>(pack_pass_rows);
 constexpr GemmMicro kGemmAvx512DotInt16ByInt8 = make_gemm_micro<DotInt16ByInt8, 6, 4>();
-constexpr Int8Micro kInt8Avx512Vnni = {.codes = &kCodes};
 
 }  // namespace veloz::cpu

@@ -37,11 +37,9 @@ struct PlainInt8 : Int32Sums {
   }
 };
 
-// 2 x 1 panel of four 128-bit registers and the weights fill 12 of 16.
-constexpr GemmMicro kCodes = make_gemm_micro<PlainInt8, 2, 1>();
-
 }  // namespace
 
-constexpr Int8Micro kInt8Portable = {.codes = &kCodes};
+// 2 x 1 panel of four 128-bit registers and the weights fill 12 of 16.
+constexpr GemmMicro kGemmPortableInt8 = make_gemm_micro<PlainInt8, 2, 1>();
 
 }  // namespace veloz::cpu
