@@ -16,7 +16,9 @@
 namespace veloz::cpu {
 namespace {
 
-constexpr int kMaxHeldSums = 12;
+/// Whether there are registers for as many sums over groups as products have.
+constexpr bool holds_sums(int rows, int panels) { return rows * panels <= 12; }
+constexpr int held_rows(int rows, int panels) { return holds_sums(rows, panels) ? rows : 1; }
 
 /// `Simd` is the Lanes of an instruction set, with Codes (a step, or one quad of each channel in
 /// it), Inputs (a quad of a row, for every channel) and Chunk (what a chunk's products are summed
@@ -40,9 +42,9 @@ void run_uint4_tile(const Uint4Tile& shared) {
         __builtin_prefetch(from + p * stride);
     }
   };
-  // Where there are no registers for both, the sums over groups stay in the first-level cache.
-  constexpr bool kHoldsSums = kRows * kPanels <= kMaxHeldSums;
-  typename Simd::F sums[kHoldsSums ? kRows : 1][kPanels];
+  // Sums over groups that are not held stay in the first-level cache.
+  constexpr bool kHoldsSums = holds_sums(kRows, kPanels);
+  typename Simd::F sums[held_rows(kRows, kPanels)][kPanels];
   for (auto& row : sums)
     for (auto& sum : row) sum = Simd::zero();
   const auto add = [&](int r, int p, typename Simd::F dot, typename Simd::F scale, bool is_first) {
