@@ -45,9 +45,7 @@ void run_panel_pass(ThreadPool& pool, std::span<std::byte> workspace,
   const auto bytes = static_cast<size_t>(packed_bytes(product.num_rows, row_bytes));
   VELOZ_DCHECK(workspace.size() >= static_cast<size_t>(num_threads) * bytes,
                "workspace of {} bytes", workspace.size());
-  pool.run([&](int thread_idx) {
-    const Range panels = part_of(num_panels, thread_idx, num_threads);
-    if (panels.size() == 0) return;
+  for_shared_ranges(pool, num_panels, 1, [&](int thread_idx) {
     // To wait for each other would cost more than to pack a few rows once on each thread.
     std::byte* const x = workspace.data() + static_cast<size_t>(thread_idx) * bytes;
     micro.pack_rows({.x = product.x,
@@ -55,15 +53,17 @@ void run_panel_pass(ThreadPool& pool, std::span<std::byte> workspace,
                      .num_rows = product.num_rows,
                      .row_bytes = row_bytes,
                      .packed = x});
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-      alignas(kStepBytes) float sums[kMaxPassRows * kPanelWidth];
-      ask_for_scales(product, {panel + 1, panel + 2});
-      micro.passes[product.num_rows - 1]({.x = x,
-                                          .w = product.w + panel * num_steps * kStepBytes,
-                                          .num_steps = num_steps,
-                                          .sums = sums});
-      store_panels(product, micro, {0, product.num_rows}, {panel, panel + 1}, sums, kPanelWidth);
-    }
+    return [&, x](Range panels) {
+      for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+        alignas(kStepBytes) float sums[kMaxPassRows * kPanelWidth];
+        ask_for_scales(product, {panel + 1, panel + 2});
+        micro.passes[product.num_rows - 1]({.x = x,
+                                            .w = product.w + panel * num_steps * kStepBytes,
+                                            .num_steps = num_steps,
+                                            .sums = sums});
+        store_panels(product, micro, {0, product.num_rows}, {panel, panel + 1}, sums, kPanelWidth);
+      }
+    };
   });
 }
 

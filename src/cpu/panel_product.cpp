@@ -329,20 +329,12 @@ void run_panel_product(ThreadPool& pool, std::span<std::byte> workspace,
   VELOZ_DCHECK(
       product.tail_bytes == 0 || (expansion_of(product) == nullptr && product.groups.steps == 0),
       "a tail of {} bytes", product.tail_bytes);
-  const auto run = [&](int thread_idx, Range panels) {
-    auto* const scratch =
+  for_shared_ranges(pool, num_panels, product.micro->max_panels, [&](int thread_idx) {
+    auto* const memory =
         reinterpret_cast<char*>(workspace.data()) + static_cast<size_t>(thread_idx) * bytes;
-    PanelWorker(product, panels,
-                {.sums = reinterpret_cast<float*>(scratch),
-                 .expanded = scratch + sums_bytes(product.num_rows)})
-        .run();
-  };
-  // Of few rows memory is the limit, which long ranges serve best.
-  if (product.num_rows > kMaxPassRows)
-    return for_shared_ranges(pool, num_panels, product.micro->max_panels, run);
-  pool.run([&](int thread_idx) {
-    const Range panels = part_of(num_panels, thread_idx, num_threads);
-    if (panels.size() > 0) run(thread_idx, panels);
+    const Scratch scratch{.sums = reinterpret_cast<float*>(memory),
+                          .expanded = memory + sums_bytes(product.num_rows)};
+    return [&product, scratch](Range panels) { PanelWorker(product, panels, scratch).run(); };
   });
 }
 

@@ -76,7 +76,7 @@ void ask_for_scales(const PanelProduct& product, Range panels);
 void store_panels(const PanelProduct& product, const GemmMicro& micro, Range rows, Range panels,
                   const float* sums, int64_t sums_stride);
 
-/// Each thread owns a range of panels and reads each of them once per block of rows; a row's result
+/// Each thread takes ranges of panels and reads each of them once per block of rows; a row's result
 /// does not depend on the other rows or on the threads. `workspace` is 64-byte aligned.
 void run_panel_product(ThreadPool& pool, std::span<std::byte> workspace,
                        const PanelProduct& product) noexcept;

@@ -21,32 +21,34 @@ inline Range part_of(int64_t n, int64_t idx, int64_t parts) {
   return {n * idx / parts, n * (idx + 1) / parts};
 }
 
-/// Calls f(thread_idx, range) for ranges that make up [0, n), cut at multiples of `grain`: most of
-/// its part for each thread, in one range, and what is left in small ones for who comes first. On a
-/// machine with other guests, equal parts take unequal times.
+/// On each thread f = start(thread_idx), and f(range) for ranges that together make up [0, n), cut
+/// at multiples of `grain`: most of its part for each thread, in one range, and what is left in
+/// small ones for who comes first. On a machine with other guests, equal parts take unequal times.
 template <typename F>
-void for_shared_ranges(ThreadPool& pool, int64_t n, int64_t grain, const F& f) {
-  constexpr int64_t kSharedOf = 4, kPieces = 8;  // a fourth of each part, in up to so many
+void for_shared_ranges(ThreadPool& pool, int64_t n, int64_t grain, const F& start) {
+  constexpr int64_t kSharedOf = 4, kMaxPieces = 8;  // a fourth of each part, in up to so many
   const int64_t num_threads = pool.num_threads();
-  const auto part_of_thread = [&](int64_t thread_idx) {
-    return part_of((n + grain - 1) / grain, thread_idx, num_threads);
-  };
-  const auto first_shared = [](Range part) {
-    return part.end - (part.size() + kSharedOf - 1) / kSharedOf;
-  };
-  const auto run = [&](int thread_idx, Range grains) {
-    const Range range{grains.begin * grain, std::min(grains.end * grain, n)};
-    if (range.size() > 0) f(thread_idx, range);
+  const int64_t num_grains = (n + grain - 1) / grain;
+  const int64_t largest_part = (num_grains + num_threads - 1) / num_threads;
+  const int64_t num_pieces = num_threads * std::min(kMaxPieces, largest_part / kSharedOf);
+  const auto part_of_thread = [&](int64_t idx) { return part_of(num_grains, idx, num_threads); };
+  const auto shared_of = [](Range part) {
+    return Range{part.end - part.size() / kSharedOf, part.end};
   };
   std::atomic<int64_t> next = 0;
   pool.run([&](int thread_idx) {
+    const auto f = start(thread_idx);
+    const auto run = [&](Range grains) {
+      const Range range{grains.begin * grain, std::min(grains.end * grain, n)};
+      if (range.size() > 0) f(range);
+    };
     const Range own = part_of_thread(thread_idx);
-    run(thread_idx, {own.begin, first_shared(own)});
-    for (int64_t i = next++; i < num_threads * kPieces; i = next++) {
-      const Range from = part_of_thread(i % num_threads);
-      const Range shared{first_shared(from), from.end};
-      const Range piece = part_of(shared.size(), i / num_threads, kPieces);
-      run(thread_idx, {shared.begin + piece.begin, shared.begin + piece.end});
+    run({own.begin, shared_of(own).begin});
+    if (num_pieces == 0) return;
+    for (int64_t i = next++; i < num_pieces; i = next++) {
+      const Range shared = shared_of(part_of_thread(i % num_threads));
+      const Range piece = part_of(shared.size(), i / num_threads, num_pieces / num_threads);
+      run({shared.begin + piece.begin, shared.begin + piece.end});
     }
   });
 }

@@ -199,17 +199,11 @@ void uint4_linear(ops::OpContext& context, const ops::QuantizedLinearArgs& args,
         linear.pack(tile, groups, linear.packed_rows(memory));
     });
   const int64_t num_panels = ceil_div(args.y.shape[1], kPanelWidth);
-  if (args.x.shape[0] > kMaxPassRows)
-    return for_shared_ranges(
-        *context.pool, num_panels, linear.panels_per_tile(),
-        [&](int, Range panels) { linear.run(panels, linear.packed_rows(memory)); });
-  context.pool->run([&](int thread_idx) {
-    const Range panels = part_of(num_panels, thread_idx, num_threads);
-    if (panels.size() == 0) return;
+  for_shared_ranges(*context.pool, num_panels, linear.panels_per_tile(), [&](int thread_idx) {
     const PackedRows rows = linear.packed_rows(
         memory + (is_one_tile ? static_cast<size_t>(thread_idx) * copy_bytes : 0));
     if (is_one_tile) linear.pack(0, {0, args.num_groups()}, rows);
-    linear.run(panels, rows);
+    return [&linear, rows](Range panels) { linear.run(panels, rows); };
   });
 }
 

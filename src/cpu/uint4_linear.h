@@ -10,8 +10,8 @@ namespace veloz::cpu {
 /// Scratch: the rows of x in the order of the tiles, with the sums of their groups.
 size_t uint4_linear_workspace_bytes(const ops::OpCall& call, int num_threads);
 
-/// `quantized_linear` of int8 by uint4x2 in panels (cpu/layouts.h). Each thread owns a range of
-/// panels, which lie behind each other, and reads each of them once per block of rows.
+/// `quantized_linear` of int8 by uint4x2 in panels (cpu/layouts.h). Each thread takes ranges
+/// of panels, which lie behind each other, and reads each of them once per block of rows.
 ///
 ///   y[t,n] = x_scale[t] * sum_g w_scale[n,g] * dot_g (+ bias[n])
 ///
