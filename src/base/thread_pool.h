@@ -11,10 +11,10 @@
 
 namespace veloz {
 
-/// A fixed team of threads that runs one function at a time, the caller being thread 0. Work is
-/// split statically by thread index, so what a thread computes never depends on timing. Idle
-/// workers spin for at most 50 us, then sleep. `run` is called by one thread at a time and never
-/// from inside itself.
+/// A fixed team of threads that runs one function at a time, the caller being thread 0. `for_range`
+/// splits work by thread index; functions that take pieces in turn must not let results depend on
+/// who takes which. Idle workers spin for at most 50 us, then sleep. `run` is called by one thread
+/// at a time and never from inside itself.
 class ThreadPool {
  public:
   /// num_threads >= 1, the caller included.
